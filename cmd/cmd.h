@@ -1,0 +1,14 @@
+/* The subcommands: each parses its options and starts the work of the floors below. */
+#ifndef CMD_CMD_H
+#define CMD_CMD_H
+
+int cmd_target(int argc, char **argv);
+int cmd_discover(int argc, char **argv);
+int cmd_attach(int argc, char **argv);
+int cmd_detach(int argc, char **argv);
+int cmd_block_script(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
+int cmd_receive(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
+
+#endif

@@ -1,0 +1,85 @@
+/* The table of subcommands, and how argv chooses one. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "core/bytes.h"
+#include "core/log.h"
+#include "core/opts.h"
+#include "xen/save_helper.h"
+
+static const struct command {
+	const char *name;
+	int (*main)(int argc, char **argv);
+	const char *summary; /* NULL: not for people */
+} commands[] = {
+	{"target", cmd_target, "serve files or block devices as iSCSI disks"},
+	{"discover", cmd_discover, "list the targets of a storage server"},
+	{"attach", cmd_attach, "attach a LUN to this host as a block device"},
+	{"detach", cmd_detach, "take an attached LUN away"},
+	{"migrate", cmd_migrate, "move a running Xen guest to another host"},
+	{"receive", cmd_receive, "the other end of migrate"},
+	{"bench", cmd_bench, "measure disk, CPU, memory or network"},
+	{"block-vstor", cmd_block_script, NULL},
+	{"libxl-save-helper", save_helper_main, NULL},
+};
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static void usage(FILE *f)
+{
+	fputs("usage: vstor SUBCOMMAND [options]\n\n", f);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (commands[i].summary)
+			fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].summary);
+	fputs("\n`vstor SUBCOMMAND --help` tells the options of each.\n", f);
+}
+
+static int run(const struct command *c, int argc, char **argv)
+{
+	static char ident[48];
+	snprintf(ident, sizeof(ident), "vstor %s", c->name);
+	log_init(ident);
+	return c->main(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	const char *base = strrchr(argv[0], '/');
+	const struct command *c;
+
+	opts_version = "vstor " VSTOR_VERSION " (Xen " VSTOR_XEN ")";
+	base = base ? base + 1 : argv[0];
+	if (strncmp(base, "vstor-", 6) == 0)
+		base += 6;
+	c = find(base);
+	if (c)
+		return run(c, argc, argv);
+	if (argc < 2) {
+		usage(stderr);
+		return 2;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+		usage(stdout);
+		return 0;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		puts(opts_version);
+		return 0;
+	}
+	/* libxl runs us as its save helper by way of /proc/self/exe: no name to go by. */
+	if (strcmp(argv[1], "--save-domain") == 0 || strcmp(argv[1], "--restore-domain") == 0)
+		return save_helper_main(argc, argv);
+	c = find(argv[1]);
+	if (!c) {
+		log_error("no subcommand '%s'; run `vstor` for the list", argv[1]);
+		return 2;
+	}
+	return run(c, argc - 1, argv + 1);
+}

@@ -1,0 +1,467 @@
+#include "core/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+
+#define BATCH 64
+
+struct loop {
+	int epfd;
+	bool stopping, no_pwait2;
+	int status;
+	uint64_t now;
+
+	struct epoll_event batch[BATCH];
+	int batch_len, batch_pos;
+
+	struct loop_timer **heap; /* heap[1..timers], earliest first */
+	unsigned timers, heap_cap;
+
+	struct loop_task *deferred, **deferred_tail;
+
+	pthread_mutex_t post_lock;
+	struct loop_task *posted, **posted_tail;
+	struct loop_fd post_watch; /* an eventfd */
+
+	struct loop_signal *signals;
+	struct loop_fd signal_watch;
+	struct loop_child *children;
+	struct loop_signal sigchld;
+};
+
+/* Signal handlers have no argument, so one pipe serves the one loop that watches signals. */
+static int signal_pipe[2] = {-1, -1};
+
+uint64_t clock_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * SEC_NS + (uint64_t)t.tv_nsec;
+}
+
+uint64_t loop_now(const struct loop *l)
+{
+	return l->now;
+}
+
+/* ---- tasks ---- */
+
+void loop_defer(struct loop *l, struct loop_task *t)
+{
+	if (t->queued)
+		return;
+	t->queued = true;
+	t->next = NULL;
+	*l->deferred_tail = t;
+	l->deferred_tail = &t->next;
+}
+
+void loop_defer_cancel(struct loop *l, struct loop_task *t)
+{
+	if (!t->queued)
+		return;
+	for (struct loop_task **p = &l->deferred; *p; p = &(*p)->next) {
+		if (*p != t)
+			continue;
+		*p = t->next;
+		if (!*p)
+			l->deferred_tail = p;
+		t->queued = false;
+		return;
+	}
+}
+
+static void run_deferred(struct loop *l)
+{
+	struct loop_task *t;
+	while ((t = l->deferred)) {
+		l->deferred = t->next;
+		if (!l->deferred)
+			l->deferred_tail = &l->deferred;
+		t->queued = false;
+		t->fn(t->arg);
+	}
+}
+
+void loop_post(struct loop *l, struct loop_task *t)
+{
+	bool wake;
+	pthread_mutex_lock(&l->post_lock);
+	if (t->queued) {
+		pthread_mutex_unlock(&l->post_lock);
+		return;
+	}
+	t->queued = true;
+	t->next = NULL;
+	wake = !l->posted;
+	*l->posted_tail = t;
+	l->posted_tail = &t->next;
+	pthread_mutex_unlock(&l->post_lock);
+	/* Only the first task of a batch pays for the wake-up. */
+	if (wake)
+		(void)!write(l->post_watch.fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+static void run_posted(void *arg, unsigned events)
+{
+	struct loop *l = arg;
+	struct loop_task *t, *next;
+	uint64_t n;
+	(void)events;
+	(void)!read(l->post_watch.fd, &n, sizeof(n));
+	pthread_mutex_lock(&l->post_lock);
+	t = l->posted;
+	l->posted = NULL;
+	l->posted_tail = &l->posted;
+	pthread_mutex_unlock(&l->post_lock);
+	for (; t; t = next) {
+		next = t->next;
+		__atomic_store_n(&t->queued, false, __ATOMIC_RELEASE);
+		t->fn(t->arg);
+	}
+}
+
+/* ---- timers: a binary heap, so that thousands of connections may each have one ---- */
+
+static void heap_place(struct loop *l, struct loop_timer *t, unsigned pos)
+{
+	l->heap[pos] = t;
+	t->pos = pos;
+}
+
+static void heap_up(struct loop *l, struct loop_timer *t, unsigned pos)
+{
+	while (pos > 1 && l->heap[pos / 2]->due > t->due) {
+		heap_place(l, l->heap[pos / 2], pos);
+		pos /= 2;
+	}
+	heap_place(l, t, pos);
+}
+
+static void heap_down(struct loop *l, struct loop_timer *t, unsigned pos)
+{
+	for (;;) {
+		unsigned child = pos * 2;
+		if (child > l->timers)
+			break;
+		if (child < l->timers && l->heap[child + 1]->due < l->heap[child]->due)
+			child++;
+		if (l->heap[child]->due >= t->due)
+			break;
+		heap_place(l, l->heap[child], pos);
+		pos = child;
+	}
+	heap_place(l, t, pos);
+}
+
+void loop_timer_del(struct loop *l, struct loop_timer *t)
+{
+	unsigned pos = t->pos;
+	struct loop_timer *last;
+	if (!pos)
+		return;
+	t->pos = 0;
+	last = l->heap[l->timers--];
+	if (last == t)
+		return;
+	if (pos > 1 && l->heap[pos / 2]->due > last->due)
+		heap_up(l, last, pos);
+	else
+		heap_down(l, last, pos);
+}
+
+void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ns, void (*fn)(void *arg),
+		    void *arg)
+{
+	loop_timer_del(l, t);
+	t->due = clock_ns() + delay_ns;
+	t->fn = fn;
+	t->arg = arg;
+	if (l->timers + 1 >= l->heap_cap) {
+		unsigned cap = l->heap_cap ? l->heap_cap * 2 : 16;
+		struct loop_timer **heap = realloc(l->heap, cap * sizeof(*heap));
+		/* A timer that silently never fires would be worse than the end. */
+		if (!heap)
+			abort();
+		l->heap = heap;
+		l->heap_cap = cap;
+	}
+	heap_up(l, t, ++l->timers);
+}
+
+static void run_timers(struct loop *l)
+{
+	while (l->timers && l->heap[1]->due <= l->now) {
+		struct loop_timer *t = l->heap[1];
+		loop_timer_del(l, t);
+		t->fn(t->arg);
+	}
+}
+
+/* ---- file descriptors ---- */
+
+static uint32_t to_epoll(unsigned events)
+{
+	return (events & LOOP_READ ? EPOLLIN | EPOLLRDHUP : 0u) |
+	       (events & LOOP_WRITE ? EPOLLOUT : 0u);
+}
+
+int loop_fd_add(struct loop *l, struct loop_fd *w, int fd, unsigned events,
+		void (*fn)(void *arg, unsigned events), void *arg)
+{
+	struct epoll_event ev = {.events = to_epoll(events), .data.ptr = w};
+	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
+		return -errno;
+	*w = (struct loop_fd){.fd = fd, .events = events, .fn = fn, .arg = arg, .on = true};
+	return 0;
+}
+
+int loop_fd_mod(struct loop *l, struct loop_fd *w, unsigned events)
+{
+	struct epoll_event ev = {.events = to_epoll(events), .data.ptr = w};
+	if (w->events == events)
+		return 0;
+	if (epoll_ctl(l->epfd, EPOLL_CTL_MOD, w->fd, &ev) < 0)
+		return -errno;
+	w->events = events;
+	return 0;
+}
+
+void loop_fd_del(struct loop *l, struct loop_fd *w)
+{
+	if (!w->on)
+		return;
+	w->on = false;
+	epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, NULL);
+	/* Events of this iteration that are still to be delivered must not reach a dead watcher. */
+	for (int i = l->batch_pos; i < l->batch_len; i++)
+		if (l->batch[i].data.ptr == w)
+			l->batch[i].data.ptr = NULL;
+}
+
+static int wait_events(struct loop *l)
+{
+	uint64_t wait = UINT64_MAX;
+	if (l->timers) {
+		uint64_t now = clock_ns(), due = l->heap[1]->due;
+		wait = due > now ? due - now : 0;
+	}
+	if (!l->no_pwait2) {
+		struct timespec ts = {.tv_sec = (time_t)(wait / SEC_NS),
+				      .tv_nsec = (long)(wait % SEC_NS)};
+		int n = (int)syscall(SYS_epoll_pwait2, l->epfd, l->batch, BATCH,
+				     wait == UINT64_MAX ? NULL : &ts, NULL, (size_t)8);
+		if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+			return n;
+		l->no_pwait2 = true; /* before Linux 5.11, or filtered */
+	}
+	/* Rounded up: waking early would spin. */
+	uint64_t ms = wait / MS_NS + (wait % MS_NS != 0);
+	return epoll_wait(l->epfd, l->batch, BATCH,
+			  wait == UINT64_MAX ? -1 : (int)MIN(ms, 3600000u));
+}
+
+/* ---- signals and children ---- */
+
+static void on_signal(int signo)
+{
+	int saved = errno;
+	uint8_t b = (uint8_t)signo;
+	(void)!write(signal_pipe[1], &b, 1); /* when full, a wake-up is pending anyway */
+	errno = saved;
+}
+
+static void run_signals(void *arg, unsigned events)
+{
+	struct loop *l = arg;
+	uint8_t b[64];
+	uint64_t seen = 0; /* several of a kind count once, as the kernel itself merges them */
+	ssize_t n;
+	(void)events;
+	while ((n = read(signal_pipe[0], b, sizeof(b))) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			seen |= 1ull << (b[i] & 63);
+	for (int s = 1; s < 64; s++) {
+		struct loop_signal *w, *next;
+		if (!(seen & 1ull << s))
+			continue;
+		for (w = l->signals; w; w = next) {
+			next = w->next;
+			if (w->signo == s)
+				w->fn(w->arg, s);
+		}
+	}
+}
+
+int loop_signal_add(struct loop *l, struct loop_signal *s, int signo, void (*fn)(void *, int),
+		    void *arg)
+{
+	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	int rc;
+	if (!l->signal_watch.on) {
+		if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+			return -errno;
+		rc = loop_fd_add(l, &l->signal_watch, signal_pipe[0], LOOP_READ, run_signals, l);
+		if (rc)
+			return rc;
+	}
+	*s = (struct loop_signal){.signo = signo, .fn = fn, .arg = arg, .next = l->signals};
+	if (sigaction(signo, &sa, NULL) < 0)
+		return -errno;
+	l->signals = s;
+	return 0;
+}
+
+void loop_signal_del(struct loop *l, struct loop_signal *s)
+{
+	bool others = false;
+	for (struct loop_signal **p = &l->signals; *p;) {
+		if (*p == s) {
+			*p = s->next;
+			continue;
+		}
+		others |= (*p)->signo == s->signo;
+		p = &(*p)->next;
+	}
+	if (s->signo && !others)
+		signal(s->signo, SIG_DFL);
+	s->signo = 0;
+}
+
+static void reap(void *arg, int signo)
+{
+	struct loop *l = arg;
+	(void)signo;
+restart:
+	for (struct loop_child *c = l->children; c; c = c->next) {
+		int status;
+		/* By pid, never -1: other children have other owners. */
+		pid_t r = waitpid(c->pid, &status, WNOHANG);
+		if (r == 0 || (r < 0 && errno != ECHILD))
+			continue;
+		loop_child_del(l, c);
+		/* ECHILD: reaped behind our back; all that is known is that it is gone. */
+		c->fn(c->arg, r < 0 ? 255 << 8 : status);
+		goto restart; /* fn may have changed the list */
+	}
+}
+
+int loop_child_add(struct loop *l, struct loop_child *c, pid_t pid, void (*fn)(void *, int),
+		   void *arg)
+{
+	if (!l->sigchld.signo) {
+		int rc = loop_signal_add(l, &l->sigchld, SIGCHLD, reap, l);
+		if (rc)
+			return rc;
+	}
+	*c = (struct loop_child){.pid = pid, .fn = fn, .arg = arg, .next = l->children};
+	l->children = c;
+	/* It may have ended before it was watched. */
+	on_signal(SIGCHLD);
+	return 0;
+}
+
+void loop_child_del(struct loop *l, struct loop_child *c)
+{
+	for (struct loop_child **p = &l->children; *p; p = &(*p)->next) {
+		if (*p == c) {
+			*p = c->next;
+			return;
+		}
+	}
+}
+
+/* ---- the loop ---- */
+
+struct loop *loop_new(void)
+{
+	struct loop *l = calloc(1, sizeof(*l));
+	int efd, rc;
+	if (!l)
+		return NULL;
+	l->deferred_tail = &l->deferred;
+	l->posted_tail = &l->posted;
+	pthread_mutex_init(&l->post_lock, NULL);
+	l->now = clock_ns();
+	l->epfd = epoll_create1(EPOLL_CLOEXEC);
+	efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->epfd < 0 || efd < 0)
+		goto fail;
+	rc = loop_fd_add(l, &l->post_watch, efd, LOOP_READ, run_posted, l);
+	if (rc == 0)
+		return l;
+	errno = -rc;
+fail:
+	rc = errno;
+	if (l->epfd >= 0)
+		close(l->epfd);
+	if (efd >= 0)
+		close(efd);
+	free(l);
+	errno = rc;
+	return NULL;
+}
+
+void loop_free(struct loop *l)
+{
+	if (!l)
+		return;
+	while (l->signals)
+		loop_signal_del(l, l->signals);
+	if (l->signal_watch.on) {
+		close(signal_pipe[0]);
+		close(signal_pipe[1]);
+		signal_pipe[0] = signal_pipe[1] = -1;
+	}
+	close(l->post_watch.fd);
+	close(l->epfd);
+	pthread_mutex_destroy(&l->post_lock);
+	free(l->heap);
+	free(l);
+}
+
+void loop_stop(struct loop *l, int status)
+{
+	l->stopping = true;
+	l->status = status;
+}
+
+int loop_run(struct loop *l)
+{
+	l->stopping = false;
+	while (!l->stopping) {
+		int n;
+		run_deferred(l);
+		if (l->stopping)
+			break;
+		n = wait_events(l);
+		l->now = clock_ns();
+		l->batch_len = n > 0 ? n : 0;
+		for (l->batch_pos = 0; l->batch_pos < l->batch_len;) {
+			struct epoll_event *ev = &l->batch[l->batch_pos++];
+			struct loop_fd *w = ev->data.ptr;
+			unsigned events = 0;
+			if (!w)
+				continue;
+			if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+				events |= LOOP_READ;
+			if (ev->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+				events |= LOOP_WRITE;
+			w->fn(w->arg, events);
+		}
+		l->batch_len = 0;
+		run_timers(l);
+	}
+	return l->status;
+}

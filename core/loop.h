@@ -1,0 +1,100 @@
+/*
+ * The event loop under every role: file descriptors, timers, signals, child processes and tasks.
+ * One thread runs one loop; all functions but loop_post() belong to that thread. All watchers are
+ * embedded in their owner's struct: nothing here allocates for them, and each may be removed at any
+ * time, also from inside a callback (its own included).
+ */
+#ifndef CORE_LOOP_H
+#define CORE_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct loop;
+
+#define LOOP_READ  1u /* readable, end of file or error */
+#define LOOP_WRITE 2u /* writable or error */
+
+#define MS_NS  1000000ull
+#define SEC_NS 1000000000ull
+
+/* A new loop, or NULL with errno. Ends with loop_free(), which leaves watched fds open. */
+struct loop *loop_new(void);
+void loop_free(struct loop *l);
+
+/* Runs until loop_stop(); returns its status. */
+int loop_run(struct loop *l);
+void loop_stop(struct loop *l, int status);
+
+/* The monotonic clock in ns: as of this iteration (cheap), and right now. */
+uint64_t loop_now(const struct loop *l);
+uint64_t clock_ns(void);
+
+/* File descriptors. Level-triggered; the fd stays the caller's. */
+struct loop_fd {
+	int fd;
+	unsigned events;
+	void (*fn)(void *arg, unsigned events);
+	void *arg;
+	bool on;
+};
+/* Watches fd for events (LOOP_READ | LOOP_WRITE, or 0: errors only).
+ * -EPERM: the kernel cannot poll this kind of file (a regular file). -EEXIST: fd is watched. */
+int loop_fd_add(struct loop *l, struct loop_fd *w, int fd, unsigned events,
+		void (*fn)(void *arg, unsigned events), void *arg);
+/* Changes what w waits for; costs no system call when nothing changes. */
+int loop_fd_mod(struct loop *l, struct loop_fd *w, unsigned events);
+/* Ends the watch; harmless when w is not watched (or all zero). */
+void loop_fd_del(struct loop *l, struct loop_fd *w);
+
+/* One-shot timers: fn runs once, delay_ns from now (clock_ns()). Setting a set timer moves it. */
+struct loop_timer {
+	uint64_t due;
+	void (*fn)(void *arg);
+	void *arg;
+	unsigned pos; /* place in the heap, counted from 1; 0: not set */
+};
+void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ns, void (*fn)(void *arg),
+		    void *arg);
+void loop_timer_del(struct loop *l, struct loop_timer *t);
+
+/* Signals: fn runs in the loop, not in signal context. Several watchers may share a signal. Only
+ * one loop of a process may watch signals. Handlers, not a mask: children inherit nothing. */
+struct loop_signal {
+	int signo;
+	void (*fn)(void *arg, int signo);
+	void *arg;
+	struct loop_signal *next;
+};
+int loop_signal_add(struct loop *l, struct loop_signal *s, int signo, void (*fn)(void *, int),
+		    void *arg);
+void loop_signal_del(struct loop *l, struct loop_signal *s);
+
+/* Child processes: fn gets the wait status of pid, which has been reaped by then. Children that
+ * nobody watches are left alone (libxl reaps its own). */
+struct loop_child {
+	pid_t pid;
+	void (*fn)(void *arg, int status);
+	void *arg;
+	struct loop_child *next;
+};
+int loop_child_add(struct loop *l, struct loop_child *c, pid_t pid, void (*fn)(void *, int),
+		   void *arg);
+void loop_child_del(struct loop *l, struct loop_child *c);
+
+/* Tasks. loop_defer(): fn runs once before the loop next waits (gather work, then send once).
+ * loop_post(): the same from any thread; wakes the loop. A task that is queued already is not
+ * queued twice. */
+struct loop_task {
+	void (*fn)(void *arg);
+	void *arg;
+	struct loop_task *next;
+	bool queued;
+};
+void loop_defer(struct loop *l, struct loop_task *t);
+/* Takes a deferred (not a posted) task back. */
+void loop_defer_cancel(struct loop *l, struct loop_task *t);
+void loop_post(struct loop *l, struct loop_task *t);
+
+#endif
