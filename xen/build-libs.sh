@@ -1,0 +1,151 @@
+#!/bin/bash
+# Builds what the toolstack needs of Xen, and the three libraries Xen itself needs, as static archives.
+# usage: build-libs.sh OUT DOWNLOADS XEN_VERSION CC
+#   OUT          made afresh: include/, lib/, version (the Debian version built), log (all output)
+#   DOWNLOADS    folder for the source packages, see fetch-sources.sh
+#   XEN_VERSION  as fetch-sources.sh takes it
+#   CC           musl-gcc or gcc
+# No source is patched. The bytes made do not depend on OUT.
+set -Eeuo pipefail
+
+[ $# = 4 ] || { echo "usage: build-libs.sh OUT DOWNLOADS XEN_VERSION CC" >&2; exit 2; }
+HERE=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$1" "$2"
+OUT=$(cd "$1" && pwd)
+DOWNLOADS=$(cd "$2" && pwd)
+XEN_VERSION=$3
+CC=$4
+SRC=$OUT/src
+SYS=$OUT/sysroot
+JOBS=$(nproc)
+
+# Companions, at the versions they were tried with; a point release does as well.
+COMPANIONS="yajl=2.1.0-3+deb12u2,or-next util-linux=2.38.1-5+deb12u3,or-next zlib=1:1.2.13.dfsg-1,or-next"
+
+# A make above us must not share its flags or job slots with the makefiles of others.
+unset MAKEFLAGS MAKELEVEL MFLAGS V O CFLAGS LDFLAGS
+export LC_ALL=C
+
+die() { echo "build-libs: $*" >&2; exit 1; }
+failed() {
+	grep -E 'rror:|rror [0-9]+$' "$OUT/log" | tail -n 5 | cut -c 1-200 >&2 || true
+	echo "build-libs: Xen $XEN_VERSION for $CC failed: all output is in $OUT/log" >&2
+}
+
+[ "$(uname -m)" = x86_64 ] || die "Xen's x86 toolstack is built on x86_64 only, this is $(uname -m)"
+for tool in "$CC" make dpkg-source patch perl python3 iasl xz; do
+	command -v "$tool" > /dev/null || die "$tool is missing: run make deps"
+done
+
+rm -rf "${OUT:?}"/{src,sysroot,include,lib,version,log}
+mkdir -p "$SRC" "$SYS/include" "$SYS/lib" "$OUT/include" "$OUT/lib"
+: > "$OUT/log"
+
+# ---- sources -------------------------------------------------------------------------------------
+dscs=$("$HERE/fetch-sources.sh" "$DOWNLOADS" "xen=$XEN_VERSION" $COMPANIONS) || exit 1
+trap 'failed' ERR
+for dsc in $dscs; do
+	name=$(basename "$dsc")
+	name=${name%%_*}
+	# Debian's patches to xen remove the generated tools/configure; upstream's sources are what we want.
+	patches=
+	[ "$name" != xen ] || patches=--skip-patches
+	dpkg-source $patches -x "$dsc" "$SRC/$name" >> "$OUT/log" 2>&1
+done
+version=$(basename "${dscs%%[[:space:]]*}" .dsc)
+version=${version#xen_}
+echo "XENLIBS $version for $CC"
+
+# ---- a sysroot of our own ------------------------------------------------------------------------
+# musl-gcc sees musl's headers only; Xen's want the kernel's interface too.
+for dir in linux asm-generic; do ln -s "/usr/include/$dir" "$SYS/include/$dir"; done
+ln -s "/usr/include/$(gcc -dumpmachine)/asm" "$SYS/include/asm"
+CF="-O2 -g -ffunction-sections -fdata-sections -ffile-prefix-map=$SRC=."
+
+# ---- zlib, yajl (JSON, for libxl), libuuid (for libxl) -------------------------------------------
+(
+	cd "$SRC/zlib"
+	CC="$CC" CFLAGS="$CF" ./configure --static --prefix="$SYS"
+	make -j"$JOBS" libz.a
+	cp libz.a "$SYS/lib"
+	cp zlib.h zconf.h "$SYS/include"
+
+	cd "$SRC/yajl/src"
+	mkdir "$SYS/include/yajl"
+	cp api/*.h "$SYS/include/yajl"
+	sed 's/${YAJL_MAJOR}/2/; s/${YAJL_MINOR}/1/; s/${YAJL_MICRO}/0/' api/yajl_version.h.cmake \
+		> "$SYS/include/yajl/yajl_version.h"
+	$CC $CF -DNDEBUG -I"$SYS/include" -c yajl*.c
+	ar rcsD "$SYS/lib/libyajl.a" yajl*.o
+
+	cd "$SRC/util-linux/libuuid/src"
+	mkdir "$SYS/include/uuid"
+	cp uuid.h "$SYS/include/uuid"
+	$CC $CF -D_GNU_SOURCE -DHAVE_NANOSLEEP -DHAVE_GETRANDOM -DHAVE_TLS -DHAVE_UNISTD_H \
+		-DHAVE_STDLIB_H -DHAVE_SYS_FILE_H -DHAVE_SYS_TIME_H -DHAVE_SYS_IOCTL_H \
+		-DHAVE_SYS_SOCKET_H -DHAVE_SYS_SYSCALL_H -DHAVE_NET_IF_H -DHAVE_NETINET_IN_H \
+		-DHAVE_ERR_H -I"$SRC/util-linux/include" -I. -c \
+		clear.c compare.c copy.c gen_uuid.c isnull.c pack.c parse.c unpack.c unparse.c \
+		uuid_time.c predefined.c "$SRC"/util-linux/lib/{randutils,md5,sha1}.c
+	ar rcsD "$SYS/lib/libuuid.a" ./*.o
+) >> "$OUT/log" 2>&1 < /dev/null
+
+# ---- Xen -----------------------------------------------------------------------------------------
+X=$SRC/xen
+series=$(sed -E 's/^([0-9]+\.[0-9]+).*/\1/' <<< "$version")
+[ -d "$X/tools/libs/light" ] || { trap - ERR; die "Xen $series lays its libraries out differently: 4.15 is the oldest that vstor builds with"; }
+(
+	cd "$X"
+	# A host that is not the build machine: no check for Python's headers, none of them is used.
+	# The ac_cv_*: curses and argp are asked for but not used by tools/libs; the kernel
+	# decompressors (bzip2, lzma, lzo) are left out alike for both C libraries.
+	# PKG_CONFIG: nothing of the build machine's own libraries gets in.
+	# --libexec: where a host's libxl-save-helper would be; vstor brings its own.
+	ac_cv_header_ncurses_h=yes ac_cv_lib_ncurses_clear=yes ac_cv_lib_tinfo_define_key=no \
+	ac_cv_header_argp_h=yes ac_cv_lib_argp_argp_usage=no \
+	ac_cv_header_bzlib_h=no ac_cv_header_lzma_h=no ac_cv_header_lzo_lzo1x_h=no \
+	./configure --build=x86_64-linux-gnu --host=x86_64-vstor-linux-musl CC="$CC" PKG_CONFIG=/bin/false \
+		PREPEND_INCLUDES="$SYS/include" PREPEND_LIB="$SYS/lib" \
+		--prefix=/usr --sysconfdir=/etc --localstatedir=/var --libdir=/usr/lib/x86_64-linux-gnu \
+		--with-libexec-leaf-dir="xen-$series" --disable-xen --disable-docs --disable-stubdom \
+		--disable-ocamltools --disable-golang --disable-monitors --disable-xsmpolicy \
+		--disable-seabios --disable-pvshim --disable-qemu-traditional --disable-rombios \
+		--disable-systemd --with-xenstored=xenstored --with-system-qemu=/usr/libexec/xen-qemu-system-i386
+
+	export XEN_TARGET_ARCH=x86_64 XEN_COMPILE_ARCH=x86_64
+	# configure's CC does not reach these makefiles: it has to be given again.
+	xmake() {
+		make CC="$CC" debug=n -j"$JOBS" \
+			EXTRA_CFLAGS_XEN_TOOLS="-ffunction-sections -fdata-sections -ffile-prefix-map=$SRC=." "$@"
+	}
+	xmake -C tools/include
+	for lib in toolcore toollog call evtchn gnttab foreignmemory devicemodel hypfs ctrl guest store light util; do
+		case $lib in
+		# libxenstore's reader thread is in its .so only, unless asked for; without it a reply
+		# that comes after a watch event fails with EINVAL, and libxl with it.
+		store) xmake -C tools/libs/store CFLAGS_xs.o=-DUSE_PTHREAD libxenstore.a ;;
+		light) xmake -C tools/libs/light libxenlight.a _libxl_save_msgs_helper.c _libxl_save_msgs_helper.h ;;
+		util) xmake -C tools/libs/util libxlutil.a ;;
+		*) xmake -C "tools/libs/$lib" "libxen$lib.a" ;;
+		esac
+		cp "tools/libs/$lib"/libx*.a "$SYS/lib/"
+	done
+
+	# libxl-save-helper, as a function of the binary that links it.
+	cd tools/libs/light
+	for c in libxl_save_helper _libxl_save_msgs_helper; do
+		$CC $CF -std=gnu99 -w -D__XEN_TOOLS__ -DHAVE_YAJL_YAJL_VERSION_H=1 -Dmain=libxl_save_helper_main \
+			-I"$SYS/include" -I"$X/tools/include" -I. -c $c.c
+	done
+	ar rcsD "$SYS/lib/libxlsavehelper.a" libxl_save_helper.o _libxl_save_msgs_helper.o
+) >> "$OUT/log" 2>&1 < /dev/null
+
+# ---- what stays ----------------------------------------------------------------------------------
+# Next to the installed headers, those of the migration stream's formats and of the helper's messages.
+cp -rL "$X/tools/include/." "$OUT/include/"
+cp -r "$SYS/include/"{zlib.h,zconf.h,yajl,uuid} "$OUT/include/"
+cp "$X"/tools/libs/light/{libxl_sr_stream_format,_libxl_save_msgs_helper}.h "$OUT/include/"
+cp "$X"/tools/libs/guest/xg_sr_stream_format.h "$OUT/include/"
+mv "$SYS"/lib/*.a "$OUT/lib/"
+rm -rf "$SRC" "$SYS"
+echo "$version" > "$OUT/version"

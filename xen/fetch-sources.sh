@@ -1,0 +1,215 @@
+#!/bin/bash
+# Fetches Debian source packages into a folder, by apt, from the mirrors this machine is configured
+# for, with apt's own signature checks. Nothing outside the folder changes: apt gets a private state.
+# usage: fetch-sources.sh DIR PACKAGE=VERSION[,or-next]...
+#   VERSION   a Debian source version (4.17.5+72-g01140da4e8-1), or the start of one at a dot (4.17):
+#             then the newest served is taken
+#   or-next   when that version is no longer served, take the nearest of its point releases that is:
+#             first the next newer one, then the next older one (4.17.x stays 4.17.x)
+# Prints the path of one .dsc a package, in the order asked for. Packages already in DIR, complete by
+# the checksums in their .dsc, are taken as they are: without a network, copy them there by hand.
+set -euo pipefail
+
+say() { echo "$*" >&2; }
+die() { say "fetch-sources: $*"; exit 1; }
+
+[ $# -ge 2 ] || die "usage: fetch-sources.sh DIR PACKAGE=VERSION[,or-next]..."
+mkdir -p "$1"
+DIR=$(cd "$1" && pwd)
+shift
+APT=$DIR/apt
+LOG=$DIR/apt.log
+
+# Debian release that carries a Xen release; everything else comes from the default one.
+suite_of() {
+	case $1 in
+	xen=4.14*) echo bullseye ;;
+	xen=4.20*) echo trixie ;;
+	*) echo bookworm ;;
+	esac
+}
+
+# The machine's Debian entries, as deb-src entries for the wanted suites. Entries of other vendors
+# are told by their suite names and components, not by host: mirrors have any name.
+HEAD='(buster|bullseye|bookworm|trixie|forky|sid|stable|oldstable|oldoldstable|testing|unstable)'
+convert_list() { # one-line format: deb [options] URI SUITE COMPONENT...
+	awk -v head="^$HEAD(-updates|-security|/updates)?\$" -v want="$1" '
+	$1 == "deb" {
+		opts = ""
+		i = 2
+		if ($2 ~ /^\[/) {
+			while (i <= NF) {
+				opts = opts " " $i
+				if ($(i++) ~ /\]$/)
+					break
+			}
+			gsub(/ arch=[^] ]*/, " ", opts)
+			sub(/\[arch=[^] ]*/, "[", opts)
+			if (opts ~ /^ *\[ *\]$/)
+				opts = ""
+		}
+		suite = $(i + 1)
+		ok = 0
+		for (c = i + 2; c <= NF; c++)
+			ok = ok || $c == "main"
+		if (!ok || suite !~ head)
+			next
+		tail = suite ~ /[-\/]/ ? (suite ~ /updates$/ && suite !~ /\// ? "-updates" : "-security") : ""
+		n = split(want, w, " ")
+		for (k = 1; k <= n; k++)
+			print "deb-src" opts, $i, w[k] tail, "main"
+	}' "$2"
+}
+
+convert_sources() { # deb822: stanzas; lines we do not rewrite (URIs, Signed-By and its key) stay
+	awk -v head="^$HEAD(-updates|-security|/updates)?\$" -v want="$1" '
+	BEGIN { RS = ""; FS = "\n" }
+	{
+		out = ""; suites = ""; main = 0; types = 0; off = 0
+		for (i = 1; i <= NF; i++) {
+			if ($i ~ /^#/ || $i ~ /^Architectures:/)
+				continue
+			key = $i; sub(/:.*/, "", key)
+			val = $i; sub(/^[^:]*:[ \t]*/, "", val)
+			n = split(val, v, /[ \t]+/)
+			if (key == "Types") {
+				types = val ~ /(^|[ \t])deb([ \t]|$)/
+			} else if (key == "Enabled") {
+				off = tolower(val) ~ /^(no|false|off|0)/
+			} else if (key == "Components") {
+				for (k = 1; k <= n; k++)
+					main = main || v[k] == "main"
+			} else if (key == "Suites") {
+				m = split(want, w, " ")
+				for (k = 1; k <= n; k++) {
+					if (v[k] !~ head)
+						continue
+					tail = ""
+					if (v[k] ~ /-updates$/)
+						tail = "-updates"
+					else if (v[k] ~ /[-\/]/)
+						tail = "-security"
+					for (j = 1; j <= m; j++)
+						suites = suites " " w[j] tail
+				}
+			} else {
+				out = out $i "\n"
+			}
+		}
+		if (types && main && !off && suites != "")
+			printf "Types: deb-src\nSuites:%s\nComponents: main\n%s\n", suites, out
+	}' "$2"
+}
+
+apt_ready=
+apt_setup() { # the suites wanted
+	local f etc parts list
+	[ -z "$apt_ready" ] || return 0
+	apt_ready=1
+	command -v apt-get > /dev/null || die "apt-get is missing: sources come from Debian's source packages; copy them into $DIR by hand"
+	rm -rf "$APT"
+	mkdir -p "$APT"/{parts,lists/partial,cache/archives/partial}
+	etc=$(apt-config shell d Dir::Etc/d); eval "${etc:-d=/etc/apt/}"; etc=${d%/}
+	list=$(apt-config shell l Dir::Etc::SourceList/f); eval "${list:-l=$etc/sources.list}"
+	parts=$(apt-config shell p Dir::Etc::SourceParts/d); eval "${parts:-p=$etc/sources.list.d}"
+	for f in "$l" "${p%/}"/*.list; do
+		[ ! -f "$f" ] || convert_list "$1" "$f"
+	done > "$APT/sources.list"
+	for f in "${p%/}"/*.sources; do
+		[ ! -f "$f" ] || convert_sources "$1" "$f" > "$APT/parts/$(basename "$f")"
+	done
+	[ -n "$(cat "$APT/sources.list" "$APT"/parts/* 2> /dev/null)" ] ||
+		die "no Debian mirror in $etc: add one for bookworm main, or copy the source packages into $DIR by hand"
+	# Hooks of the machine (package caches, desktop indexes) are not for a private state.
+	cat > "$APT/apt.conf" <<-EOF
+	#clear APT::Update::Pre-Invoke;
+	#clear APT::Update::Post-Invoke;
+	#clear APT::Update::Post-Invoke-Success;
+	Dir::Etc::SourceList "$APT/sources.list";
+	Dir::Etc::SourceParts "$APT/parts";
+	Dir::State::Lists "$APT/lists";
+	Dir::Cache "$APT/cache";
+	APT::Sandbox::User "$(id -un)";
+	Acquire::Languages "none";
+	Acquire::Retries "3";
+	EOF
+	# One mirror out of several may be unreachable: what counts is whether the packages are found.
+	apt-get -q -c "$APT/apt.conf" update >> "$LOG" 2>&1 < /dev/null || true
+}
+
+# Is NAME VERSION here, whole? Prints its .dsc.
+have() {
+	local dsc=$DIR/$1_${2#*:}.dsc
+	[ -f "$dsc" ] || return 1
+	(cd "$DIR" && awk '/^Checksums-Sha256:/ { on = 1; next } /^[^ ]/ { on = 0 } on { print $1 "  " $3 }' "$dsc" |
+		sha256sum --check --status 2> /dev/null) || return 1
+	echo "$dsc"
+}
+
+get() {
+	have "$1" "$2" && return
+	say "FETCH $1 $2"
+	(cd "$DIR" && apt-get -q -c "$APT/apt.conf" --download-only --only-source source "$1=$2") >> "$LOG" 2>&1 < /dev/null || return 1
+	have "$1" "$2"
+}
+
+# The versions that the mirrors list, oldest first.
+listed() {
+	apt-cache -c "$APT/apt.conf" showsrc "$1" 2>> "$LOG" | awk -v p="$1" '
+	$1 == "Package:" { is = $2 == p } $1 == "Version:" && is { print $2 }' |
+		sort -u | while read -r v; do
+		echo "$v"
+	done | sort -V
+}
+
+# Candidates for NAME VERSION, best first: see "or-next" above.
+candidates() {
+	local series v newer= older=
+	series=$(sed -E 's/^([0-9]+:)?([0-9]+\.[0-9]+).*/\2/' <<< "$2")
+	for v in $(listed "$1"); do
+		case ${v#*:} in "$series"[.+~-]*) ;; *) continue ;; esac
+		if [ "$3" = start ]; then
+			case ${v#*:} in "${2#*:}"[.+~-]*) older="$v $older" ;; esac
+		elif dpkg --compare-versions "$v" gt "$2"; then
+			newer="$newer $v"
+		elif [ "$v" != "$2" ]; then
+			older="$v $older"
+		fi
+	done
+	echo "$newer $older"
+}
+
+fetch() {
+	local name=${1%%=*} version=${1#*=} next= v
+	case $version in *,or-next) next=1 version=${version%,or-next} ;; esac
+	have "$name" "$version" && return
+	case $version in
+	*-*) ;;
+	*)
+		# A release, not a version: what lies here already will do.
+		for v in $(cd "$DIR" && ls "${name}_$version"[.+~-]*.dsc 2> /dev/null | sort -rV); do
+			v=${v#"${name}"_}
+			have "$name" "${v%.dsc}" && return
+		done
+		apt_setup "$SUITES"
+		for v in $(candidates "$name" "$version" start); do
+			get "$name" "$v" && return
+		done
+		die "no $name $version can be had from the configured Debian mirrors (they list: $(listed "$name" | xargs)); apt's words are in $LOG"
+		;;
+	esac
+	apt_setup "$SUITES"
+	get "$name" "$version" && return
+	if [ -n "$next" ]; then
+		for v in $(candidates "$name" "$version" next); do
+			get "$name" "$v" || continue
+			say "NOTE $name $version is no longer served: $v taken in its place"
+			return
+		done
+	fi
+	die "$name $version cannot be had from the configured Debian mirrors (they list: $(listed "$name" | xargs)); apt's words are in $LOG"
+}
+
+: > "$LOG"
+SUITES=$(for p in "$@"; do suite_of "$p"; done | sort -u | xargs)
+for p in "$@"; do fetch "$p"; done
