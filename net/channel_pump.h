@@ -1,0 +1,53 @@
+/* Bulk between a pipe and a channel: bytes are copied once, into or out of the frame itself. */
+#ifndef NET_CHANNEL_PUMP_H
+#define NET_CHANNEL_PUMP_H
+
+#include "net/channel.h"
+
+/*
+ * A pipe's bytes as frames of one type: reads whenever there is something and the channel has room.
+ * done(arg, 0) at the pipe's end of file, done(arg, -errno) when it cannot be read; the pump has
+ * stopped then. It does not end the channel and adds no frame of its own. The user's on_writable
+ * must call channel_pump_kick().
+ */
+struct channel_pump {
+	struct loop *loop;
+	struct channel *c;
+	int fd;
+	uint8_t type;
+	uint64_t bytes;
+	struct loop_fd watch;
+	void (*done)(void *arg, int err);
+	void *arg;
+};
+/* fd stays the caller's and is made non-blocking. 0 or -errno. */
+int channel_pump_start(struct loop *l, struct channel_pump *p, struct channel *c, uint8_t type,
+		       int fd, void (*done)(void *arg, int err), void *arg);
+void channel_pump_kick(struct channel_pump *p);
+/* Harmless when not started (all zero) or at its end. */
+void channel_pump_stop(struct channel_pump *p);
+
+/*
+ * Frames into a pipe. on_frame passes its payload on and returns the result: false holds the frame
+ * until the pipe has taken all of it. failed(arg, -errno) when the pipe's reader is gone (-EPIPE):
+ * from then on payloads are dropped. SIGPIPE must be ignored.
+ */
+struct channel_sink {
+	struct loop *loop;
+	struct channel *c;
+	int fd;
+	size_t at; /* how much of the held frame the pipe has */
+	uint64_t bytes;
+	struct loop_fd watch;
+	int err;
+	void (*failed)(void *arg, int err);
+	void *arg;
+};
+int channel_sink_start(struct loop *l, struct channel_sink *s, struct channel *c, int fd,
+		       void (*failed)(void *arg, int err), void *arg);
+bool channel_sink_frame(struct channel_sink *s, const uint8_t *p, size_t n);
+/* After this fd is the caller's alone again (close it: the pipe's reader sees the end). A frame
+ * that is held is the caller's to release by channel_resume(). */
+void channel_sink_stop(struct channel_sink *s);
+
+#endif
