@@ -21,7 +21,7 @@ static const struct command {
 	{"receive", cmd_receive, "the other end of migrate"},
 	{"bench", cmd_bench, "measure disk, CPU, memory or network"},
 	{"block-vstor", cmd_block_script, NULL},
-	{"libxl-save-helper", save_helper_main, NULL},
+	{"libxl-save-helper", libxl_save_helper_main, NULL},
 };
 
 static const struct command *find(const char *name)
@@ -32,13 +32,13 @@ static const struct command *find(const char *name)
 	return NULL;
 }
 
-static void usage(FILE *f)
+static void usage(void)
 {
-	fputs("usage: vstor SUBCOMMAND [options]\n\n", f);
+	puts("usage: vstor SUBCOMMAND [options]\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (commands[i].summary)
-			fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].summary);
-	fputs("\n`vstor SUBCOMMAND --help` tells the options of each.\n", f);
+			printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+	puts("\n`vstor SUBCOMMAND --help` tells the options of each.");
 }
 
 static int run(const struct command *c, int argc, char **argv)
@@ -61,12 +61,8 @@ int main(int argc, char **argv)
 	c = find(base);
 	if (c)
 		return run(c, argc, argv);
-	if (argc < 2) {
-		usage(stderr);
-		return 2;
-	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
-		usage(stdout);
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+		usage();
 		return 0;
 	}
 	if (strcmp(argv[1], "--version") == 0) {
@@ -75,7 +71,7 @@ int main(int argc, char **argv)
 	}
 	/* libxl runs us as its save helper by way of /proc/self/exe: no name to go by. */
 	if (strcmp(argv[1], "--save-domain") == 0 || strcmp(argv[1], "--restore-domain") == 0)
-		return save_helper_main(argc, argv);
+		return libxl_save_helper_main(argc, argv);
 	c = find(argv[1]);
 	if (!c) {
 		log_error("no subcommand '%s'; run `vstor` for the list", argv[1]);
