@@ -1,18 +1,22 @@
-# vstor: `make` gives build/vstor, one static binary. `make help` lists the targets, V=1 shows commands.
+# vstor: `make` gives build/vstor, one static binary. `make help` lists the targets; V=1 shows commands.
 
 VSTOR_VERSION := 0.1.0
-# The Xen release that libxenlight comes from, which is the one it can talk to: a Debian source version, or
-# a release (4.17) for the newest that the mirror serves. The default gives way to the next point release
-# when the mirror no longer has it.
+# The Xen release that libxenlight comes from, which is the only one it can talk to: a Debian source
+# version, or a release (4.17) for the newest that the mirror serves. The default gives way to the next
+# point release when the mirror no longer has it.
 XEN_VERSION ?= 4.17.5+72-g01140da4e8-1
 PREFIX ?= /usr/local
+
+# What `make deps` installs: to build, to test, and for the lab's two Xen hosts.
+DEPS_BUILD := gcc libc6-dev make musl-tools linux-libc-dev acpica-tools dpkg-dev patch perl python3 xz-utils bzip2
+DEPS_TEST := clang-format cppcheck libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra mandoc git file
+DEPS_LAB := qemu-system-x86 iproute2 e2fsprogs bison flex m4 cpio gzip lz4 zstd kmod
 
 CFLAGS ?= -O2 -g
 ifeq ($(SANITIZE),1)
 CC := gcc
 B := build/san
 CFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
-LDFLAGS += -fsanitize=address,undefined
 else
 CC := musl-gcc
 B := build
@@ -20,11 +24,15 @@ LDFLAGS += -static
 endif
 O := $(B)/obj
 
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+# All processors, unless the caller gives a -j.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
 ifneq ($(V),1)
 Q := @
 say = @echo "$(1)";
 endif
-MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -32,43 +40,118 @@ all: $(B)/vstor
 
 include xen/build.mk
 
-# ---- sources ---------------------------------------------------------------------------------------------
-FLOORS := core storage net xen cmd
-dirs = $(1) $(1)/scsi $(1)/iscsi $(1)/bench
-SRCS := $(sort $(wildcard $(foreach f,$(FLOORS),$(addsuffix /*.c,$(call dirs,$(f))))))
-objs = $(patsubst %.c,$(O)/%.o,$(filter $(1),$(SRCS)))
-LOW_OBJS := $(call objs,core/% storage/% net/%)
-HIGH_OBJS := $(call objs,xen/% cmd/%)
+# ---- the program -----------------------------------------------------------------------------------------
+rooms = $(1) $(addprefix $(1)/,scsi iscsi bench)
+sources = $(sort $(wildcard $(foreach floor,$(1),$(addsuffix /*.c,$(call rooms,$(floor))))))
+objects = $(patsubst %.c,$(O)/%.o,$(call sources,$(1)))
+LOW := $(call objects,core storage net)
+HIGH := $(call objects,xen cmd)
+OBJS := $(LOW) $(HIGH)
 
-STD := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -I. \
-	-ffile-prefix-map=$(CURDIR)=. -ffunction-sections -fdata-sections -fstack-protector-strong -pthread
+STD := -std=gnu11 -D_GNU_SOURCE -I. -pthread -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \
+	-fstack-protector-strong -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=. $(UAPI_CFLAGS)
 # Only the two upper floors may see Xen.
-$(HIGH_OBJS): STD += $(XEN_CFLAGS) -include $(O)/config.h
-$(HIGH_OBJS): $(O)/config.h
+HIGH_CFLAGS := $(XEN_CFLAGS) -include $(O)/config.h
+$(HIGH): STD += $(HIGH_CFLAGS)
+$(HIGH): $(O)/config.h $(XEN_LIBS)
 
-$(O)/config.h: $(XEN_LIBS) Makefile
-	@mkdir -p $(@D)
-	@v=$$(cat $(XEN)/version) && printf '#define VSTOR_VERSION "%s"\n#define VSTOR_XEN "%s"\n#define VSTOR_XEN_PACKAGE "%s"\n' \
-		"$(VSTOR_VERSION)" "$${v%%[+-]*}" "$$v" > $@.new
-	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+# These two change only when what is in them does.
+update = mkdir -p $(@D) && $(1) > $@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+$(O)/flags: FORCE
+	@$(call update,echo '$(CC) $(STD) $(CFLAGS) $(LDFLAGS) $(HIGH_CFLAGS) $(XEN_LINK)')
+$(O)/config.h: $(XEN_LIBS) FORCE
+	@version=$$(cat $(XEN_LIBS)) && $(call update,printf '#define VSTOR_%s "%s"\n' \
+		VERSION "$(VSTOR_VERSION)" XEN "$${version%%[+~-]*}" XEN_PACKAGE "$$version")
 
-$(O)/%.o: %.c | $(UAPI)
+$(O)/%.o: %.c $(O)/flags | $(UAPI)
 	@mkdir -p $(@D)
-	$(call say,CC $<) $(CC) $(STD) $(CFLAGS) $(UAPI_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC $<) $(CC) $(STD) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # The unstripped binary stays beside the product, for debuggers.
-$(B)/vstor.debug: $(LOW_OBJS) $(HIGH_OBJS) $(XEN_LIBS)
-	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) $(XEN_LINK_FLAGS) -Wl,--gc-sections -o $@ $(LOW_OBJS) $(HIGH_OBJS) $(XEN_LDLIBS)
-
+$(B)/vstor.debug: $(OBJS) $(XEN_LIBS)
+	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections $(XEN_LINK) -o $@ $(OBJS) $(XEN_LDLIBS)
 $(B)/vstor: $(B)/vstor.debug
 	$(call say,STRIP $@) strip -o $@ $<
 
--include $(patsubst %.o,%.d,$(LOW_OBJS) $(HIGH_OBJS))
+# ---- unit tests: sanitized; those of the lower floors do without Xen's libraries ---------------------------
+LOW_TESTS := $(patsubst tests/%.c,$(B)/%,$(call sources,$(addprefix tests/unit/,core storage net)))
+HIGH_TESTS := $(patsubst tests/%.c,$(B)/%,$(call sources,$(addprefix tests/unit/,xen cmd)))
+TEST_OBJS := $(patsubst $(B)/%,$(O)/tests/%.o,$(LOW_TESTS) $(HIGH_TESTS))
+$(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): STD += $(HIGH_CFLAGS)
+$(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): $(O)/config.h
+
+$(O)/low.a: $(LOW)
+	@rm -f $@ && ar rcsD $@ $^
+$(LOW_TESTS): $(B)/%: $(O)/tests/%.o $(O)/low.a
+	@mkdir -p $(@D)
+	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+$(HIGH_TESTS): $(B)/%: $(O)/tests/%.o $(filter-out $(O)/cmd/main.o,$(OBJS)) $(XEN_LIBS)
+	@mkdir -p $(@D)
+	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread $(XEN_LINK) -o $@ $(filter %.o,$^) $(XEN_LDLIBS)
+
+unit-programs: $(LOW_TESTS) $(HIGH_TESTS)
+
+-include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS))
+
+# ---- tests: each suite prints ok and not ok lines, tests/run adds them up ------------------------------------
+sanitized:
+	@$(MAKE) SANITIZE=1 build/san/vstor unit-programs
+unit:
+	@$(MAKE) SANITIZE=1 unit-programs
+	@tests/run unit
+test: all
+	@$(MAKE) sanitized
+	@tests/run build unit conformance lab format cppcheck floors
+conformance: all
+	@tests/run conformance
+lab: all
+	@tests/run lab
+check-format:
+	@tests/run format
+cppcheck:
+	@tests/run cppcheck
+demo: deps
+	@$(MAKE) all
+	@tests/lab/demo
+
+# ---- the rest --------------------------------------------------------------------------------------------
+# Nothing is asked of apt when all are there. The package lists are refreshed only if they turn out too old.
+install = @missing=; for p in $(1); do \
+		dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2> /dev/null | grep -q ^.i || missing="$$missing $$p"; done; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "INSTALL$$missing"; \
+	sudo=; [ $$(id -u) = 0 ] || sudo=sudo; \
+	get() { $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 "$$@" < /dev/null; }; \
+	mkdir -p build; \
+	get install --no-install-recommends $$missing > build/deps.log 2>&1 || { get update && \
+		get install --no-install-recommends $$missing; } >> build/deps.log 2>&1 || { \
+		echo "deps: apt-get could not install$$missing: its words are in build/deps.log" >&2; exit 1; }
+deps:
+	$(call install,$(DEPS_BUILD) $(DEPS_TEST) $(DEPS_LAB))
+deps-build:
+	$(call install,$(DEPS_BUILD))
+
+install: all
+	install -D -m 755 $(B)/vstor $(DESTDIR)$(PREFIX)/sbin/vstor
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)/etc/xen/scripts
+	install -m 644 $(wildcard cmd/*.8) $(DESTDIR)$(PREFIX)/share/man/man8/
+	ln -sfn $(PREFIX)/sbin/vstor $(DESTDIR)/etc/xen/scripts/block-vstor
+
+help:
+	@echo "all (default)  build/vstor, static; SANITIZE=1: build/san/vstor with the sanitizers"
+	@echo "deps           install the Debian packages needed; deps-build: those for building only"
+	@echo "demo           a live guest moves between two Xen hosts, on this machine, in QEMU"
+	@echo "test           everything below, summed up"
+	@echo "unit conformance lab check-format cppcheck   one suite"
+	@echo "install        binary, man pages, block script; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
+	@echo "clean          what was compiled of vstor; distclean: Xen's libraries and downloads too"
+	@echo "variables      XEN_VERSION=$(XEN_VERSION) SANITIZE=1 V=1"
 
 clean:
 	rm -rf build/obj build/san build/vstor build/vstor.debug
-
 distclean:
 	rm -rf build
 
-.PHONY: all clean distclean
+FORCE:
+.PHONY: FORCE all clean cppcheck check-format conformance demo deps deps-build distclean help install lab \
+	sanitized test unit unit-programs

@@ -1,13 +1,10 @@
 # Xen's libraries: built once for a Xen version and a compiler, from Debian's source packages.
 
-XEN := build/xen/$(XEN_VERSION)/$(CC)-$(shell $(CC) -dumpfullversion)
+comma := ,
+XEN := build/xen/$(XEN_VERSION)/$(CC)-$(shell $(CC) -dumpfullversion 2> /dev/null)
 XEN_LIBS := $(XEN)/version
-DOWNLOADS := build/downloads
-ifeq ($(origin XEN_VERSION),file)
-XEN_WANTED := $(XEN_VERSION),or-next
-else
-XEN_WANTED := $(XEN_VERSION)
-endif
+# The pinned default may give way to a newer point release, a version that somebody asked for may not.
+XEN_WANTED := $(XEN_VERSION)$(if $(filter file,$(origin XEN_VERSION)),$(comma)or-next)
 
 XEN_CFLAGS := -D__XEN_TOOLS__ -DHAVE_YAJL_YAJL_VERSION_H=1 -isystem $(XEN)/include
 # libxenguest registers its kernel loaders in constructors: without the whole archive there is no loader.
@@ -15,15 +12,13 @@ XEN_LDLIBS := -L$(XEN)/lib -lxlsavehelper -Wl,--whole-archive -lxenguest -Wl,--n
 	-Wl,--start-group -lxlutil -lxenlight -lxenhypfs -lxenctrl -lxenstore -lxendevicemodel \
 	-lxenforeignmemory -lxengnttab -lxenevtchn -lxencall -lxentoollog -lxentoolcore -Wl,--end-group \
 	-lyajl -luuid -lz
-# Our pre-copy policy steps in where the helper sets its callbacks up.
-ifneq ($(wildcard xen/save_helper.c),)
-XEN_LINK_FLAGS := -Wl,--wrap=helper_setcallbacks_save
-endif
+# Our pre-copy policy steps in where the save helper sets its callbacks up.
+XEN_LINK := $(if $(wildcard xen/save_helper.c),-Wl$(comma)--wrap=helper_setcallbacks_save)
 
 $(XEN_LIBS): xen/build-libs.sh xen/fetch-sources.sh
-	$(Q)xen/build-libs.sh $(XEN) $(DOWNLOADS) $(XEN_WANTED) $(CC)
+	$(Q)xen/build-libs.sh $(XEN) build/downloads $(XEN_WANTED) $(CC)
 
-# The kernel's interface headers, which musl-gcc does not look for.
+# The kernel's interface headers, where musl-gcc does not look for them.
 UAPI := build/uapi
 UAPI_CFLAGS := -idirafter $(UAPI)
 $(UAPI):
