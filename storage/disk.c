@@ -1,0 +1,426 @@
+#include "storage/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "core/log.h"
+
+#ifndef RWF_DSYNC
+#define RWF_DSYNC 2
+#endif
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8
+#endif
+#define ZERO_STEP (1u << 20)
+
+struct disk {
+	char *path;
+	int fd;
+	uint64_t size;
+	bool readonly, writethrough, blockdev;
+	bool in_memory; /* tmpfs: no medium to wait for */
+	bool no_nowait; /* this file system refuses RWF_NOWAIT */
+	bool no_rwf;	/* a kernel before 4.7, or a seccomp filter without preadv2 */
+	bool no_punch;
+};
+
+/* Buffered writes are gathered here and go to one worker together: a wake-up costs more than a
+ * copy into the page cache. What waits for the medium gets a job each, to run side by side. */
+struct disk_engine {
+	struct loop *loop;
+	struct workers *workers;
+	struct disk_io *batch, **batch_tail;
+	struct loop_task flush;
+};
+
+const char *disk_path(const struct disk *d)
+{
+	return d->path;
+}
+
+uint64_t disk_size(const struct disk *d)
+{
+	return d->size;
+}
+
+bool disk_readonly(const struct disk *d)
+{
+	return d->readonly;
+}
+
+/* preadv2/pwritev2 by system call: musl has had the wrappers only since 1.2.5. */
+static ssize_t rw(struct disk *d, bool write, const struct iovec *iov, unsigned n, uint64_t off,
+		  int flags)
+{
+	long r;
+	if (!d->no_rwf || flags & RWF_NOWAIT) {
+		r = syscall(write ? SYS_pwritev2 : SYS_preadv2, d->fd, iov, (long)n, (long)off, 0L,
+			    (long)flags);
+		if (r >= 0 || (errno != ENOSYS && errno != EPERM))
+			return r;
+		d->no_rwf = true;
+		if (flags & RWF_NOWAIT)
+			return r;
+	}
+	r = write ? pwritev(d->fd, iov, (int)n, (off_t)off)
+		  : preadv(d->fd, iov, (int)n, (off_t)off);
+	if (r >= 0 && flags & RWF_DSYNC && fdatasync(d->fd) < 0)
+		return -1;
+	return r;
+}
+
+/* Transfers all of iov, going on after short counts; changes iov. */
+static int transfer(struct disk *d, bool write, struct iovec *iov, unsigned n, uint64_t off,
+		    int flags)
+{
+	while (n) {
+		ssize_t r = rw(d, write, iov, MIN(n, 1024u), off, flags);
+		if (r < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		if (r == 0 && iov->iov_len)
+			return -EIO; /* the file became shorter beneath us */
+		off += (uint64_t)r;
+		while (n && (size_t)r >= iov->iov_len) {
+			r -= (ssize_t)iov->iov_len;
+			iov++;
+			n--;
+		}
+		if (n) {
+			iov->iov_base = (char *)iov->iov_base + r;
+			iov->iov_len -= (size_t)r;
+		}
+	}
+	return 0;
+}
+
+static void run_blocking(struct disk_io *io)
+{
+	struct disk *d = io->disk;
+	switch (io->op) {
+	case DISK_READ: io->rc = transfer(d, false, io->iov, io->niov, io->off, 0); break;
+	case DISK_WRITE:
+		io->rc = transfer(d, true, io->iov, io->niov, io->off,
+				  io->fua || d->writethrough ? RWF_DSYNC : 0);
+		break;
+	case DISK_SYNC: io->rc = disk_sync(d); break;
+	case DISK_CALL: io->rc = io->call(io); break;
+	}
+}
+
+static void job_run(struct job *j)
+{
+	run_blocking(container_of(j, struct disk_io, job));
+}
+
+static void job_done(struct job *j)
+{
+	struct disk_io *io = container_of(j, struct disk_io, job);
+	io->done(io);
+}
+
+static void batch_run(struct job *j)
+{
+	for (struct disk_io *io = container_of(j, struct disk_io, job); io; io = io->next)
+		run_blocking(io);
+}
+
+static void batch_done(struct job *j)
+{
+	struct disk_io *io = container_of(j, struct disk_io, job), *next;
+	for (; io; io = next) {
+		next = io->next;
+		io->done(io);
+	}
+}
+
+static void submit_job(struct disk_engine *e, struct disk_io *io, void (*run)(struct job *),
+		       void (*done)(struct job *))
+{
+	io->job = (struct job){.run = run, .done = done, .loop = e->loop};
+	workers_submit(e->workers, &io->job);
+}
+
+static void flush_batch(void *arg)
+{
+	struct disk_engine *e = arg;
+	struct disk_io *head = e->batch;
+	e->batch = NULL;
+	e->batch_tail = &e->batch;
+	if (head)
+		submit_job(e, head, batch_run, batch_done);
+}
+
+/* A read straight from the page cache. True when the cache had all of it (or the read failed). */
+static bool read_cached(struct disk *d, struct disk_io *io)
+{
+	size_t want = 0;
+	ssize_t r;
+	for (unsigned i = 0; i < io->niov; i++)
+		want += io->iov[i].iov_len;
+	if (d->no_nowait || io->niov > 1024)
+		return false;
+	r = rw(d, false, io->iov, io->niov, io->off, RWF_NOWAIT);
+	if (r == (ssize_t)want) {
+		io->rc = 0;
+		return true;
+	}
+	if (r < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM))
+		d->no_nowait = true;
+	return false; /* a part of it will be read again with the rest: simpler than keeping it */
+}
+
+bool disk_submit(struct disk_engine *e, struct disk_io *io)
+{
+	struct disk *d = io->disk;
+	if (io->op == DISK_READ || io->op == DISK_WRITE) {
+		if (d->in_memory) {
+			run_blocking(io);
+			return true;
+		}
+		if (io->op == DISK_READ && read_cached(d, io))
+			return true;
+		if (io->op == DISK_WRITE && !io->fua && !d->writethrough) {
+			io->next = NULL;
+			*e->batch_tail = io;
+			e->batch_tail = &io->next;
+			loop_defer(e->loop, &e->flush);
+			return false;
+		}
+	}
+	submit_job(e, io, job_run, job_done);
+	return false;
+}
+
+struct disk_engine *disk_engine_new(struct loop *l, unsigned threads)
+{
+	struct disk_engine *e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	e->loop = l;
+	e->batch_tail = &e->batch;
+	e->flush.fn = flush_batch;
+	e->flush.arg = e;
+	e->workers = workers_new(threads);
+	if (!e->workers) {
+		int saved = errno;
+		free(e);
+		errno = saved;
+		return NULL;
+	}
+	return e;
+}
+
+void disk_engine_free(struct disk_engine *e)
+{
+	if (!e)
+		return;
+	flush_batch(e);
+	workers_free(e->workers);
+	free(e);
+}
+
+/* ---- blocking calls, for workers ---- */
+
+int disk_read(struct disk *d, void *p, size_t n, uint64_t off)
+{
+	struct iovec v = {p, n};
+	return transfer(d, false, &v, 1, off, 0);
+}
+
+int disk_write(struct disk *d, const void *p, size_t n, uint64_t off, bool fua)
+{
+	struct iovec v = {(void *)p, n};
+	return transfer(d, true, &v, 1, off, fua || d->writethrough ? RWF_DSYNC : 0);
+}
+
+int disk_sync(struct disk *d)
+{
+	return fdatasync(d->fd) < 0 ? -errno : 0;
+}
+
+static int write_zeros(struct disk *d, uint64_t off, uint64_t n)
+{
+	uint8_t *zeros = calloc(1, (size_t)MIN(n, ZERO_STEP));
+	int rc = zeros ? 0 : -ENOMEM;
+	while (n && rc == 0) {
+		size_t step = (size_t)MIN(n, ZERO_STEP);
+		rc = disk_write(d, zeros, step, off, false);
+		off += step;
+		n -= step;
+	}
+	free(zeros);
+	return rc;
+}
+
+int disk_discard(struct disk *d, uint64_t off, uint64_t n)
+{
+	if (n == 0)
+		return 0;
+	/* On block devices, too, this zeroes and deallocates where the device can do both. */
+	if (!d->no_punch) {
+		if (fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+			      (off_t)n) == 0)
+			return d->writethrough ? disk_sync(d) : 0;
+		if (errno != EOPNOTSUPP && errno != ENOSYS && errno != ENODEV)
+			return -errno;
+		d->no_punch = true;
+	}
+	return write_zeros(d, off, n);
+}
+
+int disk_map(struct disk *d, uint64_t off, bool *mapped, uint64_t *run)
+{
+	off_t data;
+	*mapped = true;
+	*run = d->size - off;
+	if (d->blockdev)
+		return 0; /* a block device does not tell */
+	data = lseek(d->fd, (off_t)off, SEEK_DATA);
+	if (data < 0 && errno == ENXIO) {
+		*mapped = false;
+		return 0;
+	}
+	if (data < 0)
+		return errno == EINVAL ? 0 : -errno;
+	if ((uint64_t)data > off) {
+		*mapped = false;
+		*run = (uint64_t)data - off;
+		return 0;
+	}
+	data = lseek(d->fd, (off_t)off, SEEK_HOLE);
+	if (data > (off_t)off)
+		*run = (uint64_t)data - off;
+	return 0;
+}
+
+/* ---- open and close ---- */
+
+static int refuse(const char *path, int err, const char *hint)
+{
+	log_error("%s: %s; %s", path, strerror(err), hint);
+	return -err;
+}
+
+static int open_file(const char *path, const struct disk_opts *o, int *fd)
+{
+	int flags = (o->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK;
+	struct stat st;
+	/* O_EXCL on a block device: the kernel refuses one that is mounted or held. */
+	if (stat(path, &st) == 0 && S_ISBLK(st.st_mode) && !o->readonly)
+		flags |= O_EXCL;
+	*fd = open(path, flags);
+	if (*fd < 0 && errno == ENOENT && o->create_size) {
+		*fd = open(path, flags | O_CREAT | O_EXCL, 0600);
+		if (*fd >= 0 && ftruncate(*fd, (off_t)o->create_size) < 0) {
+			int err = errno;
+			unlink(path);
+			close(*fd);
+			return refuse(path, err, "choose a smaller size= or another place");
+		}
+	}
+	if (*fd >= 0)
+		return 0;
+	switch (errno) {
+	case ENOENT:
+		return refuse(path, ENOENT,
+			      "name an existing file or device, or add ,size=BYTES to "
+			      "create a sparse file");
+	case EBUSY:
+		return refuse(path, EBUSY,
+			      "it is mounted or in use; unmount it, or export it with ,ro");
+	case EACCES:
+	case EROFS:
+	case EPERM: return refuse(path, errno, "run as a user who may write it, or add ,ro");
+	default: return refuse(path, errno, "name a file or a block device");
+	}
+}
+
+static int find_size(struct disk *d)
+{
+	struct stat st;
+	struct statfs fs;
+	if (fstat(d->fd, &st) < 0)
+		return refuse(d->path, errno, "name a file or a block device");
+	if (S_ISBLK(st.st_mode)) {
+		d->blockdev = true;
+		if (ioctl(d->fd, BLKGETSIZE64, &d->size) < 0)
+			return refuse(d->path, errno, "the device does not tell its size");
+	} else if (S_ISREG(st.st_mode)) {
+		d->size = (uint64_t)st.st_size;
+		if (fstatfs(d->fd, &fs) == 0)
+			d->in_memory = (unsigned long)fs.f_type == TMPFS_MAGIC;
+	} else {
+		log_error("%s: neither a file nor a block device; name one of these", d->path);
+		return -EINVAL;
+	}
+	if (d->size == 0) {
+		log_error("%s: empty; give it a size first (truncate -s), or remove it and add "
+			  ",size=BYTES",
+			  d->path);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int disk_open(struct disk **out, const char *path, const struct disk_opts *o)
+{
+	struct disk *d = calloc(1, sizeof(*d));
+	int rc = -ENOMEM;
+	*out = NULL;
+	if (!d)
+		return rc;
+	d->fd = -1;
+	d->readonly = o->readonly;
+	d->writethrough = o->writethrough;
+	d->path = strdup(path);
+	if (!d->path)
+		goto fail;
+	rc = open_file(path, o, &d->fd);
+	if (rc)
+		goto fail;
+	rc = find_size(d);
+	if (rc)
+		goto fail;
+	if (flock(d->fd, (d->readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
+		rc = refuse(path, errno, "another program has it locked; stop that one first");
+		goto fail;
+	}
+	*out = d;
+	return 0;
+fail:
+	if (d->fd >= 0)
+		close(d->fd);
+	free(d->path);
+	free(d);
+	return rc;
+}
+
+int disk_close(struct disk *d)
+{
+	int rc = 0;
+	if (!d)
+		return 0;
+	if (!d->readonly && fdatasync(d->fd) < 0) {
+		rc = -errno;
+		log_error("%s: cannot flush: %s; what was written last may be lost", d->path,
+			  strerror(errno));
+	}
+	close(d->fd);
+	free(d->path);
+	free(d);
+	return rc;
+}

@@ -1,0 +1,74 @@
+/*
+ * A disk: a file or a block device with asynchronous I/O. A read that the page cache can answer is
+ * done at once; all else runs in worker threads, so that the loop never waits for a medium.
+ */
+#ifndef STORAGE_DISK_H
+#define STORAGE_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "core/loop.h"
+#include "core/workers.h"
+
+struct disk;
+
+/* Where the I/O of one loop runs. */
+struct disk_engine;
+/* `threads` workers; NULL with errno. Freeing waits for I/O in flight. */
+struct disk_engine *disk_engine_new(struct loop *l, unsigned threads);
+void disk_engine_free(struct disk_engine *e);
+
+struct disk_opts {
+	bool readonly;
+	bool writethrough;    /* every write reaches the medium before it is done */
+	uint64_t create_size; /* not 0: create a sparse file of this size if there is none */
+};
+
+/* Opens `path` and locks it against a second user. The error (negative errno) is logged, with the
+ * path and what to do. */
+int disk_open(struct disk **out, const char *path, const struct disk_opts *opts);
+/* No I/O may be in flight. Syncs what a write-back disk still holds; the error is logged. */
+int disk_close(struct disk *d);
+
+const char *disk_path(const struct disk *d);
+uint64_t disk_size(const struct disk *d); /* bytes */
+bool disk_readonly(const struct disk *d);
+
+enum disk_op {
+	DISK_READ,
+	DISK_WRITE,
+	DISK_SYNC, /* what was written before is on the medium afterwards (fdatasync) */
+	DISK_CALL, /* call(io) runs in a worker: several steps as one */
+};
+
+struct disk_io {
+	enum disk_op op;
+	bool fua; /* write: on the medium before it is done */
+	struct disk *disk;
+	struct iovec *iov; /* may be changed by the transfer */
+	unsigned niov;
+	uint64_t off; /* bytes */
+	int (*call)(struct disk_io *io);
+	/* Called in the loop, unless disk_submit() returned true. */
+	void (*done)(struct disk_io *io);
+	int rc; /* 0 or -errno; a file that ends early is -EIO */
+
+	struct disk_io *next;
+	struct job job;
+};
+
+/* Starts io. True: it is finished already, io->rc is set and done() will not be called. */
+bool disk_submit(struct disk_engine *e, struct disk_io *io);
+
+/* Blocking transfers of all n bytes, for DISK_CALL. 0 or -errno. */
+int disk_read(struct disk *d, void *p, size_t n, uint64_t off);
+int disk_write(struct disk *d, const void *p, size_t n, uint64_t off, bool fua);
+int disk_sync(struct disk *d);
+/* Makes [off, off + n) read as zeros and gives its space back where the medium can. */
+int disk_discard(struct disk *d, uint64_t off, uint64_t n);
+/* Is there data at off? *mapped tells, *run gets how many bytes on it stays so. */
+int disk_map(struct disk *d, uint64_t off, bool *mapped, uint64_t *run);
+
+#endif
