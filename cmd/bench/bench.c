@@ -1,0 +1,52 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/bench/bench.h"
+#include "cmd/cmd.h"
+#include "core/bytes.h"
+#include "core/log.h"
+#include "core/opts.h"
+
+static const struct load_kind *const kinds[] = {&load_disk, &load_cpu, &load_memory};
+
+static void usage(FILE *f)
+{
+	fputs("usage: vstor bench LOAD [options]\n\n", f);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		fprintf(f, "  %-8s %s\n", kinds[i]->name, kinds[i]->summary);
+	fputs("  ping     how long a host does not answer: losses, gaps, round-trip times\n\n"
+	      "Each prints a line a second and a summary at the end, or at SIGINT or SIGTERM.\n"
+	      "`vstor bench LOAD --help` tells the options of each.\n",
+	      f);
+}
+
+int cmd_bench(int argc, char **argv)
+{
+	static char ident[48];
+
+	if (argc < 2) {
+		usage(stderr);
+		return 2;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		usage(stdout);
+		return 0;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		puts(opts_version);
+		return 0;
+	}
+	if (snprintf(ident, sizeof(ident), "vstor bench %s", argv[1]) < (int)sizeof(ident)) {
+		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+			if (strcmp(argv[1], kinds[i]->name) == 0) {
+				log_init(ident);
+				return bench_load(kinds[i], argc - 1, argv + 1);
+			}
+		if (strcmp(argv[1], "ping") == 0) {
+			log_init(ident);
+			return bench_ping(argc - 1, argv + 1);
+		}
+	}
+	log_error("no load '%s'; run `vstor bench` for the list", argv[1]);
+	return 2;
+}

@@ -1,0 +1,11 @@
+/* The benches behind `vstor bench`: each parses its options, runs, prints; exit status. */
+#ifndef CMD_BENCH_BENCH_H
+#define CMD_BENCH_BENCH_H
+
+#include "cmd/bench/loads.h"
+
+/* Runs one load until its time is over, or SIGINT or SIGTERM ends it with its summary. */
+int bench_load(const struct load_kind *kind, int argc, char **argv);
+int bench_ping(int argc, char **argv);
+
+#endif
