@@ -9,7 +9,7 @@
 
 struct hist {
 	uint64_t n, sum, min, max;
-	uint32_t count[HIST_BUCKETS];
+	uint64_t count[HIST_BUCKETS];
 };
 
 void hist_reset(struct hist *h);
