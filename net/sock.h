@@ -39,7 +39,8 @@ int sock_parse(const char *text, char host[SOCK_HOST_MAX], uint16_t *port);
  * no answer from the name server; all have their text in sock_strerror().
  */
 int sock_resolve(const char *text, uint16_t default_port, struct sock_addrs *out);
-/* The same for listening: no host, or `*`, means every local address, IPv6 and IPv4. */
+/* The same for listening: no host, or `*`, means every local address, IPv6 and IPv4; port 0 lets
+ * the kernel choose one. */
 int sock_resolve_local(const char *text, uint16_t default_port, struct sock_addrs *out);
 /* strerror() of a positive or negative errno, with texts that fit for the errors of this module. */
 const char *sock_strerror(int err);
@@ -81,7 +82,7 @@ void sock_connect_cancel(struct sock_connect *c);
  */
 struct sock_listener {
 	struct loop *loop;
-	struct {
+	struct sock_listening {
 		struct loop_fd watch;
 		struct sock_listener *owner;
 	} s[SOCK_ADDRS_MAX];
@@ -90,13 +91,13 @@ struct sock_listener {
 	void (*fn)(void *arg, int fd, const struct sock_addr *peer);
 	void *arg;
 };
-/* `text` as in sock_resolve_local(). 0 or -errno: nothing is open then. Port 0 as the default port
- * lets the kernel choose one (see sock_listen_port()). */
+/* `text` as in sock_resolve_local(). 0 or -errno: nothing is open then. Of several
+ * addresses, those of a family that this host does not have are left out. */
 int sock_listen(struct loop *l, struct sock_listener *s, const char *text, uint16_t default_port,
 		void (*fn)(void *arg, int fd, const struct sock_addr *peer), void *arg);
 /* Closes the listening sockets; harmless when all zero. */
 void sock_listen_close(struct sock_listener *s);
-/* The port of the first listening socket. */
+/* The port, also when the kernel chose it. */
 uint16_t sock_listen_port(const struct sock_listener *s);
 
 /* Small writes go out at once (TCP_NODELAY). All the setters ignore what is not a TCP socket. */
