@@ -1,0 +1,267 @@
+# The parts of a lab, for scripts that run inside its namespaces (tests/lab/inside).
+# shellcheck shell=bash
+. "${BASH_SOURCE[0]%/*}/paths.sh"
+
+RUN=$CACHE/run/${LAB_ID:?}
+LOG=$RUN/log
+STORAGE=10.77.0.1
+IQN=iqn.2026-11.local.vstor:lab
+GUEST=guest1
+HOST_MEMORY=512		# MiB of a QEMU, of which dom0 has 256
+TARGET=${LAB_TARGET:-vstor}	# vstor | tgtd
+ATTACH=${LAB_ATTACH:-vstor}	# vstor | iscsistart
+declare -A ADDRESS=([A]=10.77.0.11 [B]=10.77.0.12 [guest]=10.77.0.50)
+export TGT_IPC_SOCKET=/run/tgtd
+
+# on HOST COMMAND...: as tests/lab/on, but never longer than LAB_WAIT seconds (124).
+on() {
+	timeout "${LAB_WAIT:-60}" "$LAB/on" "$@"
+}
+
+# wait_line FILE PATTERN SECONDS [PID]: until a line of a growing file matches; not longer than
+# the process PID lives.
+wait_line() {
+	touch "$1"
+	timeout "$3" grep -m 1 -q -- "$2" \
+		< <(exec tail -n +1 -s 0.1 ${4:+--pid="$4"} -F "$1" 2>/dev/null)
+}
+
+# --- storage
+
+storage_start() {
+	truncate -s "${LAB_DISK:-256M}" "$RUN/disk.img"
+	mke2fs -q -t ext4 -F "$RUN/disk.img"
+	case $TARGET in
+	vstor) target_start ;;
+	tgtd)
+		tgtd -f -C 7 --iscsi "portal=$STORAGE:3260" >"$LOG/target.log" 2>&1 &
+		echo $! >"$RUN/target.pid"
+		tgtd_configure
+		;;
+	*) die "LAB_TARGET=$TARGET: vstor or tgtd" ;;
+	esac
+}
+
+target_start() {
+	local ready
+
+	exec {ready}< <(exec "$VSTOR" target --lun "$RUN/disk.img" --name "$IQN" \
+		--listen "$STORAGE" --ready-fd 3 3>&1 >"$LOG/target.log" 2>&1)
+	echo $! >"$RUN/target.pid"
+	read -r -t 20 -u "$ready" || {
+		tail -n 3 "$LOG/target.log" >&2
+		die "vstor target does not come up: see $LOG/target.log"
+	}
+	exec {ready}<&-
+}
+
+tgtd_configure() {
+	until tgtadm -C 7 --op show --mode sys >/dev/null 2>&1; do
+		sleep 0.1
+	done
+	tgtadm -C 7 --lld iscsi --op new --mode target --tid 1 -T "$IQN"
+	tgtadm -C 7 --lld iscsi --op new --mode logicalunit --tid 1 --lun 1 -b "$RUN/disk.img"
+	tgtadm -C 7 --lld iscsi --op bind --mode target --tid 1 -I ALL
+}
+
+# --- hosts
+
+# One initramfs out of several: the kernel unpacks cpio archives that follow one another.
+pack_overlay() {
+	local tree=$RUN/overlay parts=("$CACHE/images/dom0.cpio")
+
+	rm -rf "$tree"
+	mkdir -p "$tree"/{bin,root,etc/xen/scripts,guest/bin}
+	if [ -x "$VSTOR" ]; then
+		strip -o "$tree/bin/vstor" "$VSTOR"
+		cp "$tree/bin/vstor" "$tree/guest/bin/vstor"
+		ln -s /bin/vstor "$tree/etc/xen/scripts/block-vstor"
+	fi
+	[ -x "$LAB_TOOL" ] && strip -o "$tree/bin/lab-tool" "$LAB_TOOL"
+	pack_cpio "$tree/guest"
+	cat "$CACHE/images/guest.cpio" "$tree/guest.cpio" >"$tree/root/guest.cpio"
+	rm -rf "$tree/guest" "$tree/guest.cpio"
+	pack_cpio "$tree"
+	[ -n "${LAB_XL:-}" ] || [ "$ATTACH" = iscsistart ] && parts+=("$CACHE/images/xl.cpio")
+	cat "${parts[@]}" "$tree.cpio" >"$RUN/host.cpio"
+	rm -rf "$tree" "$tree.cpio"
+}
+
+pack_cpio() {
+	(cd "$1" && find . | LC_ALL=C sort | "$BB" cpio -o -H newc -R 0:0 2>/dev/null) >"$1.cpio"
+}
+
+# host_start HOST pv|pvh: PV live migration needs the hypervisor with shadow paging.
+host_start() {
+	local host=$1 hypervisor=$CACHE/xen lun=0
+
+	[ "$2" = pv ] && hypervisor=$CACHE/xen-shadow
+	[ "$TARGET" = tgtd ] && lun=1
+	rm -f "$LOG/console$host.log"
+	qemu-system-x86_64 -name "host$host" -machine pc -accel tcg,thread=multi,tb-size=128 \
+		-cpu qemu64,+svm,+npt -smp 1 -m "$HOST_MEMORY" -display none -vga none \
+		-nodefaults -no-reboot -serial "file:$LOG/console$host.log" \
+		-kernel "$hypervisor" \
+		-append "xen console=com1 com1=115200,8n1 loglvl=warning dom0_mem=256M,max:256M dom0_max_vcpus=1" \
+		-initrd "$CACHE/vmlinux console=hvc0 quiet swiotlb=2048 host=$host ip=${ADDRESS[$host]} attach=$ATTACH iqn=$IQN lun=$lun,$RUN/host.cpio" \
+		-netdev "tap,id=n0,ifname=tap$host,script=no,downscript=no" \
+		-device "virtio-net-pci,netdev=n0,romfile=,mac=52:54:00:00:00:1$host" \
+		>"$LOG/qemu$host.log" 2>&1 </dev/null &
+	echo $! >"$RUN/qemu$host.pid"
+}
+
+host_wait() {
+	if ! wait_line "$LOG/console$1.log" "HOST $1 READY" 120 "$(<"$RUN/qemu$1.pid")"; then
+		tail -n 5 "$LOG/qemu$1.log" "$LOG/console$1.log" >&2
+		die "host $1 does not come up: see $LOG/console$1.log"
+	fi
+	if grep "HOST $1 FAILED" "$LOG/console$1.log" >&2; then
+		die "host $1 has no disk: see $LOG/console$1.log and $LOG/target.log"
+	fi
+}
+
+# Pulls the plug.
+host_stop() {
+	local pid
+
+	[ -e "$RUN/qemu$1.pid" ] || return 0
+	pid=$(<"$RUN/qemu$1.pid")
+	rm "$RUN/qemu$1.pid"
+	kill -KILL "$pid" 2>/dev/null || return 0
+	tail -s 0.1 --pid="$pid" -f /dev/null
+}
+
+# hosts_start pv|pvh: both at once.
+hosts_start() {
+	[ "$1" = pv ] && "$LAB/hypervisor"
+	pack_overlay
+	host_start A "$1"
+	host_start B "$1"
+	host_wait A
+	host_wait B
+	echo "$1" >"$RUN/type"
+}
+
+# --- guest
+
+# Everything the machines report of their own accord ends up in a file, a line each.
+events_start() {
+	"$BB" nc -ll -p 7001 -e /bin/sh -c "cat >>'$RUN/events'" &
+	echo $! >"$RUN/events.pid"
+}
+
+# guest_start HOST TYPE MIB
+guest_start() {
+	local create="lab-tool create"
+
+	[ -x "$LAB_TOOL" ] || create="xl create"
+	: >"$RUN/events"
+	on "$1" "sed 's/^memory=.*/memory=$3/' /root/$2.cfg >/tmp/guest.cfg &&
+		$create /tmp/guest.cfg" >"$LOG/create.log" 2>&1 || {
+		cat "$LOG/create.log" >&2
+		die "the guest is not created on host $1: see also /var/log/xen there"
+	}
+	wait_line "$RUN/events" "GUEST READY" 120 || {
+		on "$1" 'tail -n 20 /var/log/xen/guest-*.log' >&2
+		die "the guest on host $1 does not answer"
+	}
+	echo "$1" >"$RUN/where"
+}
+
+# --- network
+
+# shape RATE|off: both ways on both hosts' links. What matters is there in small kernels too (no
+# netem, no police).
+shape() {
+	local host
+
+	for host in A B; do
+		tc qdisc del dev "tap$host" root 2>/dev/null
+		tc qdisc del dev "tap$host" ingress 2>/dev/null
+		ip link del "ifb$host" 2>/dev/null
+		[ "$1" = off ] && continue
+		tc qdisc add dev "tap$host" root handle 1: htb default 10 r2q 1000 &&
+			tc class add dev "tap$host" parent 1: classid 1:10 \
+				htb rate "$1" ceil "$1" burst 32k cburst 32k &&
+			ip link add "ifb$host" type ifb &&
+			ip link set "ifb$host" up &&
+			tc qdisc add dev "tap$host" handle ffff: ingress &&
+			tc filter add dev "tap$host" parent ffff: protocol all u32 match u32 0 0 \
+				action mirred egress redirect dev "ifb$host" &&
+			tc qdisc add dev "ifb$host" root tbf rate "$1" burst 64k latency 50ms ||
+			die "the network cannot be limited to $1"
+	done
+	return 0
+}
+
+# --- moving a guest
+
+other() {
+	[ "$1" = A ] && echo B || echo A
+}
+
+where() {
+	cat "$RUN/where" 2>/dev/null || die "there is no guest: tests/lab/lab create pv|pvh"
+}
+
+# Pings the guest every 20 ms; ping_stop prints what was lost.
+ping_start() {
+	"$BB" ping -i 0.02 "${ADDRESS[guest]}" >"$LOG/ping.log" &
+	echo $! >"$RUN/ping.pid"
+}
+
+ping_stop() {
+	kill -INT "$(<"$RUN/ping.pid")"
+	tail -s 0.1 --pid="$(<"$RUN/ping.pid")" -f /dev/null
+	rm "$RUN/ping.pid"
+	awk '/seq=/ {
+		sub(/.*seq=/, ""); seq = $1 + 0
+		if (got++ && seq - last > gap) gap = seq - last
+		last = seq
+	} / packets transmitted/ {
+		printf "pings: %d sent, %d lost, longest gap %d ms\n", $1, $1 - $4, gap * 20
+	}' "$LOG/ping.log"
+}
+
+# migrate HOST [OPTION...]: prints what vstor migrate prints, then what the ping saw.
+migrate() {
+	local to=$1 from status=0
+
+	from=$(where)
+	[ "$from" != "$to" ] || die "the guest is on host $to already"
+	shift
+	[ $# -gt 0 ] || set -- --tcp 7002 --key-file /root/key
+	ping_start
+	LAB_WAIT=600 on "$from" "vstor migrate $* $GUEST ${ADDRESS[$to]}" || status=$?
+	[ $status -eq 0 ] && echo "$to" >"$RUN/where"
+	on guest true || say "the guest does not answer"
+	ping_stop
+	return $status
+}
+
+xl_migrate() {
+	local to=$1 from start status=0
+
+	from=$(where)
+	[ "$from" != "$to" ] || die "the guest is on host $to already"
+	ping_start
+	start=$(now)
+	LAB_WAIT=600 on "$from" "xl migrate -s '' $GUEST 'lab-ssh ${ADDRESS[$to]} xl migrate-receive'" \
+		>"$LOG/xl-migrate.log" 2>&1 || status=$?
+	if [ $status -eq 0 ]; then
+		echo "$to" >"$RUN/where"
+		echo "xl migrate: $(since "$start") s"
+	else
+		cat "$LOG/xl-migrate.log"
+	fi
+	on guest true || say "the guest does not answer"
+	ping_stop
+	return $status
+}
+
+guest_destroy() {
+	local destroy="lab-tool destroy"
+
+	[ -x "$LAB_TOOL" ] || destroy="xl destroy"
+	on "$(where)" "$destroy $GUEST" && rm "$RUN/where"
+}

@@ -1,0 +1,52 @@
+# Where things lie. Sourced by every script of the lab.
+# shellcheck shell=bash
+# shellcheck disable=SC2034	# used by those who source this
+
+LAB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+TOP=$(cd "$LAB/../.." && pwd)
+CACHE=${LAB_CACHE:-$TOP/build/lab}	# what is fetched or built once
+XEN_RELEASE=4.17
+
+USERLAND=$CACHE/userland		# Xen's daemons and their libraries, busybox
+DOM0_KERNEL=$CACHE/dom0-kernel
+GUEST_KERNEL=$CACHE/guest-kernel
+BB=$USERLAND/bin/busybox
+VSTOR=${LAB_VSTOR:-$TOP/build/vstor}
+LAB_TOOL=${LAB_TOOL:-$TOP/build/lab-tool}
+
+die() {
+	echo "lab: $*" >&2
+	exit 1
+}
+
+say() {
+	echo "lab: $*" >&2
+}
+
+# Seconds since the epoch, with microseconds; no process started.
+now() {
+	echo "$EPOCHREALTIME"
+}
+
+# since START: seconds gone by, with one decimal.
+since() {
+	local us=$((${EPOCHREALTIME/./} - ${1/./}))
+
+	printf '%d.%d' $((us / 1000000)) $((us / 100000 % 10))
+}
+
+# The only version in a tree of kernel modules.
+kernel_version() {
+	ls "$1/lib/modules"
+}
+
+# One of several scripts at a time: whoever comes second waits and finds the work done.
+lock_cache() {
+	mkdir -p "$CACHE"
+	exec {cache_lock}>"$CACHE/$1.lock"
+	flock "$cache_lock"
+}
+
+unlock_cache() {
+	exec {cache_lock}>&-
+}
