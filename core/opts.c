@@ -92,6 +92,15 @@ static const struct opt *find(const struct opts *o, const char *name, size_t len
 	return NULL;
 }
 
+/* A limit in the words the option is given in. */
+static void format_limit(char out[static 32], enum opt_type type, uint64_t v)
+{
+	if (type == OPT_SECONDS)
+		snprintf(out, 32, "%.15g", (double)v / (double)SEC_NS);
+	else
+		snprintf(out, 32, "%llu", (unsigned long long)v);
+}
+
 /* Stores val for t; the logged error names the option as `where` wrote it. */
 static int store(const struct opt *t, const char *val, const char *where)
 {
@@ -114,18 +123,16 @@ static int store(const struct opt *t, const char *val, const char *where)
 		return rc;
 	}
 	if (v < t->min || (t->max && v > t->max)) {
-		log_error("%s%s: %s is out of range: %llu to %llu", where, t->name, val,
-			  (unsigned long long)t->min, (unsigned long long)t->max);
+		char low[32], high[32];
+
+		format_limit(low, t->type, t->min);
+		format_limit(high, t->type, t->max);
+		log_error("%s%s: %s is out of range: %s%s%s%s", where, t->name, val,
+			  t->max ? "" : "at least ", low, t->max ? " to " : "", t->max ? high : "");
 		return -ERANGE;
 	}
 	*(uint64_t *)t->out = v;
 	return 0;
-}
-
-static int usage_error(const struct opts *o)
-{
-	log_error("run `vstor %s --help` for its options", o->name);
-	return OPTS_USAGE;
 }
 
 /* Options that every table has. 1: taken, with *used_value set when `val` was needed. */
@@ -150,14 +157,15 @@ static int common(const struct opts *o, const char *name, size_t len, const char
 		int rc;
 		*used_value = true;
 		if (!val) {
-			log_error("--%.*s needs a value", (int)len, name);
-			return usage_error(o);
+			log_error("--%.*s needs a value; `vstor %s --help` tells which", (int)len,
+				  name, o->name);
+			return OPTS_USAGE;
 		}
 		rc = IS("log") ? log_set_destination(val) : log_set_level(val);
 		if (rc) {
 			log_error("--%.*s: '%s' is not one of %s", (int)len, name, val,
 				  IS("log") ? "stderr, syslog" : "error, warn, info, debug");
-			return usage_error(o);
+			return OPTS_USAGE;
 		}
 		return 1;
 	}
@@ -175,7 +183,10 @@ static int short_option(const struct opts *o, const char *arg)
 			break;
 		case 'q': log_threshold = LOG_LEVEL_ERROR; break;
 		case 'h': opts_usage(o, true); return OPTS_DONE;
-		default: log_error("unknown option '-%c'", *c); return usage_error(o);
+		default:
+			log_error("unknown option '-%c'; `vstor %s --help` lists them", *c,
+				  o->name);
+			return OPTS_USAGE;
 		}
 	}
 	return 0;
@@ -193,8 +204,9 @@ static int long_option(const struct opts *o, int argc, char **argv, int *i)
 	if (!t) {
 		int rc = common(o, name, len, val, &used_value);
 		if (rc == 0) {
-			log_error("unknown option '--%.*s'", (int)len, name);
-			return usage_error(o);
+			log_error("unknown option '--%.*s'; `vstor %s --help` lists them", (int)len,
+				  name, o->name);
+			return OPTS_USAGE;
 		}
 		if (rc < 0)
 			return rc;
@@ -202,15 +214,15 @@ static int long_option(const struct opts *o, int argc, char **argv, int *i)
 		used_value = t->type != OPT_FLAG;
 		if (used_value && !val) {
 			log_error("--%s needs a value: %s", t->name, t->arg);
-			return usage_error(o);
+			return OPTS_USAGE;
 		}
 		if (used_value || !eq)
 			if (store(t, val, "--"))
-				return usage_error(o);
+				return OPTS_USAGE;
 	}
 	if (!used_value && eq) {
 		log_error("--%.*s takes no value", (int)len, name);
-		return usage_error(o);
+		return OPTS_USAGE;
 	}
 	if (used_value && !eq)
 		++*i;
@@ -237,11 +249,12 @@ int opts_parse(const struct opts *o, int argc, char **argv)
 	}
 	if (n < o->min_operands) {
 		log_error("too few arguments: vstor %s %s", o->name, o->synopsis);
-		return usage_error(o);
+		return OPTS_USAGE;
 	}
 	if (n > o->max_operands) {
-		log_error("unexpected argument '%s'", argv[1 + o->max_operands]);
-		return usage_error(o);
+		log_error("unexpected argument '%s': vstor %s %s", argv[1 + o->max_operands],
+			  o->name, o->synopsis);
+		return OPTS_USAGE;
 	}
 	return (int)n;
 }
