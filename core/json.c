@@ -3,12 +3,38 @@
 #include <inttypes.h>
 #include <math.h>
 
+/* The length of the UTF-8 sequence at s (RFC 3629, section 4), 0 when it is not one. */
+static unsigned utf8_len(const char *s)
+{
+	const unsigned char *b = (const unsigned char *)s;
+	unsigned char low = 0x80, high = 0xbf; /* what the second byte may be */
+	unsigned len = b[0] < 0xc2 ? 0 : b[0] < 0xe0 ? 2 : b[0] < 0xf0 ? 3 : b[0] < 0xf5 ? 4 : 0;
+
+	if (b[0] == 0xe0)
+		low = 0xa0;
+	else if (b[0] == 0xed)
+		high = 0x9f;
+	else if (b[0] == 0xf0)
+		low = 0x90;
+	else if (b[0] == 0xf4)
+		high = 0x8f;
+	for (unsigned i = 1; i < len; i++, low = 0x80, high = 0xbf)
+		if (b[i] < low || b[i] > high) /* the NUL at the end, too */
+			return 0;
+	return len;
+}
+
 static void put_quoted(FILE *f, const char *s)
 {
 	putc('"', f);
 	for (; *s; s++) {
 		unsigned char c = (unsigned char)*s;
-		if (c == '"' || c == '\\')
+		/* Names come from file systems and peers: not all are text. */
+		if (c >= 0x80) {
+			unsigned len = utf8_len(s);
+			fwrite(len ? s : "\xef\xbf\xbd", 1, len ? len : 3, f);
+			s += len ? len - 1 : 0;
+		} else if (c == '"' || c == '\\')
 			fprintf(f, "\\%c", c);
 		else if (c == '\n')
 			fputs("\\n", f);
