@@ -34,14 +34,16 @@ struct loop {
 	struct loop_task *posted, **posted_tail;
 	struct loop_fd post_watch; /* an eventfd */
 
-	struct loop_signal *signals;
+	struct loop_signal *signals, *next_signal; /* next_signal: whom run_signals() asks next */
 	struct loop_fd signal_watch;
 	struct loop_child *children;
 	struct loop_signal sigchld;
 };
 
-/* Signal handlers have no argument, so one pipe serves the one loop that watches signals. */
+/* Signal handlers have no argument, so one pipe serves the one loop that watches signals. It only
+ * wakes: a full pipe must not lose a kind of signal, so a bit for each says which have come. */
 static int signal_pipe[2] = {-1, -1};
+static uint64_t signals_seen;
 
 uint64_t clock_ns(void)
 {
@@ -98,11 +100,11 @@ void loop_post(struct loop *l, struct loop_task *t)
 {
 	bool wake;
 	pthread_mutex_lock(&l->post_lock);
-	if (t->queued) {
+	if (__atomic_load_n(&t->queued, __ATOMIC_ACQUIRE)) {
 		pthread_mutex_unlock(&l->post_lock);
 		return;
 	}
-	t->queued = true;
+	__atomic_store_n(&t->queued, true, __ATOMIC_RELAXED);
 	t->next = NULL;
 	wake = !l->posted;
 	*l->posted_tail = t;
@@ -277,8 +279,8 @@ static int wait_events(struct loop *l)
 static void on_signal(int signo)
 {
 	int saved = errno;
-	uint8_t b = (uint8_t)signo;
-	(void)!write(signal_pipe[1], &b, 1); /* when full, a wake-up is pending anyway */
+	__atomic_fetch_or(&signals_seen, 1ull << (signo & 63), __ATOMIC_RELEASE);
+	(void)!write(signal_pipe[1], "", 1); /* when full, a wake-up is pending anyway */
 	errno = saved;
 }
 
@@ -286,18 +288,17 @@ static void run_signals(void *arg, unsigned events)
 {
 	struct loop *l = arg;
 	uint8_t b[64];
-	uint64_t seen = 0; /* several of a kind count once, as the kernel itself merges them */
-	ssize_t n;
+	uint64_t seen;
 	(void)events;
-	while ((n = read(signal_pipe[0], b, sizeof(b))) > 0)
-		for (ssize_t i = 0; i < n; i++)
-			seen |= 1ull << (b[i] & 63);
+	while (read(signal_pipe[0], b, sizeof(b)) > 0)
+		;
+	/* Several of a kind count once, as the kernel itself merges them. */
+	seen = __atomic_exchange_n(&signals_seen, 0, __ATOMIC_ACQUIRE);
 	for (int s = 1; s < 64; s++) {
-		struct loop_signal *w, *next;
 		if (!(seen & 1ull << s))
 			continue;
-		for (w = l->signals; w; w = next) {
-			next = w->next;
+		for (struct loop_signal *w = l->signals; w; w = l->next_signal) {
+			l->next_signal = w->next; /* loop_signal_del() moves it on */
 			if (w->signo == s)
 				w->fn(w->arg, s);
 		}
@@ -326,6 +327,8 @@ int loop_signal_add(struct loop *l, struct loop_signal *s, int signo, void (*fn)
 void loop_signal_del(struct loop *l, struct loop_signal *s)
 {
 	bool others = false;
+	if (l->next_signal == s)
+		l->next_signal = s->next;
 	for (struct loop_signal **p = &l->signals; *p;) {
 		if (*p == s) {
 			*p = s->next;
