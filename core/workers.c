@@ -37,8 +37,6 @@ static void *worker(void *arg)
 			w->tail = &w->head;
 		pthread_mutex_unlock(&w->lock);
 		j->run(j);
-		j->task.fn = post_done;
-		j->task.arg = j;
 		loop_post(j->loop, &j->task);
 		pthread_mutex_lock(&w->lock);
 	}
@@ -88,6 +86,7 @@ void workers_free(struct workers *w)
 void workers_submit(struct workers *w, struct job *j)
 {
 	j->next = NULL;
+	j->task = (struct loop_task){.fn = post_done, .arg = j};
 	pthread_mutex_lock(&w->lock);
 	*w->tail = j;
 	w->tail = &j->next;
