@@ -1,0 +1,81 @@
+/*
+ * A logical unit: a disk with its SCSI identity and the state of its device server. A nexus is one
+ * initiator port's view of it (I_T_L nexus, SAM-5 4.8).
+ */
+#ifndef STORAGE_LUN_H
+#define STORAGE_LUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "storage/disk.h"
+
+struct scsi_cmd;
+struct reservations;
+
+struct lun_config {
+	const char *path;
+	unsigned number;
+	uint32_t block_size; /* 512 or 4096 */
+	const char *serial;  /* NULL: derived from target and number */
+	const char *target;  /* the target's name: part of the identity */
+	bool thin, removable;
+	struct disk_opts disk;
+};
+
+#define LUN_UA_MAX 8
+
+struct lun_nexus {
+	struct lun *lun;
+	const char *initiator; /* port name, "iqn...,i,0xISID"; the session's */
+	uint16_t target_port;  /* relative target port identifier */
+	bool prevent;	       /* PREVENT ALLOW MEDIUM REMOVAL is in force */
+	uint8_t ua_n;
+	uint16_t ua[LUN_UA_MAX]; /* pending unit attentions: asc << 8 | ascq, oldest first */
+	struct lun_nexus *next;
+};
+
+struct lun {
+	unsigned number;
+	struct disk *disk;
+	uint32_t block_size;
+	unsigned block_shift;
+	uint64_t blocks;
+	char serial[33];
+	uint8_t naa[16]; /* NAA 6 identifier */
+	bool thin, removable, writethrough;
+
+	struct lun_nexus *nexuses;
+	struct reservations *reservations; /* scsi/reserve.c's; never NULL */
+	struct lun_nexus *reserved_by;	   /* RESERVE(6) holder */
+
+	bool swp;	      /* software write protect (control mode page) */
+	bool d_sense;	      /* descriptor format sense data */
+	bool stopped;	      /* START STOP UNIT */
+	bool ejected;	      /* no medium */
+	bool sanitize_failed; /* only REQUEST SENSE, INQUIRY and another SANITIZE work until then */
+
+	/* Commands that are atomic against all others run alone: see scsi_run_alone(). */
+	unsigned running;
+	bool alone;
+	struct scsi_cmd *waiting, **waiting_tail;
+};
+
+/* Opens the disk and derives the identity. The error (negative errno) is logged. */
+int lun_open(struct lun **out, const struct lun_config *c);
+/* No nexus and no command may be left. Syncs; the error is logged and returned. */
+int lun_close(struct lun *l);
+
+/* A session begins or ends: `n` is the caller's and stays in place between the two. */
+void lun_nexus_add(struct lun *l, struct lun_nexus *n, const char *initiator, uint16_t target_port);
+void lun_nexus_remove(struct lun_nexus *n);
+
+/* Queues a unit attention for one nexus, or for all but `except` (may be NULL). Codes in scsi.h. */
+void lun_attention(struct lun_nexus *n, uint16_t code);
+void lun_attention_all(struct lun *l, const struct lun_nexus *except, uint16_t code);
+
+/* Logical unit reset (SAM-5 6.3.3): drops RESERVE(6), prevents and software write protection, and
+ * tells every nexus. Persistent reservations stay. */
+void lun_reset(struct lun *l, const struct lun_nexus *by);
+
+#endif
