@@ -69,12 +69,15 @@ struct scsi_cmd {
 	uint64_t count;			     /* blocks */
 	void (*start)(struct scsi_cmd *cmd); /* while waiting to run */
 	int (*work)(struct scsi_cmd *cmd);   /* see scsi_run_blocking() */
+	uint8_t *param;			     /* scsi_param()'s copy */
 	struct scsi_cmd *next;
 	bool alone, entered;
 };
 
 /* Takes the command; transport->done() is called now or later, in the engine's loop. */
 void scsi_execute(struct scsi_cmd *cmd);
+/* Frees what a finished command still holds. */
+void scsi_cmd_fini(struct scsi_cmd *cmd);
 
 /* ---- for the rooms of storage/scsi ---- */
 
@@ -101,6 +104,8 @@ struct scsi_op {
 
 /* The table (scsi/ops.c): rows sorted by opcode; `*n` gets their number. */
 const struct scsi_op *scsi_ops(unsigned *n);
+/* Does this LUN do op (thin, removable)? */
+bool scsi_op_supported(const struct lun *l, const struct scsi_op *op);
 
 /* Ends the command. */
 void scsi_good(struct scsi_cmd *cmd);
@@ -129,7 +134,7 @@ void scsi_run_blocking(struct scsi_cmd *cmd, int (*work)(struct scsi_cmd *cmd));
 int scsi_work_check(struct scsi_cmd *cmd, uint8_t key, uint16_t asc);
 
 /* Runs start(cmd) when no other command of the LUN is running, and holds back all others until it
- * ends (COMPARE AND WRITE and the like: SBC-4 4.? "atomic" commands). */
+ * ends (COMPARE AND WRITE and the like: SBC-4, 5.3). */
 void scsi_run_alone(struct scsi_cmd *cmd, void (*start)(struct scsi_cmd *cmd));
 
 /* Copies between data-out or data-in and plain memory. */

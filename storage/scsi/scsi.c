@@ -1,0 +1,356 @@
+/* The way of a command through the device server: checks, dispatch, and how it ends. */
+#include "storage/scsi/scsi.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/bytes.h"
+#include "core/log.h"
+
+static void leave(struct scsi_cmd *cmd);
+
+/* ---- the end of a command ---- */
+
+void scsi_status(struct scsi_cmd *cmd, uint8_t status)
+{
+	cmd->status = status;
+	if (status != SCSI_GOOD)
+		cmd->in_len = 0;
+	leave(cmd);
+	cmd->transport->done(cmd);
+}
+
+void scsi_good(struct scsi_cmd *cmd)
+{
+	scsi_status(cmd, SCSI_GOOD);
+}
+
+static void set_sense(struct scsi_cmd *cmd, uint8_t key, uint16_t asc, const struct sense_extra *x)
+{
+	bool descriptor = cmd->lun && cmd->lun->d_sense;
+	cmd->status = SCSI_CHECK_CONDITION;
+	cmd->sense_len = (uint8_t)sense_build(cmd->sense, descriptor, key, asc, x);
+}
+
+void scsi_check(struct scsi_cmd *cmd, uint8_t key, uint16_t asc)
+{
+	set_sense(cmd, key, asc, NULL);
+	scsi_status(cmd, SCSI_CHECK_CONDITION);
+}
+
+int scsi_work_check(struct scsi_cmd *cmd, uint8_t key, uint16_t asc)
+{
+	set_sense(cmd, key, asc, NULL);
+	return -ECANCELED;
+}
+
+static void invalid_field(struct scsi_cmd *cmd, uint16_t asc, bool in_cdb, unsigned byte, int bit)
+{
+	struct sense_extra x = {.field = (int)byte, .bit = bit, .in_cdb = in_cdb};
+	set_sense(cmd, SENSE_ILLEGAL_REQUEST, asc, &x);
+	scsi_status(cmd, SCSI_CHECK_CONDITION);
+}
+
+void scsi_invalid_cdb(struct scsi_cmd *cmd, unsigned byte, int bit)
+{
+	invalid_field(cmd, ASC_INVALID_FIELD_IN_CDB, true, byte, bit);
+}
+
+void scsi_invalid_param(struct scsi_cmd *cmd, unsigned byte, int bit)
+{
+	invalid_field(cmd, ASC_INVALID_FIELD_IN_PARAMETER, false, byte, bit);
+}
+
+void scsi_io_result(struct scsi_cmd *cmd, int rc, bool write)
+{
+	struct sense_extra x = {.field = -1, .has_info = true, .info = cmd->lba};
+	if (cmd->status != SCSI_GOOD) { /* the work has set it */
+		scsi_status(cmd, cmd->status);
+		return;
+	}
+	if (rc == 0) {
+		scsi_good(cmd);
+		return;
+	}
+	log_error("%s: %s at block %llu: %s", disk_path(cmd->lun->disk), write ? "write" : "read",
+		  (unsigned long long)cmd->lba, strerror(-rc));
+	switch (rc) {
+	case -ENOSPC:
+	case -EDQUOT: set_sense(cmd, SENSE_DATA_PROTECT, ASC_SPACE_ALLOCATION_FAILED, &x); break;
+	case -ENOMEM: set_sense(cmd, SENSE_HARDWARE_ERROR, ASC_INTERNAL_FAILURE, NULL); break;
+	default:
+		set_sense(cmd, SENSE_MEDIUM_ERROR,
+			  write ? ASC_WRITE_ERROR : ASC_UNRECOVERED_READ_ERROR, &x);
+	}
+	scsi_status(cmd, SCSI_CHECK_CONDITION);
+}
+
+/* ---- data ---- */
+
+static void copy(const struct iovec *v, unsigned n, uint32_t off, void *p, uint32_t len, bool out)
+{
+	uint8_t *b = p;
+	for (; n && len; v++, n--) {
+		size_t step;
+		if (off >= v->iov_len) {
+			off -= (uint32_t)v->iov_len;
+			continue;
+		}
+		step = MIN(v->iov_len - off, len);
+		if (out)
+			memcpy(b, (char *)v->iov_base + off, step);
+		else
+			memcpy((char *)v->iov_base + off, b, step);
+		b += step;
+		len -= (uint32_t)step;
+		off = 0;
+	}
+}
+
+void scsi_copy_out(const struct scsi_cmd *cmd, void *to, uint32_t off, uint32_t len)
+{
+	copy(cmd->out, cmd->out_n, off, to, len, true);
+}
+
+void scsi_copy_in(struct scsi_cmd *cmd, uint32_t off, const void *from, uint32_t len)
+{
+	copy(cmd->in, cmd->in_n, off, (void *)from, len, false);
+}
+
+void scsi_reply(struct scsi_cmd *cmd, const void *data, uint32_t len, uint32_t alloc_len)
+{
+	uint32_t n = MIN(len, alloc_len);
+	cmd->transfer_len = n;
+	n = MIN(n, cmd->in_max);
+	if (n) {
+		if (cmd->transport->reserve_in(cmd, n)) {
+			scsi_status(cmd, SCSI_BUSY);
+			return;
+		}
+		scsi_copy_in(cmd, 0, data, n);
+	}
+	cmd->in_len = n;
+	scsi_good(cmd);
+}
+
+const uint8_t *scsi_param(struct scsi_cmd *cmd, uint32_t need)
+{
+	if (cmd->out_len < need || cmd->out_len == 0) {
+		scsi_check(cmd, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);
+		return NULL;
+	}
+	if (cmd->out_n == 1)
+		return cmd->out[0].iov_base;
+	free(cmd->param);
+	cmd->param = malloc(cmd->out_len);
+	if (!cmd->param) {
+		scsi_status(cmd, SCSI_BUSY);
+		return NULL;
+	}
+	scsi_copy_out(cmd, cmd->param, 0, cmd->out_len);
+	return cmd->param;
+}
+
+bool scsi_range_ok(struct scsi_cmd *cmd, uint64_t lba, uint64_t count)
+{
+	struct sense_extra x = {.field = -1, .has_info = true, .info = lba};
+	uint64_t blocks = cmd->lun->blocks;
+	if (lba < blocks && count <= blocks - lba)
+		return true;
+	set_sense(cmd, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE, &x);
+	scsi_status(cmd, SCSI_CHECK_CONDITION);
+	return false;
+}
+
+/* ---- blocking work and commands that run alone ---- */
+
+static int do_work(struct disk_io *io)
+{
+	struct scsi_cmd *cmd = container_of(io, struct scsi_cmd, io);
+	return cmd->work(cmd);
+}
+
+static void work_done(struct disk_io *io)
+{
+	struct scsi_cmd *cmd = container_of(io, struct scsi_cmd, io);
+	scsi_io_result(cmd, io->rc, (cmd->op->flags & OP_MODIFY) != 0);
+}
+
+void scsi_run_blocking(struct scsi_cmd *cmd, int (*work)(struct scsi_cmd *cmd))
+{
+	cmd->work = work;
+	cmd->io = (struct disk_io){
+		.op = DISK_CALL, .disk = cmd->lun->disk, .call = do_work, .done = work_done};
+	if (disk_submit(cmd->engine, &cmd->io))
+		work_done(&cmd->io);
+}
+
+/*
+ * A command either runs beside others or alone. One that must run alone waits for those that run,
+ * and everything after it waits for it: nothing overtakes, so nothing starves.
+ */
+static void enter(struct scsi_cmd *cmd)
+{
+	struct lun *l = cmd->lun;
+	if (l->alone || l->waiting || (cmd->alone && l->running)) {
+		cmd->next = NULL;
+		*l->waiting_tail = cmd;
+		l->waiting_tail = &cmd->next;
+		return;
+	}
+	l->running++;
+	l->alone = cmd->alone;
+	cmd->entered = true;
+	cmd->start(cmd);
+}
+
+static void leave(struct scsi_cmd *cmd)
+{
+	struct lun *l = cmd->lun;
+	struct scsi_cmd *next;
+	if (!cmd->entered)
+		return;
+	cmd->entered = false;
+	l->running--;
+	if (cmd->alone)
+		l->alone = false;
+	while ((next = l->waiting) && !l->alone && !(next->alone && l->running)) {
+		l->waiting = next->next;
+		if (!l->waiting)
+			l->waiting_tail = &l->waiting;
+		l->running++;
+		l->alone = next->alone;
+		next->entered = true;
+		next->start(next);
+	}
+}
+
+void scsi_run_alone(struct scsi_cmd *cmd, void (*start)(struct scsi_cmd *cmd))
+{
+	/* It was let in beside others: step out and queue again as one that runs alone. */
+	cmd->alone = true;
+	cmd->start = start;
+	if (cmd->entered) {
+		cmd->entered = false;
+		cmd->lun->running--;
+	}
+	enter(cmd);
+}
+
+/* ---- dispatch ---- */
+
+static const struct scsi_op *find_op(const struct scsi_cmd *cmd, bool *action_unknown)
+{
+	static uint8_t first[256]; /* 1 + row of the opcode's first entry */
+	static bool built;
+	unsigned n;
+	const struct scsi_op *ops = scsi_ops(&n), *op;
+	int action = cmd->cdb[1] & 0x1f;
+
+	if (!built) {
+		for (unsigned i = n; i-- > 0;)
+			first[ops[i].opcode] = (uint8_t)(i + 1);
+		built = true;
+	}
+	*action_unknown = false;
+	if (!first[cmd->cdb[0]])
+		return NULL;
+	op = &ops[first[cmd->cdb[0]] - 1];
+	if (op->action < 0)
+		return op;
+	for (; op < ops + n && op->opcode == cmd->cdb[0]; op++)
+		if (op->action == action)
+			return op;
+	*action_unknown = true;
+	return NULL;
+}
+
+/* Can this LUN do op at all? */
+bool scsi_op_supported(const struct lun *l, const struct scsi_op *op)
+{
+	return !(op->flags & OP_THIN && !l->thin) && !(op->flags & OP_REMOVABLE && !l->removable);
+}
+
+static bool attention_pending(struct scsi_cmd *cmd)
+{
+	struct lun_nexus *n = cmd->nexus;
+	uint16_t code;
+	if (!n->ua_n || cmd->op->flags & OP_NO_ATTENTION)
+		return false;
+	code = n->ua[0];
+	n->ua_n--;
+	memmove(n->ua, n->ua + 1, n->ua_n * sizeof(n->ua[0]));
+	scsi_check(cmd, SENSE_UNIT_ATTENTION, code);
+	return true;
+}
+
+static bool medium_ready(struct scsi_cmd *cmd)
+{
+	struct lun *l = cmd->lun;
+	if (l->sanitize_failed) {
+		scsi_check(cmd, SENSE_MEDIUM_ERROR, ASC_INVALID_CMD_WHILE_SANITIZE_FAILED);
+		return false;
+	}
+	if (!(cmd->op->flags & OP_MEDIUM))
+		return true;
+	if (l->ejected) {
+		scsi_check(cmd, SENSE_NOT_READY, ASC_MEDIUM_NOT_PRESENT);
+		return false;
+	}
+	if (l->stopped) {
+		scsi_check(cmd, SENSE_NOT_READY, ASC_NOT_READY_STOPPED);
+		return false;
+	}
+	if (cmd->op->flags & OP_MODIFY && (l->swp || disk_readonly(l->disk))) {
+		scsi_check(cmd, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
+		return false;
+	}
+	return true;
+}
+
+/* A LUN that does not exist answers these three only (SAM-5, 5.11.4). */
+static bool answers_without_lun(uint8_t opcode)
+{
+	return opcode == 0x12 || opcode == 0x03 || opcode == 0xa0;
+}
+
+void scsi_execute(struct scsi_cmd *cmd)
+{
+	bool action_unknown;
+	cmd->op = find_op(cmd, &action_unknown);
+	if (!cmd->lun) {
+		if (cmd->op && answers_without_lun(cmd->cdb[0]))
+			cmd->op->run(cmd);
+		else
+			scsi_check(cmd, SENSE_ILLEGAL_REQUEST, ASC_LUN_NOT_SUPPORTED);
+		return;
+	}
+	if (!cmd->op || !scsi_op_supported(cmd->lun, cmd->op)) {
+		if (action_unknown)
+			scsi_invalid_cdb(cmd, 1, 4);
+		else
+			scsi_check(cmd, SENSE_ILLEGAL_REQUEST, ASC_INVALID_OPCODE);
+		return;
+	}
+	if (attention_pending(cmd))
+		return;
+	if (!reservations_allow(cmd)) {
+		scsi_status(cmd, SCSI_RESERVATION_CONFLICT);
+		return;
+	}
+	if (!(cmd->op->flags & OP_NO_ATTENTION) && !medium_ready(cmd))
+		return;
+	if (cmd->op->flags & OP_MEDIUM) {
+		cmd->start = cmd->op->run;
+		enter(cmd);
+	} else {
+		cmd->op->run(cmd);
+	}
+}
+
+void scsi_cmd_fini(struct scsi_cmd *cmd)
+{
+	free(cmd->param);
+	cmd->param = NULL;
+}
