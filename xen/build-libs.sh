@@ -20,7 +20,7 @@ SYS=$OUT/sysroot
 JOBS=$(nproc)
 
 # Companions, at the versions they were tried with; a point release does as well.
-COMPANIONS="yajl=2.1.0-3+deb12u2,or-next util-linux=2.38.1-5+deb12u3,or-next zlib=1:1.2.13.dfsg-1,or-next"
+COMPANIONS=("yajl=2.1.0-3+deb12u2,or-next" "util-linux=2.38.1-5+deb12u3,or-next" "zlib=1:1.2.13.dfsg-1,or-next")
 
 # A make above us must not share its flags or job slots with the makefiles of others.
 unset MAKEFLAGS MAKELEVEL MFLAGS V O CFLAGS LDFLAGS
@@ -33,6 +33,10 @@ failed() {
 }
 
 [ "$(uname -m)" = x86_64 ] || die "Xen's x86 toolstack is built on x86_64 only, this is $(uname -m)"
+case $XEN_VERSION in
+4.1[5-9]* | 4.[2-9]*) ;;
+*) die "Xen $XEN_VERSION lays its libraries out differently: 4.15 is the oldest release that vstor builds with" ;;
+esac
 for tool in "$CC" make dpkg-source patch perl python3 iasl xz; do
 	command -v "$tool" > /dev/null || die "$tool is missing: run make deps"
 done
@@ -42,7 +46,7 @@ mkdir -p "$SRC" "$SYS/include" "$SYS/lib" "$OUT/include" "$OUT/lib"
 : > "$OUT/log"
 
 # ---- sources -------------------------------------------------------------------------------------
-dscs=$("$HERE/fetch-sources.sh" "$DOWNLOADS" "xen=$XEN_VERSION" $COMPANIONS) || exit 1
+dscs=$("$HERE/fetch-sources.sh" "$DOWNLOADS" "xen=$XEN_VERSION" "${COMPANIONS[@]}") || exit 1
 trap 'failed' ERR
 for dsc in $dscs; do
 	name=$(basename "$dsc")
@@ -60,12 +64,12 @@ echo "XENLIBS $version for $CC"
 # musl-gcc sees musl's headers only; Xen's want the kernel's interface too.
 for dir in linux asm-generic; do ln -s "/usr/include/$dir" "$SYS/include/$dir"; done
 ln -s "/usr/include/$(gcc -dumpmachine)/asm" "$SYS/include/asm"
-CF="-O2 -g -ffunction-sections -fdata-sections -ffile-prefix-map=$SRC=."
+CF=(-O2 -g -ffunction-sections -fdata-sections "-ffile-prefix-map=$SRC=.")
 
 # ---- zlib, yajl (JSON, for libxl), libuuid (for libxl) -------------------------------------------
 (
 	cd "$SRC/zlib"
-	CC="$CC" CFLAGS="$CF" ./configure --static --prefix="$SYS"
+	CC="$CC" CFLAGS="${CF[*]}" ./configure --static --prefix="$SYS"
 	make -j"$JOBS" libz.a
 	cp libz.a "$SYS/lib"
 	cp zlib.h zconf.h "$SYS/include"
@@ -73,15 +77,16 @@ CF="-O2 -g -ffunction-sections -fdata-sections -ffile-prefix-map=$SRC=."
 	cd "$SRC/yajl/src"
 	mkdir "$SYS/include/yajl"
 	cp api/*.h "$SYS/include/yajl"
+	# shellcheck disable=SC2016	# these are cmake's
 	sed 's/${YAJL_MAJOR}/2/; s/${YAJL_MINOR}/1/; s/${YAJL_MICRO}/0/' api/yajl_version.h.cmake \
 		> "$SYS/include/yajl/yajl_version.h"
-	$CC $CF -DNDEBUG -I"$SYS/include" -c yajl*.c
+	$CC "${CF[@]}" -DNDEBUG -I"$SYS/include" -c yajl*.c
 	ar rcsD "$SYS/lib/libyajl.a" yajl*.o
 
 	cd "$SRC/util-linux/libuuid/src"
 	mkdir "$SYS/include/uuid"
 	cp uuid.h "$SYS/include/uuid"
-	$CC $CF -D_GNU_SOURCE -DHAVE_NANOSLEEP -DHAVE_GETRANDOM -DHAVE_TLS -DHAVE_UNISTD_H \
+	$CC "${CF[@]}" -D_GNU_SOURCE -DHAVE_NANOSLEEP -DHAVE_GETRANDOM -DHAVE_TLS -DHAVE_UNISTD_H \
 		-DHAVE_STDLIB_H -DHAVE_SYS_FILE_H -DHAVE_SYS_TIME_H -DHAVE_SYS_IOCTL_H \
 		-DHAVE_SYS_SOCKET_H -DHAVE_SYS_SYSCALL_H -DHAVE_NET_IF_H -DHAVE_NETINET_IN_H \
 		-DHAVE_ERR_H -I"$SRC/util-linux/include" -I. -c \
@@ -92,8 +97,7 @@ CF="-O2 -g -ffunction-sections -fdata-sections -ffile-prefix-map=$SRC=."
 
 # ---- Xen -----------------------------------------------------------------------------------------
 X=$SRC/xen
-series=$(sed -E 's/^([0-9]+\.[0-9]+).*/\1/' <<< "$version")
-[ -d "$X/tools/libs/light" ] || { trap - ERR; die "Xen $series lays its libraries out differently: 4.15 is the oldest that vstor builds with"; }
+series=$(cut -d. -f1,2 <<< "$version")
 (
 	cd "$X"
 	# A host that is not the build machine: no check for Python's headers, none of them is used.
@@ -134,7 +138,7 @@ series=$(sed -E 's/^([0-9]+\.[0-9]+).*/\1/' <<< "$version")
 	# libxl-save-helper, as a function of the binary that links it.
 	cd tools/libs/light
 	for c in libxl_save_helper _libxl_save_msgs_helper; do
-		$CC $CF -std=gnu99 -w -D__XEN_TOOLS__ -DHAVE_YAJL_YAJL_VERSION_H=1 -Dmain=libxl_save_helper_main \
+		$CC "${CF[@]}" -std=gnu99 -w -D__XEN_TOOLS__ -DHAVE_YAJL_YAJL_VERSION_H=1 -Dmain=libxl_save_helper_main \
 			-I"$SYS/include" -I"$X/tools/include" -I. -c $c.c
 	done
 	ar rcsD "$SYS/lib/libxlsavehelper.a" libxl_save_helper.o _libxl_save_msgs_helper.o

@@ -20,11 +20,12 @@ shift
 APT=$DIR/apt
 LOG=$DIR/apt.log
 
-# Debian release that carries a Xen release; everything else comes from the default one.
+# The Debian release that carries a Xen release; everything else comes from the one vstor is built on.
 suite_of() {
 	case $1 in
-	xen=4.14*) echo bullseye ;;
+	xen=4.17*) echo bookworm ;;
 	xen=4.20*) echo trixie ;;
+	xen=*) echo sid ;;
 	*) echo bookworm ;;
 	esac
 }
@@ -61,57 +62,64 @@ convert_list() { # one-line format: deb [options] URI SUITE COMPONENT...
 	}' "$2"
 }
 
-convert_sources() { # deb822: stanzas; lines we do not rewrite (URIs, Signed-By and its key) stay
+convert_sources() { # deb822 format: fields that we do not rewrite (URIs, Signed-By and its key) stay
 	awk -v head="^$HEAD(-updates|-security|/updates)?\$" -v want="$1" '
 	BEGIN { RS = ""; FS = "\n" }
 	{
-		out = ""; suites = ""; main = 0; types = 0; off = 0
+		rest = suites = ""
+		n = 0
 		for (i = 1; i <= NF; i++) {
-			if ($i ~ /^#/ || $i ~ /^Architectures:/)
+			if ($i ~ /^#/)
 				continue
-			key = $i; sub(/:.*/, "", key)
-			val = $i; sub(/^[^:]*:[ \t]*/, "", val)
-			n = split(val, v, /[ \t]+/)
-			if (key == "Types") {
-				types = val ~ /(^|[ \t])deb([ \t]|$)/
-			} else if (key == "Enabled") {
-				off = tolower(val) ~ /^(no|false|off|0)/
-			} else if (key == "Components") {
-				for (k = 1; k <= n; k++)
-					main = main || v[k] == "main"
-			} else if (key == "Suites") {
-				m = split(want, w, " ")
-				for (k = 1; k <= n; k++) {
-					if (v[k] !~ head)
+			if ($i ~ /^[ \t]/) # goes on with the field above
+				field[n] = field[n] "\n" $i
+			else
+				field[++n] = $i
+		}
+		main = deb = off = 0
+		for (i = 1; i <= n; i++) {
+			key = tolower(field[i])
+			sub(/:.*/, "", key)
+			value = field[i]
+			sub(/^[^:]*:/, "", value)
+			words = split(value, word, /[ \t\n]+/)
+			if (key == "suites") {
+				wanted = split(want, w, " ")
+				for (k = 1; k <= words; k++) {
+					if (word[k] !~ head)
 						continue
 					tail = ""
-					if (v[k] ~ /-updates$/)
+					if (word[k] ~ /-updates$/)
 						tail = "-updates"
-					else if (v[k] ~ /[-\/]/)
+					else if (word[k] ~ /[-\/]/)
 						tail = "-security"
-					for (j = 1; j <= m; j++)
+					for (j = 1; j <= wanted; j++)
 						suites = suites " " w[j] tail
 				}
-			} else {
-				out = out $i "\n"
+			} else if (key == "types" || key == "components" || key == "enabled") {
+				for (k = 1; k <= words; k++) {
+					deb = deb || word[k] == "deb"
+					main = main || word[k] == "main"
+					off = off || tolower(word[k]) ~ /^(no|false|off|disable|without|0)$/
+				}
+			} else if (key != "architectures") {
+				rest = rest field[i] "\n"
 			}
 		}
-		if (types && main && !off && suites != "")
-			printf "Types: deb-src\nSuites:%s\nComponents: main\n%s\n", suites, out
+		if (deb && main && !off && suites != "")
+			printf "Types: deb-src\nSuites:%s\nComponents: main\n%s\n", suites, rest
 	}' "$2"
 }
 
 apt_ready=
 apt_setup() { # the suites wanted
-	local f etc parts list
+	local d l p f
 	[ -z "$apt_ready" ] || return 0
 	apt_ready=1
 	command -v apt-get > /dev/null || die "apt-get is missing: sources come from Debian's source packages; copy them into $DIR by hand"
 	rm -rf "$APT"
 	mkdir -p "$APT"/{parts,lists/partial,cache/archives/partial}
-	etc=$(apt-config shell d Dir::Etc/d); eval "${etc:-d=/etc/apt/}"; etc=${d%/}
-	list=$(apt-config shell l Dir::Etc::SourceList/f); eval "${list:-l=$etc/sources.list}"
-	parts=$(apt-config shell p Dir::Etc::SourceParts/d); eval "${parts:-p=$etc/sources.list.d}"
+	eval "$(apt-config shell d Dir::Etc/d l Dir::Etc::SourceList/f p Dir::Etc::SourceParts/d)"
 	for f in "$l" "${p%/}"/*.list; do
 		[ ! -f "$f" ] || convert_list "$1" "$f"
 	done > "$APT/sources.list"
@@ -119,7 +127,7 @@ apt_setup() { # the suites wanted
 		[ ! -f "$f" ] || convert_sources "$1" "$f" > "$APT/parts/$(basename "$f")"
 	done
 	[ -n "$(cat "$APT/sources.list" "$APT"/parts/* 2> /dev/null)" ] ||
-		die "no Debian mirror in $etc: add one for bookworm main, or copy the source packages into $DIR by hand"
+		die "no Debian mirror in ${d%/}: add one for bookworm main, or copy the source packages into $DIR by hand"
 	# Hooks of the machine (package caches, desktop indexes) are not for a private state.
 	cat > "$APT/apt.conf" <<-EOF
 	#clear APT::Update::Pre-Invoke;
@@ -157,14 +165,12 @@ get() {
 listed() {
 	apt-cache -c "$APT/apt.conf" showsrc "$1" 2>> "$LOG" | awk -v p="$1" '
 	$1 == "Package:" { is = $2 == p } $1 == "Version:" && is { print $2 }' |
-		sort -u | while read -r v; do
-		echo "$v"
-	done | sort -V
+		sort -u | sort -V
 }
 
 # Candidates for NAME VERSION, best first: see "or-next" above.
 candidates() {
-	local series v newer= older=
+	local series v newer='' older=''
 	series=$(sed -E 's/^([0-9]+:)?([0-9]+\.[0-9]+).*/\2/' <<< "$2")
 	for v in $(listed "$1"); do
 		case ${v#*:} in "$series"[.+~-]*) ;; *) continue ;; esac
@@ -179,23 +185,29 @@ candidates() {
 	echo "$newer $older"
 }
 
+unavailable() {
+	local list
+	list=$(listed "$1" | xargs)
+	die "$1 $2 cannot be had: this machine's Debian mirrors (suites $SUITES) list ${list:-no $1 at all} and serve none that would do; see $LOG"
+}
+
 fetch() {
-	local name=${1%%=*} version=${1#*=} next= v
+	local name=${1%%=*} version=${1#*=} next='' v
 	case $version in *,or-next) next=1 version=${version%,or-next} ;; esac
 	have "$name" "$version" && return
 	case $version in
 	*-*) ;;
 	*)
 		# A release, not a version: what lies here already will do.
-		for v in $(cd "$DIR" && ls "${name}_$version"[.+~-]*.dsc 2> /dev/null | sort -rV); do
-			v=${v#"${name}"_}
+		for v in $(find "$DIR" -name "${name}_${version}[.+~-]*.dsc" | sort -rV); do
+			v=${v##*/"${name}"_}
 			have "$name" "${v%.dsc}" && return
 		done
 		apt_setup "$SUITES"
 		for v in $(candidates "$name" "$version" start); do
 			get "$name" "$v" && return
 		done
-		die "no $name $version can be had from the configured Debian mirrors (they list: $(listed "$name" | xargs)); apt's words are in $LOG"
+		unavailable "$name" "$version"
 		;;
 	esac
 	apt_setup "$SUITES"
@@ -207,9 +219,12 @@ fetch() {
 			return
 		done
 	fi
-	die "$name $version cannot be had from the configured Debian mirrors (they list: $(listed "$name" | xargs)); apt's words are in $LOG"
+	unavailable "$name" "$version"
 }
 
+# Two builds may want the same packages at once.
+exec 9> "$DIR/.lock"
+flock 9
 : > "$LOG"
 SUITES=$(for p in "$@"; do suite_of "$p"; done | sort -u | xargs)
 for p in "$@"; do fetch "$p"; done
