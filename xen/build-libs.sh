@@ -1,7 +1,8 @@
 #!/bin/bash
 # Builds what the toolstack needs of Xen, and the three libraries Xen itself needs, as static archives.
 # usage: build-libs.sh OUT DOWNLOADS XEN_VERSION CC
-#   OUT          made afresh: include/, lib/, version (the Debian version built), log (all output)
+#   OUT          made afresh: include/, lib/, version (the Debian version built), log (all output);
+#                it appears only when all is done
 #   DOWNLOADS    folder for the source packages, see fetch-sources.sh
 #   XEN_VERSION  as fetch-sources.sh takes it
 #   CC           musl-gcc or gcc
@@ -10,8 +11,9 @@ set -Eeuo pipefail
 
 [ $# = 4 ] || { echo "usage: build-libs.sh OUT DOWNLOADS XEN_VERSION CC" >&2; exit 2; }
 HERE=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "$1" "$2"
-OUT=$(cd "$1" && pwd)
+mkdir -p "$(dirname "$1")" "$2"
+DONE=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+OUT=$DONE.new
 DOWNLOADS=$(cd "$2" && pwd)
 XEN_VERSION=$3
 CC=$4
@@ -41,7 +43,11 @@ for tool in "$CC" make dpkg-source patch perl python3 iasl xz; do
 	command -v "$tool" > /dev/null || die "$tool is missing: run make deps"
 done
 
-rm -rf "${OUT:?}"/{src,sysroot,include,lib,version,log}
+# Of two builds started at once, the second finds the work done.
+exec 8> "$DONE.lock"
+flock 8
+[ ! "$DONE/version" -nt "$HERE/build-libs.sh" ] || [ ! "$DONE/version" -nt "$HERE/fetch-sources.sh" ] || exit 0
+rm -rf "$OUT"
 mkdir -p "$SRC" "$SYS/include" "$SYS/lib" "$OUT/include" "$OUT/lib"
 : > "$OUT/log"
 
@@ -64,7 +70,7 @@ echo "XENLIBS $version for $CC"
 # musl-gcc sees musl's headers only; Xen's want the kernel's interface too.
 for dir in linux asm-generic; do ln -s "/usr/include/$dir" "$SYS/include/$dir"; done
 ln -s "/usr/include/$(gcc -dumpmachine)/asm" "$SYS/include/asm"
-CF=(-O2 -g -ffunction-sections -fdata-sections "-ffile-prefix-map=$SRC=.")
+CF=(-O2 -g -ffunction-sections -fdata-sections "-ffile-prefix-map=$OUT=.")
 
 # ---- zlib, yajl (JSON, for libxl), libuuid (for libxl) -------------------------------------------
 (
@@ -120,7 +126,7 @@ series=$(cut -d. -f1,2 <<< "$version")
 	# configure's CC does not reach these makefiles: it has to be given again.
 	xmake() {
 		make CC="$CC" debug=n -j"$JOBS" \
-			EXTRA_CFLAGS_XEN_TOOLS="-ffunction-sections -fdata-sections -ffile-prefix-map=$SRC=." "$@"
+			EXTRA_CFLAGS_XEN_TOOLS="-ffunction-sections -fdata-sections -ffile-prefix-map=$OUT=." "$@"
 	}
 	xmake -C tools/include
 	for lib in toolcore toollog call evtchn gnttab foreignmemory devicemodel hypfs ctrl guest store light util; do
@@ -151,5 +157,6 @@ cp -r "$SYS/include/"{zlib.h,zconf.h,yajl,uuid} "$OUT/include/"
 cp "$X"/tools/libs/light/{libxl_sr_stream_format,_libxl_save_msgs_helper}.h "$OUT/include/"
 cp "$X"/tools/libs/guest/xg_sr_stream_format.h "$OUT/include/"
 mv "$SYS"/lib/*.a "$OUT/lib/"
-rm -rf "$SRC" "$SYS"
 echo "$version" > "$OUT/version"
+rm -rf "$SRC" "$SYS" "$DONE"
+mv "$OUT" "$DONE"
