@@ -9,7 +9,7 @@ PREFIX ?= /usr/local
 
 # What `make deps` installs: to build, to test, and for the lab's two Xen hosts.
 DEPS_BUILD := gcc libc6-dev make musl-tools linux-libc-dev acpica-tools dpkg-dev patch perl python3 xz-utils bzip2
-DEPS_TEST := clang-format cppcheck libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra mandoc git file
+DEPS_TEST := clang-format cppcheck libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra mandoc file
 DEPS_LAB := qemu-system-x86 iproute2 e2fsprogs bison flex m4 cpio gzip lz4 zstd kmod
 
 CFLAGS ?= -O2 -g
@@ -73,6 +73,8 @@ $(B)/vstor.debug: $(OBJS) $(XEN_LIBS)
 $(B)/vstor: $(B)/vstor.debug
 	$(call say,STRIP $@) strip -o $@ $<
 
+xen-libs: $(XEN_LIBS)
+
 # ---- unit tests: sanitized; those of the lower floors do without Xen's libraries ---------------------------
 LOW_TESTS := $(patsubst tests/%.c,$(B)/%,$(call sources,$(addprefix tests/unit/,core storage net)))
 HIGH_TESTS := $(patsubst tests/%.c,$(B)/%,$(call sources,$(addprefix tests/unit/,xen cmd)))
@@ -91,7 +93,14 @@ $(HIGH_TESTS): $(B)/%: $(O)/tests/%.o $(filter-out $(O)/cmd/main.o,$(OBJS)) $(XE
 
 unit-programs: $(LOW_TESTS) $(HIGH_TESTS)
 
--include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS))
+# ---- the lab's tool: what xl would do in the lab's hosts ------------------------------------------------------
+LAB_OBJ := $(O)/tests/lab/tool.o
+$(LAB_OBJ): STD += $(XEN_CFLAGS)
+$(LAB_OBJ): $(XEN_LIBS)
+$(B)/lab-tool: $(LAB_OBJ)
+	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections -s -o $@ $< $(XEN_LDLIBS)
+
+-include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS) $(LAB_OBJ))
 
 # ---- tests: each suite prints ok and not ok lines, tests/run adds them up ------------------------------------
 sanitized:
@@ -99,19 +108,19 @@ sanitized:
 unit:
 	@$(MAKE) SANITIZE=1 unit-programs
 	@tests/run unit
-test: all
+test: all $(B)/lab-tool
 	@$(MAKE) sanitized
 	@tests/run build unit conformance lab format cppcheck floors
 conformance: all
 	@tests/run conformance
-lab: all
+lab: all $(B)/lab-tool
 	@tests/run lab
 check-format:
 	@tests/run format
 cppcheck:
 	@tests/run cppcheck
 demo: deps
-	@$(MAKE) all
+	@$(MAKE) all $(B)/lab-tool
 	@tests/lab/demo
 
 # ---- the rest --------------------------------------------------------------------------------------------
@@ -154,4 +163,4 @@ distclean:
 
 FORCE:
 .PHONY: FORCE all clean cppcheck check-format conformance demo deps deps-build distclean help install lab \
-	sanitized test unit unit-programs
+	sanitized test unit unit-programs xen-libs

@@ -66,14 +66,16 @@ static inline bool check_mem(const char *file, int line, const char *a, const ch
 static inline void check_run(const char *file, const char *name, void (*test)(void))
 {
 	const char *module = strstr(file, "unit/");
+	const char *end;
 
 	module = module ? module + strlen("unit/") : file;
 	if (strncmp(name, "test_", strlen("test_")) == 0)
 		name += strlen("test_");
+	end = strstr(module, "_test.c");
 	check_failures = 0;
 	test();
-	printf("%sok %.*s: %s\n", check_failures ? "not " : "", (int)strcspn(module, "."), module,
-	       name);
+	printf("%sok %.*s: %s\n", check_failures ? "not " : "",
+	       (int)(end ? (size_t)(end - module) : strlen(module)), module, name);
 	fflush(stdout);
 	if (check_failures)
 		check_failed_tests++;
