@@ -1,0 +1,202 @@
+/*
+ * lab-tool: a test tool that does in the lab's hosts what an operator does with xl, so that xl need
+ * not be there. Linked with the same libxenlight as vstor.
+ *
+ *   lab-tool create FILE     create the guest that an xl configuration file describes, start it
+ *   lab-tool list            one line a guest: NAME DOMID STATE, with STATE as in xl list
+ *   lab-tool destroy NAME    end a guest at once
+ *   lab-tool pause NAME      stop a guest from running; unpause NAME lets it go on
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libxl.h>
+#include <libxl_utils.h>
+#include <libxlutil.h>
+
+static libxl_ctx *ctx;
+
+static int fail(const char *what, const char *name)
+{
+	fprintf(stderr, "lab-tool: %s: %s\n", name, what);
+	return 1;
+}
+
+static char *config_string(XLU_Config *cfg, const char *key)
+{
+	const char *value;
+
+	return xlu_cfg_get_string(cfg, key, &value, 0) ? NULL : strdup(value);
+}
+
+static long config_long(XLU_Config *cfg, const char *key, long otherwise)
+{
+	long value;
+
+	return xlu_cfg_get_long(cfg, key, &value, 0) ? otherwise : value;
+}
+
+/* mac=..,bridge=..,script=..: 0, or -1. */
+static int parse_vif(char *spec, libxl_device_nic *nic)
+{
+	libxl_device_nic_init(nic);
+	for (char *word = strtok(spec, ","); word; word = strtok(NULL, ",")) {
+		char *value = strchr(word, '=');
+
+		if (!value)
+			return -1;
+		*value++ = 0;
+		if (!strcmp(word, "bridge"))
+			nic->bridge = strdup(value);
+		else if (!strcmp(word, "script"))
+			nic->script = strdup(value);
+		else if (strcmp(word, "mac") ||
+			 sscanf(value, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &nic->mac[0], &nic->mac[1],
+				&nic->mac[2], &nic->mac[3], &nic->mac[4], &nic->mac[5]) != 6)
+			return -1;
+	}
+	return 0;
+}
+
+static int parse_devices(XLU_Config *cfg, libxl_domain_config *d)
+{
+	XLU_ConfigList *list;
+	int n;
+
+	if (!xlu_cfg_get_list(cfg, "disk", &list, &n, 0)) {
+		d->disks = calloc(n, sizeof(*d->disks));
+		for (; d->num_disks < n; d->num_disks++) {
+			const char *spec = xlu_cfg_get_listitem(list, d->num_disks);
+
+			libxl_device_disk_init(&d->disks[d->num_disks]);
+			if (xlu_disk_parse(cfg, 1, &spec, &d->disks[d->num_disks]))
+				return -1;
+		}
+	}
+	if (!xlu_cfg_get_list(cfg, "vif", &list, &n, 0)) {
+		d->nics = calloc(n, sizeof(*d->nics));
+		for (; d->num_nics < n; d->num_nics++) {
+			char *spec = strdup(xlu_cfg_get_listitem(list, d->num_nics));
+			int r = parse_vif(spec, &d->nics[d->num_nics]);
+
+			free(spec);
+			if (r < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static int parse(XLU_Config *cfg, libxl_domain_config *d)
+{
+	char *type = config_string(cfg, "type");
+	libxl_domain_create_info *c = &d->c_info;
+	libxl_domain_build_info *b = &d->b_info;
+	int r = type ? libxl_domain_type_from_string(type, &c->type) : -1;
+
+	free(type);
+	c->name = config_string(cfg, "name");
+	if (r || !c->name)
+		return -1;
+	libxl_uuid_generate(&c->uuid);
+	libxl_domain_build_info_init_type(b, c->type);
+	b->kernel = config_string(cfg, "kernel");
+	b->ramdisk = config_string(cfg, "ramdisk");
+	b->cmdline = config_string(cfg, "extra");
+	b->max_memkb = b->target_memkb = config_long(cfg, "memory", 128) * 1024;
+	b->max_vcpus = config_long(cfg, "vcpus", 1);
+	if (libxl_cpu_bitmap_alloc(ctx, &b->avail_vcpus, b->max_vcpus))
+		return -1;
+	libxl_bitmap_set_none(&b->avail_vcpus);
+	for (int i = 0; i < b->max_vcpus; i++)
+		libxl_bitmap_set(&b->avail_vcpus, i);
+	/* A crashed guest stays, so that the tests can look at it. */
+	d->on_crash = LIBXL_ACTION_ON_SHUTDOWN_PRESERVE;
+	return parse_devices(cfg, d);
+}
+
+static int create(const char *file)
+{
+	libxl_domain_config d;
+	uint32_t domid;
+	XLU_Config *cfg = xlu_cfg_init(stderr, file);
+	int status = 0;
+
+	libxl_domain_config_init(&d);
+	if (xlu_cfg_readfile(cfg, file) || parse(cfg, &d))
+		status = fail("not a configuration that lab-tool knows", file);
+	else if (libxl_domain_create_new(ctx, &d, &domid, NULL, NULL) ||
+		 libxl_domain_unpause(ctx, domid, NULL))
+		status = fail("cannot be created", d.c_info.name);
+	libxl_domain_config_dispose(&d);
+	xlu_cfg_destroy(cfg);
+	return status;
+}
+
+static int list(void)
+{
+	int n;
+	libxl_dominfo *all = libxl_list_domain(ctx, &n);
+
+	if (!all)
+		return fail("cannot be listed", "domains");
+	for (int i = 0; i < n; i++) {
+		char *name = libxl_domid_to_name(ctx, all[i].domid);
+
+		if (all[i].domid)
+			printf("%s %u %c%c%c%c%c\n", name ? name : "-", all[i].domid,
+			       all[i].running ? 'r' : '-', all[i].blocked ? 'b' : '-',
+			       all[i].paused ? 'p' : '-', all[i].shutdown ? 's' : '-',
+			       all[i].dying ? 'd' : '-');
+		free(name);
+	}
+	libxl_dominfo_list_free(all, n);
+	return 0;
+}
+
+static int with_domain(const char *command, const char *name)
+{
+	uint32_t domid;
+	int r;
+
+	if (libxl_name_to_domid(ctx, name, &domid))
+		return fail("no such guest", name);
+	if (!strcmp(command, "destroy"))
+		r = libxl_domain_destroy(ctx, domid, NULL);
+	else if (!strcmp(command, "pause"))
+		r = libxl_domain_pause(ctx, domid, NULL);
+	else
+		r = libxl_domain_unpause(ctx, domid, NULL);
+	return r ? fail("Xen refuses", name) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "";
+	xentoollog_logger *log;
+	int status;
+
+	if (!(argc == 2 && !strcmp(command, "list")) &&
+	    !(argc == 3 && (!strcmp(command, "create") || !strcmp(command, "destroy") ||
+			    !strcmp(command, "pause") || !strcmp(command, "unpause")))) {
+		fprintf(stderr,
+			"usage: lab-tool create FILE | list | destroy|pause|unpause NAME\n");
+		return 2;
+	}
+	log = (xentoollog_logger *)xtl_createlogger_stdiostream(stderr, XTL_WARN, 0);
+	if (libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, log)) {
+		status = fail("not a Xen host, or not root", "libxl");
+		goto out;
+	}
+	if (argc == 2)
+		status = list();
+	else if (!strcmp(command, "create"))
+		status = create(argv[2]);
+	else
+		status = with_domain(command, argv[2]);
+	libxl_ctx_free(ctx);
+out:
+	xtl_logger_destroy(log);
+	return status;
+}
