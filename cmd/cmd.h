@@ -7,6 +7,7 @@ int cmd_discover(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
 int cmd_detach(int argc, char **argv);
 int cmd_block_script(int argc, char **argv);
+int cmd_keeper(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_receive(int argc, char **argv);
 int cmd_bench(int argc, char **argv);

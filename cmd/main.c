@@ -21,6 +21,7 @@ static const struct command {
 	{"receive", cmd_receive, "the other end of migrate"},
 	{"bench", cmd_bench, "measure disk, CPU, memory or network"},
 	{"block-vstor", cmd_block_script, NULL},
+	{"keeper", cmd_keeper, NULL},
 	{"libxl-save-helper", libxl_save_helper_main, NULL},
 };
 

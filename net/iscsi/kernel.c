@@ -290,6 +290,36 @@ int iscsi_kernel_set_u32(const struct iscsi_kernel *k, uint32_t sid, enum iscsi_
 	return iscsi_kernel_set(k, sid, param, text);
 }
 
+int iscsi_kernel_set_login(const struct iscsi_kernel *k, uint32_t sid,
+			   const struct iscsi_login *login)
+{
+	const struct iscsi_params *p = &login->params;
+	const struct {
+		enum iscsi_param param;
+		uint32_t value;
+	} set[] = {
+		{ISCSI_PARAM_MAX_RECV_DLENGTH, p->max_recv},
+		{ISCSI_PARAM_MAX_XMIT_DLENGTH, p->max_send},
+		{ISCSI_PARAM_HDRDGST_EN, p->header_digest},
+		{ISCSI_PARAM_DATADGST_EN, p->data_digest},
+		{ISCSI_PARAM_INITIAL_R2T_EN, p->initial_r2t},
+		{ISCSI_PARAM_MAX_R2T, p->max_outstanding_r2t},
+		{ISCSI_PARAM_IMM_DATA_EN, p->immediate_data},
+		{ISCSI_PARAM_FIRST_BURST, p->first_burst},
+		{ISCSI_PARAM_MAX_BURST, p->max_burst},
+		{ISCSI_PARAM_PDU_INORDER_EN, p->data_pdu_in_order},
+		{ISCSI_PARAM_DATASEQ_INORDER_EN, p->data_sequence_in_order},
+		{ISCSI_PARAM_ERL, p->error_recovery_level},
+		{ISCSI_PARAM_EXP_STATSN, login->exp_statsn},
+		{ISCSI_PARAM_TPGT, login->tpgt},
+	};
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(set) && !err; i++)
+		err = iscsi_kernel_set_u32(k, sid, set[i].param, set[i].value);
+	return err;
+}
+
 int iscsi_kernel_start(const struct iscsi_kernel *k, uint32_t sid)
 {
 	return call_conn(k, UEVENT_START_CONN, sid);

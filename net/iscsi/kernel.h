@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "core/loop.h"
+#include "net/iscsi/initiator_login.h"
 
 /* enum iscsi_param of iscsi_if.h: those that are set here */
 enum iscsi_param {
@@ -74,6 +75,9 @@ int iscsi_kernel_set(const struct iscsi_kernel *k, uint32_t sid, enum iscsi_para
 		     const char *value);
 int iscsi_kernel_set_u32(const struct iscsi_kernel *k, uint32_t sid, enum iscsi_param param,
 			 uint32_t value);
+/* Sets what the login came to: the negotiated parameters, ExpStatSN and the portal group. */
+int iscsi_kernel_set_login(const struct iscsi_kernel *k, uint32_t sid,
+			   const struct iscsi_login *login);
 /* Opens the session for I/O: the login is over. */
 int iscsi_kernel_start(const struct iscsi_kernel *k, uint32_t sid);
 /* Stops the connection: its commands wait for the next start (recover), or fail. */

@@ -1,0 +1,376 @@
+/* vstor attach, detach, discover: LUNs of iSCSI targets as block devices of this host. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "cmd/cmd.h"
+#include "core/bytes.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "core/opts.h"
+#include "net/iscsi/attachment.h"
+#include "net/iscsi/keeper.h"
+#include "xen/hotplug.h"
+
+/* HOST:PORT as the user would write it. */
+static const char *portal_text(const struct iscsi_session *s, char buf[SOCK_HOST_MAX + 16])
+{
+	snprintf(buf, SOCK_HOST_MAX + 16, strchr(s->address, ':') ? "[%s]:%u" : "%s:%u", s->address,
+		 s->port);
+	return buf;
+}
+
+static void list_disk(struct json *j, const struct iscsi_session *s, const struct iscsi_disk *d)
+{
+	char portal[SOCK_HOST_MAX + 16];
+	struct keeper_status st;
+	uint8_t isid[ISCSI_ISID];
+	const bool ours = keeper_owns(s, isid);
+	const bool kept = keeper_status(s->sid, &st) == 0;
+	const char *keeper = !ours ? "other" : kept ? st.state : "none";
+
+	portal_text(s, portal);
+	if (!j) {
+		printf("%-10s %3u  %-10s %-10s %-21s %s\n", d->path, d->lun, s->state, keeper,
+		       portal, s->target);
+		return;
+	}
+	json_object(j, NULL);
+	json_string(j, "device", d->path);
+	json_u64(j, "lun", d->lun);
+	json_string(j, "target", s->target);
+	json_string(j, "portal", portal);
+	json_string(j, "initiator", s->initiator);
+	json_u64(j, "session", s->sid);
+	json_string(j, "state", s->state);
+	json_i64(j, "replacement_timeout_s", s->recovery_tmo);
+	json_string(j, "keeper", keeper);
+	if (kept) {
+		json_u64(j, "keeper_pid", st.pid);
+		json_u64(j, "since_s", st.since_s);
+		json_u64(j, "recoveries", st.recoveries);
+		json_string(j, "error", st.error[0] ? st.error : NULL);
+	}
+	json_object_end(j);
+}
+
+static int list(bool as_json)
+{
+	struct iscsi_session *s;
+	struct iscsi_disk *d;
+	struct json j;
+	size_t n, m;
+	int err = iscsi_sessions(&s, &n);
+
+	if (as_json) {
+		json_begin(&j, stdout);
+		json_array(&j, NULL);
+	} else if (n) {
+		printf("%-10s %3s  %-10s %-10s %-21s %s\n", "DEVICE", "LUN", "STATE", "KEEPER",
+		       "PORTAL", "TARGET");
+	}
+	for (size_t i = 0; i < n && !err; i++) {
+		err = iscsi_disks(&s[i], &d, &m);
+		for (size_t k = 0; k < m && !err; k++)
+			list_disk(as_json ? &j : NULL, &s[i], &d[k]);
+		free(d);
+	}
+	free(s);
+	if (as_json) {
+		json_array_end(&j);
+		json_end(&j);
+	}
+	if (err)
+		log_error("%s", strerror(-err));
+	return err ? 1 : 0;
+}
+
+/* Gives every session of ours that has lost its keeper a new one. */
+static int resume(void)
+{
+	struct iscsi_session *s;
+	size_t n;
+	int err = iscsi_sessions(&s, &n);
+
+	for (size_t i = 0; i < n; i++)
+		err |= keeper_start(&s[i]);
+	free(s);
+	return err ? 1 : 0;
+}
+
+static int attach(struct attach_request *r, bool as_json)
+{
+	char error[ATTACH_ERROR], portal[SOCK_HOST_MAX + 16];
+	struct attachment a;
+	struct json j;
+
+	if (iscsi_attach(r, &a, error)) {
+		log_error("%s", error);
+		return 1;
+	}
+	log_info("%s: LUN %u of %s%s", a.disk.path, a.disk.lun, a.session.target,
+		 a.existed ? ", attached already" : "");
+	if (!as_json) {
+		puts(a.disk.path);
+		return 0;
+	}
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_string(&j, "device", a.disk.path);
+	json_u64(&j, "lun", a.disk.lun);
+	json_string(&j, "target", a.session.target);
+	json_string(&j, "portal", portal_text(&a.session, portal));
+	json_bool(&j, "existed", a.existed);
+	json_object_end(&j);
+	json_end(&j);
+	return 0;
+}
+
+int cmd_attach(int argc, char **argv)
+{
+	struct attach_request r = {.timeout_ns = ATTACH_TIMEOUT};
+	uint64_t lun = 0, replacement = ATTACH_REPLACEMENT;
+	bool want_list = false, want_resume = false, json = false;
+	const struct opt table[] = {
+		{.name = "target",
+		 .type = OPT_STRING,
+		 .out = &r.target,
+		 .arg = "IQN",
+		 .help = "the target (default: the only one there)"},
+		{.name = "lun",
+		 .type = OPT_U64,
+		 .out = &lun,
+		 .arg = "N",
+		 .help = "the LUN (default 0)",
+		 .max = ISCSI_LUN_MAX},
+		{.name = "initiator",
+		 .type = OPT_STRING,
+		 .out = &r.initiator,
+		 .arg = "IQN",
+		 .help = "our name (default: that in /etc/iscsi/initiatorname.iscsi, else "
+			 "iqn.2026-11.local.vstor:HOSTNAME)"},
+		{.name = "replacement-timeout",
+		 .type = OPT_U64,
+		 .out = &replacement,
+		 .arg = "S",
+		 .help = "seconds that I/O waits for a lost target before it fails (default 120; "
+			 "0: for ever)",
+		 .max = 86400},
+		{.name = "list",
+		 .type = OPT_FLAG,
+		 .out = &want_list,
+		 .help = "list what is attached"},
+		{.name = "resume",
+		 .type = OPT_FLAG,
+		 .out = &want_resume,
+		 .help = "watch over sessions whose keeper has died"},
+		{.type = OPT_END},
+	};
+	const struct opts o = {
+		.name = "attach",
+		.synopsis = "HOST[:PORT] [options] | --list | --resume",
+		.description =
+			"Attaches a LUN of an iSCSI target to this host, and prints its block "
+			"device.",
+		.table = table,
+		.json = &json,
+		.max_operands = 1,
+	};
+	const int n = opts_parse(&o, argc, argv);
+
+	if (n < 0)
+		return opts_exit(n);
+	if (n + want_list + want_resume != 1) {
+		log_error("give a portal, HOST[:PORT], or --list, or --resume");
+		return 2;
+	}
+	if (want_list)
+		return list(json);
+	if (want_resume)
+		return resume();
+	if ((r.target && !iscsi_name_valid(r.target)) ||
+	    (r.initiator && !iscsi_name_valid(r.initiator))) {
+		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)",
+			  r.target && !iscsi_name_valid(r.target) ? r.target : r.initiator);
+		return 2;
+	}
+	r.portal = argv[1];
+	r.lun = (unsigned)lun;
+	r.replacement_timeout = replacement ? (int)replacement : -1;
+	return attach(&r, json);
+}
+
+/* A guest may use the disk without claiming it. */
+static bool guest_uses(const struct iscsi_disk *d)
+{
+	char guest[64];
+
+	if (!hotplug_guest_of(d->dev, NULL, guest, sizeof(guest)))
+		return false;
+	log_error("%s is the disk of %s: shut that guest down, or --force", d->path, guest);
+	return true;
+}
+
+static int detach_session(const struct iscsi_session *s, const struct iscsi_disk *only, bool force)
+{
+	char error[ATTACH_ERROR];
+	struct iscsi_disk *d = NULL;
+	bool used = false;
+	size_t n = 0;
+
+	if (!force) {
+		if (iscsi_disks(s, &d, &n))
+			return 1;
+		for (size_t i = 0; i < n && !used; i++)
+			if (!only || d[i].dev == only->dev)
+				used = guest_uses(&d[i]);
+		free(d);
+	}
+	if (used)
+		return 1;
+	if (iscsi_detach(s, only, force, error)) {
+		log_error("%s", error);
+		return 1;
+	}
+	return 0;
+}
+
+/* All the sessions with a target; *found tells how many there were. */
+static int detach_target(const char *target, bool force, size_t *found)
+{
+	struct iscsi_session *s;
+	size_t n;
+	int failed = 0;
+
+	*found = 0;
+	if (iscsi_sessions(&s, &n))
+		return 1;
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(s[i].target, target))
+			continue;
+		++*found;
+		failed |= detach_session(&s[i], NULL, force);
+	}
+	free(s);
+	return failed;
+}
+
+int cmd_detach(int argc, char **argv)
+{
+	bool force = false, if_attached = false;
+	const struct opt table[] = {
+		{.name = "force",
+		 .type = OPT_FLAG,
+		 .out = &force,
+		 .help = "also when it is in use, or its target is away: unwritten data is lost"},
+		{.name = "if-attached",
+		 .type = OPT_FLAG,
+		 .out = &if_attached,
+		 .help = "what is not attached is no error"},
+		{.type = OPT_END},
+	};
+	const struct opts o = {
+		.name = "detach",
+		.synopsis = "DEVICE|IQN [options]",
+		.description =
+			"Writes back and takes away one disk, or all those of a target. With "
+			"its last disk the session ends.",
+		.table = table,
+		.min_operands = 1,
+		.max_operands = 1,
+	};
+	const int n = opts_parse(&o, argc, argv);
+	struct iscsi_session s;
+	struct iscsi_disk d;
+	size_t found;
+	int err;
+
+	if (n < 0)
+		return opts_exit(n);
+	if (iscsi_name_valid(argv[1])) {
+		err = detach_target(argv[1], force, &found);
+		if (found || if_attached)
+			return err;
+		log_error("%s is not attached: see `vstor attach --list`", argv[1]);
+		return 1;
+	}
+	err = iscsi_disk_of(argv[1], &s, &d);
+	if (err == 0)
+		return detach_session(&s, &d, force);
+	if (err == -ENOENT && if_attached)
+		return 0;
+	if (err == -ENODEV)
+		log_error("%s is no iSCSI disk: see `vstor attach --list`", argv[1]);
+	else
+		log_error("%s: %s: see `vstor attach --list`", argv[1], strerror(-err));
+	return 1;
+}
+
+int cmd_discover(int argc, char **argv)
+{
+	const char *initiator = NULL;
+	bool json = false;
+	const struct opt table[] = {
+		{.name = "initiator",
+		 .type = OPT_STRING,
+		 .out = &initiator,
+		 .arg = "IQN",
+		 .help = "our name (default: as for attach)"},
+		{.type = OPT_END},
+	};
+	const struct opts o = {
+		.name = "discover",
+		.synopsis = "HOST[:PORT] [options]",
+		.description = "Lists the targets that a storage server shows to this host: a name "
+			       "and a portal a line.",
+		.table = table,
+		.json = &json,
+		.min_operands = 1,
+		.max_operands = 1,
+	};
+	const int n = opts_parse(&o, argc, argv);
+	char error[ATTACH_ERROR];
+	struct found_target t;
+	struct initiator i;
+	struct json j;
+	size_t at = 0;
+	int err;
+
+	if (n < 0)
+		return opts_exit(n);
+	err = iscsi_discover(argv[1], initiator, ATTACH_TIMEOUT, &i, error);
+	if (err) {
+		log_error("%s", error);
+	} else if (json) {
+		json_begin(&j, stdout);
+		json_array(&j, NULL);
+		while (initiator_found_next(&i, &at, &t)) {
+			json_object(&j, NULL);
+			json_string(&j, "target", t.name);
+			json_string(&j, "portal", t.portal);
+			json_object_end(&j);
+		}
+		json_array_end(&j);
+		json_end(&j);
+	} else {
+		while (initiator_found_next(&i, &at, &t))
+			printf("%s %s\n", t.name, t.portal);
+	}
+	initiator_fini(&i);
+	return err ? 1 : 0;
+}
+
+int cmd_keeper(int argc, char **argv)
+{
+	uint64_t sid;
+
+	if (argc != 2 || parse_u64(argv[1], &sid) || sid > UINT32_MAX) {
+		log_error("run by vstor itself for each session; see `vstor attach --resume`");
+		return 2;
+	}
+	log_set_destination("syslog");
+	return keeper_run((uint32_t)sid);
+}

@@ -1,0 +1,454 @@
+#include "net/iscsi/attachment.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "core/crc32c.h"
+#include "core/log.h"
+#include "net/iscsi/keeper.h"
+#include "net/iscsi/kernel.h"
+
+#define LOCK_FILE   "/run/vstor-attach.lock"
+#define LOGOUT_TIME (5 * SEC_NS)
+#define PING_TIME   "5" /* seconds: of silence before a ping, and for its answer */
+
+__attribute__((format(printf, 3, 4))) static int failed(char error[ATTACH_ERROR], int err,
+							const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(error, ATTACH_ERROR, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+/*
+ * One attach or detach at a time for a target and portal: a byte of the lock file, so that a portal
+ * that does not answer holds up nobody else.
+ */
+static int lock(const char *target, const char *host, uint16_t port)
+{
+	char text[ISCSI_NAME + SOCK_HOST_MAX + 16];
+	int n = snprintf(text, sizeof(text), "%s %s %u", target, host, port);
+	struct flock fl = {.l_type = F_WRLCK,
+			   .l_whence = SEEK_SET,
+			   .l_start = crc32c(0, text, (size_t)n),
+			   .l_len = 1};
+	int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+	while (fcntl(fd, F_OFD_SETLKW, &fl) < 0) {
+		if (errno != EINTR) {
+			close(fd);
+			return -errno;
+		}
+	}
+	return fd;
+}
+
+/* Runs a login or a discovery to its end in a loop of its own. */
+static void on_done(void *arg, int err)
+{
+	loop_stop(arg, err);
+}
+
+static int run_initiator(struct initiator *i, const struct initiator_id *id, const char *portal,
+			 uint64_t timeout_ns, char error[ATTACH_ERROR])
+{
+	struct sock_addrs to;
+	struct loop *l;
+	int err = sock_resolve(portal, ISCSI_PORT, &to);
+
+	memset(i, 0, sizeof(*i));
+	i->fd = -1;
+	if (err)
+		return failed(error, err, "%s: %s", portal, sock_strerror(err));
+	l = loop_new();
+	if (!l)
+		return failed(error, -ENOMEM, "out of memory");
+	initiator_start(i, l, id, &to, timeout_ns, on_done, l);
+	err = loop_run(l);
+	loop_free(l);
+	if (err)
+		failed(error, err, "%s", i->error);
+	return err;
+}
+
+int iscsi_discover(const char *portal, const char *initiator, uint64_t timeout_ns,
+		   struct initiator *i, char error[ATTACH_ERROR])
+{
+	char name[ISCSI_NAME + 1];
+	struct initiator_id id = {.initiator = initiator};
+
+	if (!initiator) {
+		initiator_default_name(name);
+		id.initiator = name;
+	}
+	initiator_isid(portal, 0, id.isid);
+	return run_initiator(i, &id, portal, timeout_ns, error);
+}
+
+/* The name of the only target that a portal has. */
+static int only_target(const struct attach_request *r, char target[ISCSI_NAME + 1],
+		       char error[ATTACH_ERROR])
+{
+	struct found_target t;
+	struct initiator i;
+	size_t at = 0, len = 0;
+	bool several = false;
+	int err = iscsi_discover(r->portal, r->initiator, r->timeout_ns, &i, error);
+
+	target[0] = '\0';
+	if (err)
+		goto out;
+	len = (size_t)snprintf(error, ATTACH_ERROR,
+			       "%s has several targets, choose with --target:", r->portal);
+	while (initiator_found_next(&i, &at, &t)) {
+		if (strcmp(target, t.name) == 0)
+			continue;
+		several = target[0];
+		snprintf(target, ISCSI_NAME + 1, "%s", t.name);
+		if (len < ATTACH_ERROR)
+			len += (size_t)snprintf(error + len, ATTACH_ERROR - len, " %s", t.name);
+	}
+	if (!target[0])
+		err = failed(error, -ENOENT, "%s shows no target to this initiator", r->portal);
+	else if (several)
+		err = -EEXIST;
+out:
+	initiator_fini(&i);
+	return err;
+}
+
+/* Equal texts, or the same address differently written. */
+static bool same_host(const char *a, const char *b)
+{
+	struct in6_addr x, y;
+
+	return strcasecmp(a, b) == 0 ||
+	       (inet_pton(AF_INET6, a, &x) == 1 && inet_pton(AF_INET6, b, &y) == 1 &&
+		memcmp(&x, &y, sizeof(x)) == 0);
+}
+
+/*
+ * The session with that target (NULL: with any, if there is but one) by that portal, be it named or
+ * resolved differently. -ENOENT: none; -EEXIST: several.
+ */
+static int find_session(const char *target, const char *host, uint16_t port,
+			struct iscsi_session *out)
+{
+	struct iscsi_session *v;
+	int err = -ENOENT;
+	size_t n;
+
+	if (iscsi_sessions(&v, &n))
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		if ((target && strcmp(v[i].target, target)) || v[i].port != port)
+			continue;
+		if (!same_host(v[i].address, host) && !same_host(v[i].peer, host))
+			continue;
+		if (err == 0 && !target) {
+			err = -EEXIST;
+			break;
+		}
+		*out = v[i];
+		err = 0;
+	}
+	free(v);
+	return err;
+}
+
+/* Hands the logged-in socket over; the session is started then, or gone again. */
+static int hand_over(const struct iscsi_kernel *k, const struct iscsi_login *login, int sock,
+		     const char *host, uint16_t port, int replacement_timeout, uint32_t *sid)
+{
+	char mark[KEEPER_MARK], tmo[16];
+	const struct {
+		enum iscsi_param param;
+		const char *value;
+	} set[] = {
+		{ISCSI_PARAM_TARGET_NAME, login->id.target},
+		{ISCSI_PARAM_INITIATOR_NAME, login->id.initiator},
+		{ISCSI_PARAM_PERSISTENT_ADDRESS, host},
+		{ISCSI_PARAM_IFACE_NAME, mark},
+		{ISCSI_PARAM_SESS_RECOVERY_TMO, tmo},
+		{ISCSI_PARAM_RECV_TMO, PING_TIME},
+		{ISCSI_PARAM_PING_TMO, PING_TIME},
+	};
+	int err = iscsi_kernel_create(k, login->cmdsn, sid);
+
+	if (err)
+		return err;
+	keeper_mark(login->id.isid, mark);
+	snprintf(tmo, sizeof(tmo), "%d", replacement_timeout);
+	err = iscsi_kernel_bind(k, *sid, sock);
+	for (size_t i = 0; i < ARRAY_SIZE(set) && !err; i++)
+		err = iscsi_kernel_set(k, *sid, set[i].param, set[i].value);
+	if (!err)
+		err = iscsi_kernel_set_u32(k, *sid, ISCSI_PARAM_PERSISTENT_PORT, port);
+	if (!err)
+		err = iscsi_kernel_set_login(k, *sid, login);
+	if (!err)
+		err = iscsi_kernel_start(k, *sid);
+	if (err)
+		iscsi_kernel_destroy(k, *sid);
+	return err;
+}
+
+/* Logs in and makes the session. */
+static int new_session(const struct iscsi_kernel *k, const struct attach_request *r,
+		       const char *target, const char *host, uint16_t port, struct iscsi_session *s,
+		       char error[ATTACH_ERROR])
+{
+	char name[ISCSI_NAME + 1];
+	struct initiator_id id = {.initiator = r->initiator, .target = target};
+	struct initiator i;
+	uint32_t sid;
+	int err;
+
+	if (!r->initiator) {
+		initiator_default_name(name);
+		id.initiator = name;
+	}
+	initiator_isid(host, port, id.isid);
+	err = run_initiator(&i, &id, r->portal, r->timeout_ns, error);
+	if (err)
+		goto out;
+	err = hand_over(k, &i.login, i.fd, host, port, r->replacement_timeout, &sid);
+	if (!err)
+		err = iscsi_session_read(sid, s);
+	if (err)
+		failed(error, err, "%s: the kernel refuses the session: %s", target,
+		       strerror(-err));
+out:
+	initiator_fini(&i);
+	return err;
+}
+
+static int find_disk(struct attachment *a, const struct attach_request *r, char error[ATTACH_ERROR])
+{
+	const struct iscsi_session *s = &a->session;
+	int err = iscsi_disk_find(s, r->lun, &a->disk);
+
+	if (err == 0)
+		return 0;
+	/* A session that is down is not scanned, and would look empty. */
+	if (strcmp(s->state, "LOGGED_IN"))
+		return failed(error, -EHOSTDOWN,
+			      "%s: the session is down (%s) and waits for its target: check %s:%u",
+			      s->target, s->state, s->address, s->port);
+	a->existed = false;
+	err = iscsi_disk_scan(s, r->lun, r->timeout_ns, &a->disk);
+	switch (err) {
+	case 0: return 0;
+	case -ENXIO: return failed(error, err, "%s: no LUN %u there", s->target, r->lun);
+	case -ENODEV:
+		return failed(error, err, "%s: LUN %u is no disk: choose another with --lun",
+			      s->target, r->lun);
+	case -ETIMEDOUT:
+		return failed(error, err,
+			      "%s: no device appeared for LUN %u: modprobe sd_mod, or see dmesg",
+			      s->target, r->lun);
+	default: return failed(error, err, "%s: LUN %u: %s", s->target, r->lun, strerror(-err));
+	}
+}
+
+/* ---- the end of a session ------------------------------------------------------------------- */
+
+struct logout {
+	struct loop *loop;
+	uint32_t sid;
+};
+
+static void on_logout_event(void *arg, const struct iscsi_event *e)
+{
+	struct logout *out = arg;
+
+	/* The answer, or whatever else makes waiting for it pointless. */
+	if (e->sid == out->sid && (e->type != ISCSI_EVENT_PDU ||
+				   (e->bhs[0] & ISCSI_OPCODE_MASK) == ISCSI_LOGOUT_RESPONSE))
+		loop_stop(out->loop, 0);
+}
+
+static void on_logout_timeout(void *arg)
+{
+	loop_stop(arg, 0);
+}
+
+/* Tells the target that we leave, so that it keeps nothing for us; best effort. */
+static void logout(const struct iscsi_kernel *k, uint32_t sid)
+{
+	uint8_t bhs[ISCSI_BHS] = {ISCSI_LOGOUT_REQUEST | ISCSI_IMMEDIATE, ISCSI_FINAL};
+	struct logout out = {.loop = loop_new(), .sid = sid};
+	struct iscsi_events ev = {0};
+	struct loop_timer timer = {0};
+
+	if (!out.loop)
+		return;
+	if (iscsi_events_open(&ev, out.loop, on_logout_event, &out) == 0) {
+		if (iscsi_kernel_send(k, sid, bhs, NULL, 0) == 0) {
+			loop_timer_set(out.loop, &timer, LOGOUT_TIME, on_logout_timeout, out.loop);
+			loop_run(out.loop);
+		}
+		iscsi_events_close(&ev);
+	}
+	loop_free(out.loop);
+}
+
+/* Ends a session; its disks have been removed, or are given up. */
+static int end_session(const struct iscsi_kernel *k, const struct iscsi_session *s)
+{
+	keeper_release(s->sid);
+	if (strcmp(s->state, "LOGGED_IN") == 0)
+		logout(k, s->sid);
+	return iscsi_kernel_destroy(k, s->sid);
+}
+
+/* Flushes the disk and takes it away. */
+static int remove_disk(const struct iscsi_session *s, const struct iscsi_disk *d, bool force,
+		       char error[ATTACH_ERROR])
+{
+	char user[256];
+	int err;
+
+	if (!force && iscsi_disk_user(d, user))
+		return failed(error, -EBUSY, "%s (%s LUN %u) is %s: stop using it, or --force",
+			      d->path, s->target, d->lun, user);
+	err = iscsi_disk_remove(d);
+	if (err)
+		return failed(error, err, "%s (%s LUN %u): %s", d->path, s->target, d->lun,
+			      strerror(-err));
+	return 0;
+}
+
+static int detach(const struct iscsi_kernel *k, const struct iscsi_session *s,
+		  const struct iscsi_disk *d, bool force, char error[ATTACH_ERROR])
+{
+	const bool up = strcmp(s->state, "LOGGED_IN") == 0;
+	struct iscsi_disk *v;
+	size_t n, left = 0;
+	int err;
+
+	if (!up && !force)
+		return failed(
+			error, -EHOSTDOWN,
+			"%s: the session is down (%s): wait for %s:%u, or give up what is not "
+			"written yet with --force",
+			s->target, s->state, s->address, s->port);
+	err = iscsi_disks(s, &v, &n);
+	if (err)
+		return failed(error, err, "%s", strerror(-err));
+	for (size_t i = 0; i < n && !err; i++) {
+		if (d && v[i].dev != d->dev)
+			left++;
+		else if (up)
+			err = remove_disk(s, &v[i], force, error);
+	}
+	free(v);
+	if (err || left)
+		return err;
+	err = end_session(k, s);
+	if (err)
+		failed(error, err, "%s: the kernel keeps the session: %s", s->target,
+		       strerror(-err));
+	return err;
+}
+
+int iscsi_detach(const struct iscsi_session *s, const struct iscsi_disk *d, bool force,
+		 char error[ATTACH_ERROR])
+{
+	struct iscsi_session now;
+	struct iscsi_kernel k;
+	int err = iscsi_kernel_open(&k), lock_fd;
+
+	if (err)
+		return failed(error, err, "%s", iscsi_kernel_strerror(err));
+	lock_fd = lock(s->target, s->address, s->port);
+	if (lock_fd < 0)
+		err = failed(error, lock_fd, "%s: %s", LOCK_FILE, strerror(-lock_fd));
+	else if (iscsi_session_read(s->sid, &now) == 0 && strcmp(now.target, s->target) == 0)
+		err = detach(&k, &now, d, force, error);
+	/* else it is gone already */
+	if (lock_fd >= 0)
+		close(lock_fd);
+	iscsi_kernel_close(&k);
+	return err;
+}
+
+int iscsi_find(const struct attach_request *r, struct attachment *a, char error[ATTACH_ERROR])
+{
+	char host[SOCK_HOST_MAX];
+	uint16_t port = ISCSI_PORT;
+	int err = sock_parse(r->portal, host, &port);
+
+	memset(a, 0, sizeof(*a));
+	a->existed = true;
+	if (err)
+		return failed(error, err, "%s: not of the form HOST[:PORT]", r->portal);
+	err = find_session(r->target, host, port, &a->session);
+	if (err == -EEXIST)
+		return failed(error, err, "%s: several targets are attached from there: name one",
+			      r->portal);
+	if (err == 0)
+		err = iscsi_disk_find(&a->session, r->lun, &a->disk);
+	return err == 0 ? 0 : failed(error, -ENOENT, "%s: not attached", r->portal);
+}
+
+/* With the lock held. */
+static int attach(const struct iscsi_kernel *k, const struct attach_request *r, const char *target,
+		  const char *host, uint16_t port, struct attachment *a, char error[ATTACH_ERROR])
+{
+	const bool fresh = find_session(target, host, port, &a->session) != 0;
+	int err = fresh ? new_session(k, r, target, host, port, &a->session, error) : 0;
+
+	if (err)
+		return err;
+	keeper_start(&a->session);
+	a->existed = !fresh;
+	err = find_disk(a, r, error);
+	if (err && fresh)
+		end_session(k, &a->session);
+	return err;
+}
+
+int iscsi_attach(const struct attach_request *r, struct attachment *a, char error[ATTACH_ERROR])
+{
+	char host[SOCK_HOST_MAX], target[ISCSI_NAME + 1];
+	uint16_t port = ISCSI_PORT;
+	struct iscsi_kernel k;
+	int lock_fd, err;
+
+	memset(a, 0, sizeof(*a));
+	err = sock_parse(r->portal, host, &port);
+	if (err)
+		return failed(error, err, "%s: not of the form HOST[:PORT]", r->portal);
+	err = iscsi_kernel_open(&k);
+	if (err)
+		return failed(error, err, "%s", iscsi_kernel_strerror(err));
+	if (r->target)
+		snprintf(target, sizeof(target), "%s", r->target);
+	else
+		err = only_target(r, target, error);
+	if (!err) {
+		lock_fd = lock(target, host, port);
+		if (lock_fd < 0) {
+			err = failed(error, lock_fd, "%s: %s", LOCK_FILE, strerror(-lock_fd));
+		} else {
+			err = attach(&k, r, target, host, port, a, error);
+			close(lock_fd);
+		}
+	}
+	iscsi_kernel_close(&k);
+	return err;
+}

@@ -1,0 +1,59 @@
+/*
+ * Attaching and detaching: a LUN of a target becomes a block device of this host, and goes again.
+ * Both are idempotent and serialised among processes for each target and portal. Each session that
+ * is made here gets a keeper (net/iscsi/keeper.h).
+ */
+#ifndef NET_ISCSI_ATTACHMENT_H
+#define NET_ISCSI_ATTACHMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/iscsi/initiator.h"
+#include "net/iscsi/sysfs.h"
+
+#define ATTACH_ERROR	   768
+#define ATTACH_REPLACEMENT 120		 /* seconds, the default */
+#define ATTACH_TIMEOUT	   (15 * SEC_NS) /* for the login, and for the device */
+
+struct attach_request {
+	const char *portal;    /* HOST[:PORT] */
+	const char *target;    /* NULL: the only one that the portal has */
+	const char *initiator; /* NULL: initiator_default_name() */
+	unsigned lun;
+	int replacement_timeout; /* seconds that I/O waits for a lost target; -1: for ever */
+	uint64_t timeout_ns;
+};
+
+struct attachment {
+	struct iscsi_session session;
+	struct iscsi_disk disk;
+	bool existed; /* it was attached already */
+};
+
+/*
+ * Attaches, waiting; 0, or -errno with one line in error, naming the object, the cause and the way
+ * out. Nothing is left behind then.
+ */
+int iscsi_attach(const struct attach_request *r, struct attachment *a, char error[ATTACH_ERROR]);
+
+/*
+ * Finds what iscsi_attach() would give, if that is attached already, and changes nothing. -ENOENT:
+ * it is not attached; another -errno with one line in error. Without a target: that of the only
+ * session by this portal.
+ */
+int iscsi_find(const struct attach_request *r, struct attachment *a, char error[ATTACH_ERROR]);
+
+/*
+ * Takes a disk away (NULL: all of the session's), and ends the session when that was its last.
+ * -EBUSY: it is in use (not asked when forced); -EHOSTDOWN: the session is down, so that what is
+ * not written yet would be lost (not asked when forced); another -errno. One line in error.
+ */
+int iscsi_detach(const struct iscsi_session *s, const struct iscsi_disk *d, bool force,
+		 char error[ATTACH_ERROR]);
+
+/* Asks a portal for its targets, waiting; fills i (initiator_fini() frees it) also on failure. */
+int iscsi_discover(const char *portal, const char *initiator, uint64_t timeout_ns,
+		   struct initiator *i, char error[ATTACH_ERROR]);
+
+#endif

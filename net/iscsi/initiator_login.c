@@ -1,0 +1,271 @@
+#include "net/iscsi/initiator_login.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "core/bytes.h"
+#include "core/crc32c.h"
+
+#define NAME_FILE  "/etc/iscsi/initiatorname.iscsi"
+#define MAX_ROUNDS 32
+#define MAX_TEXT   65536
+#define ITT_LOGIN  1 /* where nobody else chooses it */
+
+void initiator_isid(const char *host, uint16_t port, uint8_t isid[ISCSI_ISID])
+{
+	char text[SOCK_HOST_MAX + 8];
+	int n = snprintf(text, sizeof(text), "%s %u", host, port);
+	uint32_t hash = crc32c(0, text, (size_t)n);
+
+	memset(isid, 0, ISCSI_ISID);
+	isid[0] = 0x80; /* T = 10b: random */
+	put_be24(isid + 1, hash >> 8);
+	isid[5] = (uint8_t)hash;
+}
+
+void initiator_default_name(char out[ISCSI_NAME + 1])
+{
+	static const char key[] = "InitiatorName=";
+	FILE *f = fopen(NAME_FILE, "re");
+	char line[512], *name;
+	struct utsname u;
+	size_t n = 0;
+
+	out[0] = '\0';
+	while (f && !out[0] && fgets(line, sizeof(line), f)) {
+		name = line + strspn(line, " \t");
+		if (strncmp(name, key, strlen(key)))
+			continue;
+		name += strlen(key);
+		name[strcspn(name, " \t\r\n")] = '\0';
+		if (iscsi_name_valid(name))
+			strcpy(out, name);
+	}
+	if (f)
+		fclose(f);
+	if (out[0])
+		return;
+	/* Host names may have letters and characters that names may not (RFC 7143, 4.2.7.2). */
+	uname(&u);
+	n = (size_t)snprintf(out, ISCSI_NAME + 1, "iqn.2026-11.local.vstor:");
+	for (const char *p = u.nodename; *p && n < ISCSI_NAME; p++) {
+		int c = tolower((unsigned char)*p);
+
+		out[n++] = (char)(isalnum(c) || c == '.' ? c : '-');
+	}
+	out[n] = '\0';
+}
+
+static int fail(struct iscsi_login *l, int err, const char *text)
+{
+	snprintf(l->error, sizeof(l->error), "%s", text);
+	return err;
+}
+
+/* One request in the current stage; `next` is the stage asked for, or the current one. */
+static int send_request(struct iscsi_login *l, enum iscsi_stage next, bool transit,
+			const struct buf *text)
+{
+	uint8_t bhs[ISCSI_BHS] = {0};
+	int err;
+
+	bhs[0] = ISCSI_LOGIN_REQUEST | ISCSI_IMMEDIATE;
+	bhs[1] = (uint8_t)((unsigned)l->stage << 2);
+	if (transit)
+		bhs[1] |= (uint8_t)(ISCSI_LOGIN_TRANSIT | next);
+	put_be24(bhs + PDU_DATA_LEN, (uint32_t)text->len);
+	memcpy(bhs + LOGIN_ISID, l->id.isid, ISCSI_ISID);
+	put_be16(bhs + LOGIN_TSIH, l->tsih);
+	put_be32(bhs + PDU_ITT, ITT_LOGIN);
+	put_be32(bhs + PDU_CMDSN, l->cmdsn);
+	put_be32(bhs + PDU_EXPSTATSN, l->exp_statsn);
+	if (text->failed)
+		return fail(l, -ENOMEM, "out of memory");
+	err = l->send(l->arg, bhs, text->data, text->len);
+	if (err)
+		snprintf(l->error, sizeof(l->error), "sending the login: %s", strerror(-err));
+	return err;
+}
+
+int iscsi_login_start(struct iscsi_login *l)
+{
+	struct buf b = {0};
+	int err;
+
+	l->stage = ISCSI_STAGE_SECURITY;
+	/* Error recovery level 0 is all that the kernel does. It takes large bursts, and an R2T
+	 * costs a round trip. What the target leaves unsaid keeps its default. */
+	iscsi_params_default(&l->params, INITIATOR_MAX_RECV);
+	l->offer = l->params;
+	l->offer.initial_r2t = false;
+	l->offer.max_burst = 16776192;
+	l->offer.first_burst = 262144;
+	text_put(&b, "InitiatorName", "%s", l->id.initiator);
+	if (l->id.target)
+		text_put(&b, "TargetName", "%s", l->id.target);
+	text_put(&b, "SessionType", "%s", l->id.target ? "Normal" : "Discovery");
+	text_put(&b, "AuthMethod", "None");
+	err = send_request(l, ISCSI_STAGE_OPERATIONAL, true, &b);
+	buf_free(&b);
+	return err;
+}
+
+static int ask_again(struct iscsi_login *l)
+{
+	const struct buf none = {0};
+
+	return send_request(
+		l, l->stage == ISCSI_STAGE_SECURITY ? ISCSI_STAGE_OPERATIONAL : ISCSI_STAGE_FULL,
+		true, &none);
+}
+
+static int offer_params(struct iscsi_login *l)
+{
+	struct buf b = {0};
+	int err;
+
+	text_offer(&l->offer, &b);
+	err = send_request(l, ISCSI_STAGE_FULL, true, &b);
+	buf_free(&b);
+	return err;
+}
+
+static int finish(struct iscsi_login *l)
+{
+	/* RFC 7143, 13.14; the kernel would not start the session otherwise. */
+	l->params.first_burst = MIN(l->params.first_burst, l->params.max_burst);
+	if (l->id.target && !l->tsih)
+		return fail(l, -EPROTO, "the target gave the session no handle (TSIH 0)");
+	return 1;
+}
+
+/* RFC 7143, 6.3: the stage we are in, whether the target agrees to leave it, and for which. */
+static const struct row {
+	enum iscsi_stage stage;
+	bool transit;
+	enum iscsi_stage next;
+	int (*act)(struct iscsi_login *l);
+} rows[] = {
+	{ISCSI_STAGE_SECURITY, false, ISCSI_STAGE_SECURITY, ask_again},
+	{ISCSI_STAGE_SECURITY, true, ISCSI_STAGE_OPERATIONAL, offer_params},
+	{ISCSI_STAGE_SECURITY, true, ISCSI_STAGE_FULL, finish},
+	{ISCSI_STAGE_OPERATIONAL, false, ISCSI_STAGE_OPERATIONAL, ask_again},
+	{ISCSI_STAGE_OPERATIONAL, true, ISCSI_STAGE_FULL, finish},
+};
+
+static int refused(struct iscsi_login *l, unsigned status)
+{
+	const char *why;
+	int err = -EACCES;
+
+	switch (status) {
+	case LOGIN_MOVED_TEMP:
+	case LOGIN_MOVED_PERM:
+		if (l->moved_to[0])
+			return fail(l, -EREMOTE, "the target has moved");
+		return fail(l, -EPROTO, "the target has moved, but does not say where to");
+	case LOGIN_AUTH_FAILED:
+		why = "authentication failed: check user and secret on both sides";
+		break;
+	case LOGIN_FORBIDDEN: why = "not allowed: let this initiator in at the target"; break;
+	case LOGIN_NOT_FOUND:
+	case LOGIN_REMOVED:
+		err = -ENOENT;
+		why = "no such target there: see `vstor discover`";
+		break;
+	case LOGIN_TOO_MANY_CONNECTIONS:
+		err = -EAGAIN;
+		why = "the target allows no more connections";
+		break;
+	case LOGIN_SERVICE_UNAVAILABLE:
+	case LOGIN_OUT_OF_RESOURCES:
+	case LOGIN_TARGET_ERROR:
+		err = -EAGAIN;
+		why = "the target cannot serve now: try again";
+		break;
+	default: why = "the target refuses the login"; break;
+	}
+	snprintf(l->error, sizeof(l->error), "%s (login status %04x)", why, status);
+	return err;
+}
+
+/* Takes all the pairs of one answer. */
+static int take_text(struct iscsi_login *l)
+{
+	struct reader r = reader_of(l->text.data, l->text.len);
+	struct text_pair p;
+	int n;
+
+	while ((n = text_next(&r, &p)) > 0) {
+		if (text_is(&p, "TargetAddress")) {
+			snprintf(l->moved_to, sizeof(l->moved_to), "%.*s", (int)strcspn(p.val, ","),
+				 p.val);
+		} else if (text_is(&p, "TargetPortalGroupTag")) {
+			l->tpgt = (uint16_t)strtoul(p.val, NULL, 10);
+		} else if (text_is(&p, "AuthMethod")) {
+			if (strcmp(p.val, "None"))
+				return fail(l, -EACCES, "the target wants authentication");
+		} else if (text_negotiate(&l->params, &l->offer, &p, NULL) == TEXT_REJECTED) {
+			snprintf(l->error, sizeof(l->error), "the target answers %.*s=%.60s",
+				 (int)p.key_len, p.key, p.val);
+			return -EPROTO;
+		}
+		/* Other keys are for information: TargetAlias, X- keys. */
+	}
+	return n < 0 ? fail(l, -EPROTO, "text of the target is not key=value") : 0;
+}
+
+int iscsi_login_input(struct iscsi_login *l, const uint8_t *bhs, const uint8_t *data, size_t len)
+{
+	const struct buf none = {0};
+	const uint8_t flags = bhs[1];
+	unsigned status;
+	int err;
+
+	if ((bhs[0] & ISCSI_OPCODE_MASK) != ISCSI_LOGIN_RESPONSE)
+		return fail(l, -EPROTO, "not an iSCSI target: no login response");
+	if (++l->rounds > MAX_ROUNDS)
+		return fail(l, -EPROTO, "the login does not come to an end");
+	status = get_be16(bhs + LOGIN_STATUS);
+	l->exp_statsn = get_be32(bhs + PDU_STATSN) + 1;
+	l->exp_cmdsn = get_be32(bhs + PDU_EXPCMDSN);
+	l->max_cmdsn = get_be32(bhs + PDU_MAXCMDSN);
+	buf_put(&l->text, data, len);
+	if (l->text.failed || l->text.len > MAX_TEXT)
+		return fail(l, -EPROTO, "too much text in the login");
+	if (flags & ISCSI_LOGIN_CONTINUE && status == LOGIN_OK) {
+		if (flags & ISCSI_LOGIN_TRANSIT)
+			return fail(l, -EPROTO, "the target leaves a stage in mid-text");
+		return send_request(l, l->stage, false, &none);
+	}
+	err = take_text(l);
+	l->text.len = 0;
+	if (status != LOGIN_OK)
+		return refused(l, status);
+	if (err)
+		return err;
+	if (get_be16(bhs + LOGIN_TSIH))
+		l->tsih = get_be16(bhs + LOGIN_TSIH);
+	if (ISCSI_LOGIN_CSG(flags) != l->stage)
+		return fail(l, -EPROTO, "the target is in another stage of the login");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct row *row = &rows[i];
+		const bool transit = flags & ISCSI_LOGIN_TRANSIT;
+
+		if (row->stage != l->stage || row->transit != transit ||
+		    (transit && row->next != ISCSI_LOGIN_NSG(flags)))
+			continue;
+		l->stage = row->next;
+		return row->act(l);
+	}
+	return fail(l, -EPROTO, "the target changes to an impossible stage of the login");
+}
+
+void iscsi_login_free(struct iscsi_login *l)
+{
+	buf_free(&l->text);
+}

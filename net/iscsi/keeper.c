@@ -1,0 +1,512 @@
+#include "net/iscsi/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "net/iscsi/kernel.h"
+
+#define MARK	     "vstor:"
+#define CONNECT_TIME (3 * SEC_NS)
+#define LOGIN_TIME   (5 * SEC_NS)
+#define RETRY_MIN    (100 * MS_NS)
+#define RETRY_MAX    SEC_NS
+#define RELEASE_TIME 2	/* seconds */
+#define ASYNC_EVENT  36 /* offset of AsyncEvent (RFC 7143, 11.9.1) */
+#define ASYNC_LOGOUT 1
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+void keeper_mark(const uint8_t isid[ISCSI_ISID], char out[KEEPER_MARK])
+{
+	snprintf(out, KEEPER_MARK, MARK "%02x%02x%02x%02x%02x%02x", isid[0], isid[1], isid[2],
+		 isid[3], isid[4], isid[5]);
+}
+
+bool keeper_owns(const struct iscsi_session *s, uint8_t isid[ISCSI_ISID])
+{
+	unsigned v[ISCSI_ISID];
+
+	if (sscanf(s->iface, MARK "%2x%2x%2x%2x%2x%2x", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5]) !=
+	    ISCSI_ISID)
+		return false;
+	for (size_t i = 0; i < ISCSI_ISID; i++)
+		isid[i] = (uint8_t)v[i];
+	return true;
+}
+
+/* ---- asking a keeper ------------------------------------------------------------------------ */
+
+/* Where a keeper answers: an abstract name, so that nothing stays when it dies. */
+static socklen_t control_name(uint32_t sid, struct sockaddr_un *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	int n = snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1, "vstor-keeper-%u", sid);
+
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+}
+
+/* A connection to the session's keeper; -ENOENT when there is none. */
+static int control_connect(uint32_t sid)
+{
+	const struct timeval patience = {.tv_sec = RELEASE_TIME};
+	struct sockaddr_un a;
+	socklen_t len = control_name(sid, &a);
+	struct ucred peer = {.uid = 1};
+	socklen_t peer_len = sizeof(peer);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	/* Anybody may take an abstract name; a keeper is root's. */
+	if (connect(fd, (struct sockaddr *)&a, len) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) < 0 || peer.uid != 0) {
+		close(fd);
+		return -ENOENT;
+	}
+	return fd;
+}
+
+void keeper_release(uint32_t sid)
+{
+	char end;
+	int fd = control_connect(sid);
+
+	if (fd < 0)
+		return;
+	/* The keeper ends, and its end of the connection with it. */
+	if (send(fd, "release", 7, MSG_NOSIGNAL) == 7)
+		while (recv(fd, &end, 1, 0) > 0)
+			;
+	close(fd);
+}
+
+int keeper_status(uint32_t sid, struct keeper_status *st)
+{
+	int fd = control_connect(sid);
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return fd;
+	if (send(fd, "status", 6, MSG_NOSIGNAL) == 6)
+		n = recv(fd, st, sizeof(*st), 0);
+	close(fd);
+	return n == sizeof(*st) ? 0 : -ENOENT;
+}
+
+int keeper_start(const struct iscsi_session *s)
+{
+	char sid[16], *argv[] = {"vstor", "keeper", sid, NULL};
+	uint8_t isid[ISCSI_ISID];
+	posix_spawn_file_actions_t fa;
+	int fd, status, err;
+	pid_t pid;
+
+	if (!keeper_owns(s, isid))
+		return 0;
+	fd = control_connect(s->sid);
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	snprintf(sid, sizeof(sid), "%u", s->sid);
+	err = posix_spawn_file_actions_init(&fa);
+	if (!err) {
+		/* Who started us may wait for the end of our standard output. */
+		posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDWR, 0);
+		posix_spawn_file_actions_adddup2(&fa, 0, 1);
+		posix_spawn_file_actions_adddup2(&fa, 0, 2);
+		err = posix_spawn(&pid, "/proc/self/exe", &fa, NULL, argv, environ);
+		posix_spawn_file_actions_destroy(&fa);
+	}
+	if (!err) {
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+		err = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : ECHILD;
+	}
+	if (err)
+		log_warn("session %u %s: no keeper (%s): it will not come back by itself when the "
+			 "connection is lost; run `vstor attach --resume`",
+			 s->sid, s->target, strerror(err));
+	return -err;
+}
+
+/* ---- the keeper ----------------------------------------------------------------------------- */
+
+enum state { UP, WAITING, CONNECTING, LOGIN };
+static const char *const state_names[] = {"up", "waiting", "connecting", "login"};
+
+struct keeper {
+	struct loop *loop;
+	struct iscsi_kernel kernel;
+	struct iscsi_events events;
+	struct iscsi_session session;
+	uint8_t isid[ISCSI_ISID];
+	enum state state;
+	struct iscsi_login login;
+	struct sock_connect connect;
+	struct loop_timer timer;
+	uint64_t retry, since;
+	char moved_to[SOCK_HOST_MAX]; /* where the target sent us; empty: to its portal */
+	char error[256];
+	uint32_t recoveries;
+	struct loop_fd control;
+	struct loop_fd client; /* one at a time */
+};
+
+static void on_retry(void *arg);
+
+static void enter(struct keeper *k, enum state state)
+{
+	if ((state == UP) != (k->state == UP))
+		k->since = loop_now(k->loop);
+	k->state = state;
+}
+
+/* The connection is lost, or an attempt failed: the kernel lets go of it, and we try again later.
+ */
+static void lost(struct keeper *k, const char *why)
+{
+	const bool was_up = k->state == UP;
+	int err;
+
+	if (was_up) {
+		log_warn("session %u %s: %s; reconnecting", k->session.sid, k->session.target, why);
+		k->retry = 0;
+	} else if (strcmp(k->error, why)) {
+		log_warn("session %u %s: %s; trying again", k->session.sid, k->session.target, why);
+	}
+	snprintf(k->error, sizeof(k->error), "%s", why);
+	sock_connect_cancel(&k->connect);
+	iscsi_login_free(&k->login);
+	memset(&k->login, 0, sizeof(k->login));
+	err = iscsi_kernel_stop(&k->kernel, k->session.sid, true);
+	if (err)
+		log_warn("session %u: the kernel does not stop it: %s", k->session.sid,
+			 strerror(-err));
+	enter(k, WAITING);
+	loop_timer_set(k->loop, &k->timer, k->retry, on_retry, k);
+	k->retry = MIN(MAX(k->retry * 2, RETRY_MIN), RETRY_MAX);
+}
+
+static void lost_errno(struct keeper *k, const char *what, int err)
+{
+	char why[128];
+
+	snprintf(why, sizeof(why), "%s: %s", what, strerror(-err));
+	lost(k, why);
+}
+
+static void on_login_timeout(void *arg)
+{
+	lost(arg, "no answer to the login");
+}
+
+static int send_by_kernel(void *arg, const uint8_t *bhs, const void *data, size_t len)
+{
+	struct keeper *k = arg;
+
+	return iscsi_kernel_send(&k->kernel, k->session.sid, bhs, data, len);
+}
+
+static void on_connected(void *arg, int fd, const char *error)
+{
+	struct keeper *k = arg;
+	int err;
+
+	if (fd < 0) {
+		/* Where it sent us nobody answers: back to where it is at home. */
+		k->moved_to[0] = '\0';
+		lost(k, error);
+		return;
+	}
+	sock_nodelay(fd);
+	err = iscsi_kernel_bind(&k->kernel, k->session.sid, fd);
+	close(fd);
+	if (err) {
+		lost_errno(k, "the kernel does not take the connection", err);
+		return;
+	}
+	enter(k, LOGIN);
+	loop_timer_set(k->loop, &k->timer, LOGIN_TIME, on_login_timeout, k);
+	k->login.id.initiator = k->session.initiator;
+	k->login.id.target = k->session.target;
+	memcpy(k->login.id.isid, k->isid, ISCSI_ISID);
+	k->login.send = send_by_kernel;
+	k->login.arg = k;
+	err = iscsi_login_start(&k->login);
+	if (err)
+		lost(k, k->login.error);
+}
+
+static void on_retry(void *arg)
+{
+	struct keeper *k = arg;
+	char portal[SOCK_HOST_MAX + 16];
+	struct sock_addrs to;
+	int err;
+
+	if (k->moved_to[0])
+		snprintf(portal, sizeof(portal), "%s", k->moved_to);
+	else if (strchr(k->session.address, ':'))
+		snprintf(portal, sizeof(portal), "[%s]", k->session.address);
+	else
+		snprintf(portal, sizeof(portal), "%s", k->session.address);
+	err = sock_resolve(portal, k->session.port, &to);
+	if (err) {
+		lost(k, sock_strerror(err));
+		return;
+	}
+	enter(k, CONNECTING);
+	sock_connect(k->loop, &k->connect, &to, CONNECT_TIME, on_connected, k);
+}
+
+static void logged_in(struct keeper *k)
+{
+	uint64_t down = loop_now(k->loop) - k->since;
+	int err = iscsi_kernel_set_login(&k->kernel, k->session.sid, &k->login);
+
+	if (!err)
+		err = iscsi_kernel_start(&k->kernel, k->session.sid);
+	if (err) {
+		lost_errno(k, "the kernel does not start the session", err);
+		return;
+	}
+	loop_timer_del(k->loop, &k->timer);
+	iscsi_login_free(&k->login);
+	memset(&k->login, 0, sizeof(k->login));
+	k->recoveries++;
+	k->error[0] = '\0';
+	log_warn("session %u %s: back after %.1f s", k->session.sid, k->session.target,
+		 (double)down / SEC_NS);
+	enter(k, UP);
+}
+
+static void on_login_pdu(struct keeper *k, const struct iscsi_event *e)
+{
+	int err = iscsi_login_input(&k->login, e->bhs, e->bhs + ISCSI_BHS, e->len);
+
+	if (err == 1) {
+		logged_in(k);
+	} else if (err == -EREMOTE) {
+		snprintf(k->moved_to, sizeof(k->moved_to), "%s", k->login.moved_to);
+		k->retry = 0;
+		lost(k, "the target has moved");
+	} else if (err) {
+		lost(k, k->login.error);
+	}
+}
+
+static void on_up_pdu(struct keeper *k, const struct iscsi_event *e)
+{
+	if ((e->bhs[0] & ISCSI_OPCODE_MASK) == ISCSI_ASYNC_MESSAGE &&
+	    e->bhs[ASYNC_EVENT] == ASYNC_LOGOUT)
+		lost(k, "the target asks us to leave");
+}
+
+static void on_up_error(struct keeper *k, const struct iscsi_event *e)
+{
+	char why[64];
+
+	snprintf(why, sizeof(why), "connection lost (kernel error %u)", e->error);
+	lost(k, why);
+}
+
+static void on_login_error(struct keeper *k, const struct iscsi_event *e)
+{
+	(void)e;
+	lost(k, "connection lost during the login");
+}
+
+static void on_destroyed(struct keeper *k, const struct iscsi_event *e)
+{
+	(void)e;
+	loop_stop(k->loop, 0);
+}
+
+/* What an event of the kernel does in each state (RFC 7143, 8.1.3.1: connection transitions T4 to
+ * T18 as the kernel reports them). Where there is no row, the event means nothing. */
+static const struct row {
+	enum state state;
+	enum iscsi_event_type event;
+	void (*act)(struct keeper *k, const struct iscsi_event *e);
+} rows[] = {
+	{UP, ISCSI_EVENT_PDU, on_up_pdu},
+	{UP, ISCSI_EVENT_ERROR, on_up_error},
+	{LOGIN, ISCSI_EVENT_PDU, on_login_pdu},
+	{LOGIN, ISCSI_EVENT_ERROR, on_login_error},
+	{UP, ISCSI_EVENT_DESTROYED, on_destroyed},
+	{WAITING, ISCSI_EVENT_DESTROYED, on_destroyed},
+	{CONNECTING, ISCSI_EVENT_DESTROYED, on_destroyed},
+	{LOGIN, ISCSI_EVENT_DESTROYED, on_destroyed},
+};
+
+static void on_event(void *arg, const struct iscsi_event *e)
+{
+	struct keeper *k = arg;
+
+	if (e->sid != k->session.sid)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].state == k->state && rows[i].event == e->type) {
+			rows[i].act(k, e);
+			return;
+		}
+	}
+}
+
+static void drop_client(struct keeper *k)
+{
+	loop_fd_del(k->loop, &k->client);
+	close(k->client.fd);
+}
+
+static void on_client(void *arg, unsigned events)
+{
+	struct keeper *k = arg;
+	struct keeper_status st = {.pid = (uint32_t)getpid(), .recoveries = k->recoveries};
+	char word[16];
+	ssize_t n = recv(k->client.fd, word, sizeof(word), MSG_DONTWAIT);
+
+	(void)events;
+	if (n == 7 && memcmp(word, "release", 7) == 0) {
+		loop_stop(k->loop, 0);
+		return;
+	}
+	if (n == 6 && memcmp(word, "status", 6) == 0) {
+		st.since_s = (clock_ns() - k->since) / SEC_NS;
+		snprintf(st.state, sizeof(st.state), "%s", state_names[k->state]);
+		snprintf(st.error, sizeof(st.error), "%s", k->error);
+		send(k->client.fd, &st, sizeof(st), MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	drop_client(k);
+}
+
+static void on_control(void *arg, unsigned events)
+{
+	struct keeper *k = arg;
+	struct ucred peer = {.uid = 1};
+	socklen_t len = sizeof(peer);
+	int fd = accept4(k->control.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd < 0)
+		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid != 0) {
+		close(fd);
+		return;
+	}
+	/* Whoever was there and said nothing gives way. */
+	if (k->client.on)
+		drop_client(k);
+	if (loop_fd_add(k->loop, &k->client, fd, LOOP_READ, on_client, k))
+		close(fd);
+}
+
+/* 0 or -errno; -EADDRINUSE: the session has a keeper. */
+static int control_open(struct keeper *k)
+{
+	struct sockaddr_un a;
+	socklen_t len = control_name(k->session.sid, &a);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&a, len) < 0 || listen(fd, 8) < 0)
+		err = -errno;
+	else
+		err = loop_fd_add(k->loop, &k->control, fd, LOOP_READ, on_control, k);
+	if (err)
+		close(fd);
+	return err;
+}
+
+/* What holds disks up must not wait for them: no page of ours may be on its way in from there, and
+ * our memory must not need write-back that waits for us. */
+static void be_resident(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		if (write(fd, "-1000", 5) < 0)
+			log_debug("oom_score_adj: %s", strerror(errno));
+		close(fd);
+	}
+	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+		log_debug("mlockall: %s", strerror(errno));
+}
+
+static int keep(uint32_t sid, int ready)
+{
+	static struct keeper k;
+	int err = iscsi_session_read(sid, &k.session);
+
+	if (err || !keeper_owns(&k.session, k.isid))
+		return -ENOENT;
+	k.loop = loop_new();
+	if (!k.loop)
+		return -errno;
+	err = iscsi_kernel_open(&k.kernel);
+	if (!err)
+		err = control_open(&k);
+	if (err == -EADDRINUSE) /* somebody was faster */
+		return 0;
+	if (!err)
+		err = iscsi_events_open(&k.events, k.loop, on_event, &k);
+	if (err)
+		return err;
+	be_resident();
+	k.since = clock_ns();
+	if (write(ready, "", 1) < 0)
+		return -errno;
+	close(ready);
+	/* The connection may have gone before we listened. */
+	if (iscsi_session_read(sid, &k.session))
+		return 0;
+	if (strcmp(k.session.state, "LOGGED_IN"))
+		lost(&k, "the session is down");
+	return loop_run(k.loop);
+}
+
+int keeper_run(uint32_t sid)
+{
+	int ready[2];
+	char ok;
+	pid_t pid;
+
+	/* Nothing of whoever started us stays open. */
+	syscall(SYS_close_range, 3u, ~0u, 0u);
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return 1;
+	pid = fork();
+	if (pid < 0)
+		return 1;
+	if (pid) {
+		close(ready[1]);
+		return read(ready[0], &ok, 1) == 1 ? 0 : 1;
+	}
+	setsid();
+	signal(SIGPIPE, SIG_IGN);
+	if (chdir("/") < 0)
+		log_debug("/: %s", strerror(errno));
+	close(ready[0]);
+	return keep(sid, ready[1]) ? 1 : 0;
+}

@@ -1,0 +1,274 @@
+#include "xen/hotplug.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <xenstore.h>
+
+#include "core/log.h"
+#include "core/opts.h"
+
+#define PATH_LEN 512
+
+int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH_ERROR])
+{
+	char *save = NULL, *word, *value;
+	uint64_t lun;
+
+	memset(w, 0, sizeof(*w));
+	w->r.replacement_timeout = ATTACH_REPLACEMENT;
+	w->r.timeout_ns = ATTACH_TIMEOUT;
+	if ((size_t)snprintf(w->text, sizeof(w->text), "%s", params) >= sizeof(w->text)) {
+		snprintf(error, ATTACH_ERROR, "the disk's target= is too long");
+		return -EINVAL;
+	}
+	for (word = strtok_r(w->text, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		value = strchr(word, '=');
+		if (!value) {
+			snprintf(error, ATTACH_ERROR, "target=: '%s' is not of the form key=value",
+				 word);
+			return -EINVAL;
+		}
+		*value++ = '\0';
+		if (strcmp(word, "portal") == 0) {
+			w->r.portal = value;
+		} else if (strcmp(word, "iqn") == 0 && iscsi_name_valid(value)) {
+			w->r.target = value;
+		} else if (strcmp(word, "initiator") == 0 && iscsi_name_valid(value)) {
+			w->r.initiator = value;
+		} else if (strcmp(word, "lun") == 0 && parse_u64(value, &lun) == 0 &&
+			   lun <= ISCSI_LUN_MAX) {
+			w->r.lun = (unsigned)lun;
+		} else if (strcmp(word, "multipath") == 0 && strcmp(value, "n") == 0) {
+			/* block-iscsi's word for what we do anyway */
+		} else {
+			snprintf(error, ATTACH_ERROR,
+				 "target=: '%s=%s': known are portal=HOST[:PORT], iqn=IQN, lun=N, "
+				 "initiator=IQN, multipath=n",
+				 word, value);
+			return -EINVAL;
+		}
+	}
+	if (!w->r.portal) {
+		snprintf(error, ATTACH_ERROR, "target= names no portal=HOST[:PORT]");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* ---- xenstore ------------------------------------------------------------------------------- */
+
+/* A node below the backend; NULL when it is not there. The caller frees it. */
+static char *read_node(struct xs_handle *xs, const char *backend, const char *node)
+{
+	char path[PATH_LEN];
+	unsigned len;
+
+	snprintf(path, sizeof(path), "%s/%s", backend, node);
+	return xs_read(xs, XBT_NULL, path, &len);
+}
+
+static bool write_node(struct xs_handle *xs, xs_transaction_t t, const char *backend,
+		       const char *node, const char *value)
+{
+	char path[PATH_LEN];
+
+	snprintf(path, sizeof(path), "%s/%s", backend, node);
+	return xs_write(xs, t, path, value, (unsigned)strlen(value));
+}
+
+/* Writes a pair of nodes (the second may be NULL) and hotplug-status at once. */
+static int write_result(struct xs_handle *xs, const char *backend, const char *const nodes[2],
+			const char *const values[2], const char *status)
+{
+	xs_transaction_t t;
+	bool ok;
+
+	do {
+		t = xs_transaction_start(xs);
+		if (!t)
+			return -errno;
+		ok = write_node(xs, t, backend, nodes[0], values[0]) &&
+		     (!nodes[1] || write_node(xs, t, backend, nodes[1], values[1])) &&
+		     write_node(xs, t, backend, "hotplug-status", status);
+		if (!ok) {
+			int err = -errno;
+
+			xs_transaction_end(xs, t, true);
+			return err;
+		}
+		if (xs_transaction_end(xs, t, false))
+			return 0;
+	} while (errno == EAGAIN);
+	return -errno;
+}
+
+/* One line to the log, and to where libxl looks for it. */
+static int fail(struct xs_handle *xs, const char *backend, int err, const char *error)
+{
+	static const char *const nodes[] = {"hotplug-error", NULL};
+	const char *const values[] = {error, NULL};
+
+	log_error("%s", error);
+	if (write_result(xs, backend, nodes, values, "error"))
+		log_error("%s: hotplug-error: %s", backend, strerror(errno));
+	return err;
+}
+
+static struct xs_handle *open_xenstore(void)
+{
+	struct xs_handle *xs = xs_open(0);
+
+	if (!xs)
+		log_error("xenstore: %s: run it in dom0, as root, with xenstored up",
+			  strerror(errno));
+	return xs;
+}
+
+/* The backend's params, taken apart. */
+static int read_words(struct xs_handle *xs, const char *backend, struct hotplug_words *w)
+{
+	char error[ATTACH_ERROR], *params = read_node(xs, backend, "params");
+	int err;
+
+	if (!params) {
+		snprintf(error, sizeof(error),
+			 "%s/params: %s: run by libxl for a disk with "
+			 "script=block-vstor",
+			 backend, strerror(errno));
+		return fail(xs, backend, -ENOENT, error);
+	}
+	err = hotplug_parse(params, w, error);
+	free(params);
+	return err ? fail(xs, backend, err, error) : 0;
+}
+
+static int connected(struct xs_handle *xs, const char *backend, const struct iscsi_disk *d)
+{
+	static const char *const nodes[] = {"physical-device", "physical-device-path"};
+	char number[32], error[ATTACH_ERROR];
+	const char *const values[] = {number, d->path};
+	int err;
+
+	snprintf(number, sizeof(number), "%x:%x", major(d->dev), minor(d->dev));
+	err = write_result(xs, backend, nodes, values, "connected");
+	if (!err)
+		return 0;
+	snprintf(error, sizeof(error), "%s: %s", backend, strerror(-err));
+	return fail(xs, backend, err, error);
+}
+
+int hotplug_add(const char *xenbus_path)
+{
+	struct xs_handle *xs = open_xenstore();
+	char error[ATTACH_ERROR];
+	struct hotplug_words w;
+	struct attachment a;
+	int err;
+
+	if (!xs)
+		return -ENOENT;
+	err = read_words(xs, xenbus_path, &w);
+	if (!err) {
+		err = iscsi_attach(&w.r, &a, error);
+		err = err ? fail(xs, xenbus_path, err, error) : connected(xs, xenbus_path, &a.disk);
+	}
+	xs_close(xs);
+	return err;
+}
+
+/* Not attached is as good as detached, and so is what another guest still needs. */
+static int detach_words(const struct hotplug_words *w, const char *xenbus_path,
+			char error[ATTACH_ERROR])
+{
+	struct attachment a;
+	char who[128];
+	int err = iscsi_find(&w->r, &a, error);
+
+	if (err == -ENOENT)
+		return 0;
+	if (err)
+		return err;
+	if (hotplug_guest_of(a.disk.dev, xenbus_path, who, sizeof(who))) {
+		log_info("%s stays: it is a disk of %s too", a.disk.path, who);
+		return 0;
+	}
+	return iscsi_detach(&a.session, &a.disk, false, error);
+}
+
+int hotplug_remove(const char *xenbus_path)
+{
+	struct xs_handle *xs = open_xenstore();
+	char error[ATTACH_ERROR], *params;
+	struct hotplug_words w;
+	int err;
+
+	if (!xs)
+		return -ENOENT;
+	/* A backend that is gone from xenstore can only be a repetition. */
+	params = read_node(xs, xenbus_path, "params");
+	err = params ? read_words(xs, xenbus_path, &w) : 0;
+	if (params && !err) {
+		err = detach_words(&w, xenbus_path, error);
+		if (err)
+			fail(xs, xenbus_path, err, error);
+	}
+	free(params);
+	xs_close(xs);
+	return err;
+}
+
+/* The last two parts of a backend's path: domain and device numbers. */
+static bool same_backend(const char *path, const char *domid, const char *devid)
+{
+	char end[64];
+	size_t n = (size_t)snprintf(end, sizeof(end), "/%s/%s", domid, devid), len = strlen(path);
+
+	return len >= n && strcmp(path + len - n, end) == 0;
+}
+
+static bool serves(struct xs_handle *xs, const char *domid, const char *devid, const char *number,
+		   char *who, size_t size)
+{
+	char backend[PATH_LEN - 32], *physical, *name;
+	bool same;
+
+	snprintf(backend, sizeof(backend), "backend/vbd/%s/%s", domid, devid);
+	physical = read_node(xs, backend, "physical-device");
+	same = physical && strcmp(physical, number) == 0;
+	free(physical);
+	if (!same)
+		return false;
+	snprintf(backend, sizeof(backend), "/local/domain/%s", domid);
+	name = read_node(xs, backend, "name");
+	snprintf(who, size, "guest %s, disk %s", name ? name : domid, devid);
+	free(name);
+	return true;
+}
+
+bool hotplug_guest_of(dev_t dev, const char *except, char *who, size_t size)
+{
+	struct xs_handle *xs = xs_open(0);
+	char number[32], path[PATH_LEN], **doms, **devs;
+	unsigned n_doms = 0, n_devs;
+	bool found = false;
+
+	if (!xs)
+		return false;
+	snprintf(number, sizeof(number), "%x:%x", major(dev), minor(dev));
+	doms = xs_directory(xs, XBT_NULL, "backend/vbd", &n_doms);
+	for (unsigned i = 0; doms && i < n_doms && !found; i++) {
+		snprintf(path, sizeof(path), "backend/vbd/%s", doms[i]);
+		n_devs = 0;
+		devs = xs_directory(xs, XBT_NULL, path, &n_devs);
+		for (unsigned k = 0; devs && k < n_devs && !found; k++)
+			if (!except || !same_backend(except, doms[i], devs[k]))
+				found = serves(xs, doms[i], devs[k], number, who, size);
+		free(devs);
+	}
+	free(doms);
+	xs_close(xs);
+	return found;
+}

@@ -1,0 +1,39 @@
+/*
+ * The xenstore side of the block script (Xen: docs/misc/block-scripts.txt, and
+ * tools/hotplug/Linux/block-common.sh, block-iscsi): libxl runs it with `add` before it connects a
+ * guest's disk and with `remove` after. The disk's `target=` words lie in the backend's `params`;
+ * the answer is `physical-device`, `physical-device-path` and `hotplug-status`, or `hotplug-error`.
+ */
+#ifndef XEN_HOTPLUG_H
+#define XEN_HOTPLUG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "net/iscsi/attachment.h"
+
+#define HOTPLUG_PARAMS 1024
+
+/* A disk's target= words: `portal=HOST[:PORT],iqn=IQN,lun=N`, and those of Xen's block-iscsi. */
+struct hotplug_words {
+	char text[HOTPLUG_PARAMS]; /* what r points into */
+	struct attach_request r;
+};
+/* 0, or -EINVAL with one line in error. */
+int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH_ERROR]);
+
+/*
+ * `add` and `remove` for the backend at xenbus_path (relative to this domain, or absolute). Both
+ * may be repeated. 0, or -errno after one logged line, which is in hotplug-error as well.
+ */
+int hotplug_add(const char *xenbus_path);
+int hotplug_remove(const char *xenbus_path);
+
+/*
+ * True when a guest's disk backend (other than `except`, an xenbus path or NULL) is served by that
+ * block device; who ("guest d1, disk 51712") then. False without xenstore.
+ */
+bool hotplug_guest_of(dev_t dev, const char *except, char *who, size_t size);
+
+#endif
