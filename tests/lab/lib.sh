@@ -55,6 +55,17 @@ target_start() {
 	exec {ready}<&-
 }
 
+# No more hosts may be there.
+storage_stop() {
+	local pid
+
+	pid=$(<"$RUN/target.pid")
+	kill "$pid"	# vstor ends by itself; tgtd has to be told otherwise while it has targets
+	[ "$TARGET" = tgtd ] && kill -KILL "$pid"
+	tail -s 0.1 --pid="$pid" -f /dev/null
+	rm "$RUN/disk.img" "$RUN/target.pid"
+}
+
 tgtd_configure() {
 	until tgtadm -C 7 --op show --mode sys >/dev/null 2>&1; do
 		sleep 0.1
@@ -133,7 +144,6 @@ host_stop() {
 
 # hosts_start pv|pvh: both at once.
 hosts_start() {
-	[ "$1" = pv ] && "$LAB/hypervisor"
 	pack_overlay
 	host_start A "$1"
 	host_start B "$1"
@@ -204,26 +214,30 @@ where() {
 	cat "$RUN/where" 2>/dev/null || die "there is no guest: tests/lab/lab create pv|pvh"
 }
 
-# Pings the guest every 20 ms; ping_stop prints what was lost.
+# Pings the guest a hundred times a second; ping_stop leaves what was lost in LOG/ping.json.
 ping_start() {
-	"$BB" ping -i 0.02 "${ADDRESS[guest]}" >"$LOG/ping.log" &
-	echo $! >"$RUN/ping.pid"
+	"$VSTOR" bench ping "${ADDRESS[guest]}" --interval 0.01 --json >"$LOG/ping.json" \
+		2>"$LOG/ping.log" &
+	ping=$!
 }
 
 ping_stop() {
-	kill -INT "$(<"$RUN/ping.pid")"
-	tail -s 0.1 --pid="$(<"$RUN/ping.pid")" -f /dev/null
-	rm "$RUN/ping.pid"
-	awk '/seq=/ {
-		sub(/.*seq=/, ""); seq = $1 + 0
-		if (got++ && seq - last > gap) gap = seq - last
-		last = seq
-	} / packets transmitted/ {
-		printf "pings: %d sent, %d lost, longest gap %d ms\n", $1, $1 - $4, gap * 20
-	}' "$LOG/ping.log"
+	kill "$ping"
+	wait "$ping" || :
 }
 
-# migrate HOST [OPTION...]: prints what vstor migrate prints, then what the ping saw.
+# field FILE KEY: the first number of that name in a JSON file.
+field() {
+	sed -n "s/.*\"$2\": *\([-0-9.]*\).*/\1/p;T;q" <(tr ',' '\n' <"$1")
+}
+
+ping_summary() {
+	echo "pings: $(field "$LOG/ping.json" sent) sent, $(field "$LOG/ping.json" lost) lost," \
+		"longest gap $(field "$LOG/ping.json" longest_gap_ms) ms"
+}
+
+# migrate HOST [OPTION...]: prints the progress of vstor migrate, leaves its report in
+# LOG/migrate.json and that of the ping around it in LOG/ping.json.
 migrate() {
 	local to=$1 from status=0
 
@@ -232,10 +246,12 @@ migrate() {
 	shift
 	[ $# -gt 0 ] || set -- --tcp 7002 --key-file /root/key
 	ping_start
-	LAB_WAIT=600 on "$from" "vstor migrate $* $GUEST ${ADDRESS[$to]}" || status=$?
+	LAB_WAIT=600 on "$from" "vstor migrate --json $* $GUEST ${ADDRESS[$to]} >/tmp/migrate.json" ||
+		status=$?
 	[ $status -eq 0 ] && echo "$to" >"$RUN/where"
 	on guest true || say "the guest does not answer"
 	ping_stop
+	on "$from" cat /tmp/migrate.json >"$LOG/migrate.json"
 	return $status
 }
 
