@@ -4,9 +4,11 @@
  * other that they hold it, and every frame carries a MAC (net/channel_auth.h); without one the
  * transport must be trusted (ssh). The contents are not encrypted in either case.
  *
- *   hello  magic[8] version:u16 role:u8 auth:u8 max_frame:u32 nonce[32]     (48 bytes, both ways)
- *   proof  kind:u8 hmac[32]                                            (both ways, with a key only)
- *   frame  type:u8 flags:u8 0:u16 length:u32 payload[length] mac[16]      (mac with a key only)
+ *   hello  magic[8] version:u16 role:u8 auth:u8 dead_ms:u32 nonce[32]     (48 bytes, both ways)
+ *   proof  kind:u8 hmac[32]                                          (both ways, with a key only)
+ *   frame  type:u8 zero:u24 length:u32 payload[length] mac[16]          (mac with a key only)
+ *
+ * Each side sends something, if only a keepalive, four times in the shorter of both dead times.
  *
  * Nothing here blocks, and no callback runs from inside a call of the user's: all come from the
  * loop. channel_free() may be called at any time, also in a callback.
@@ -65,7 +67,7 @@ struct channel_config {
 	const char *peer;	       /* who is there, for texts: "hostB"; copied */
 	const struct channel_key *key; /* NULL: no authentication; copied */
 	bool server;		       /* the accepting side; the two must differ */
-	uint64_t handshake_ns;	       /* limit for hello and proof; 0: 20 s */
+	uint64_t handshake_ns;	       /* limit for connecting, hello and proof; 0: 20 s */
 	uint64_t dead_ns;	       /* silence after which the peer is given up; 0: 10 s */
 	size_t high_water;	       /* bytes; 0: CHANNEL_HIGH_WATER */
 };
@@ -88,8 +90,8 @@ void channel_free(struct channel *c);
 
 /*
  * Queues a frame with a copy of p[0..n). For messages: there is always room for CHANNEL_MAX_FRAME
- * bytes of them above the high-water mark. Before on_open, it waits in the queue. -ENOBUFS: the
- * queue is full; -EMSGSIZE; -ENOMEM; -EPIPE: the channel has ended.
+ * bytes of them above the high-water mark. -ENOBUFS: the queue is full; -EMSGSIZE; -ENOMEM;
+ * -ENOTCONN: before on_open; -EPIPE: it is ending (on_close tells why).
  */
 int channel_send(struct channel *c, uint8_t type, const void *p, size_t n);
 /*
@@ -113,6 +115,9 @@ void channel_resume(struct channel *c);
  * Nothing can be sent afterwards.
  */
 void channel_finish(struct channel *c);
+
+/* Who is told from now on (of an open channel). */
+void channel_set_ops(struct channel *c, const struct channel_ops *ops, void *arg);
 
 void channel_stats(const struct channel *c, struct channel_stats *s);
 const char *channel_peer(const struct channel *c);

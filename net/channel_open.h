@@ -47,7 +47,5 @@ int channel_listen(struct loop *l, const char *where, uint16_t default_port,
 /* Stops listening and drops those who have not proved the key; accepted channels stay. */
 void channel_listener_free(struct channel_listener *s);
 uint16_t channel_listener_port(const struct channel_listener *s);
-/* Who is told from now on (of an open channel). */
-void channel_set_ops(struct channel *c, const struct channel_ops *ops, void *arg);
 
 #endif

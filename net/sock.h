@@ -78,7 +78,8 @@ void sock_connect_cancel(struct sock_connect *c);
 
 /*
  * Listening on all that sock_resolve_local() gives. Each new connection goes to fn, which owns the
- * fd (non-blocking, close-on-exec). Out of descriptors, it rests for a moment and tries again.
+ * fd (non-blocking, close-on-exec) and may call sock_listen_close(). Out of descriptors, it rests
+ * for a moment and tries again.
  */
 struct sock_listener {
 	struct loop *loop;
@@ -104,7 +105,8 @@ uint16_t sock_listen_port(const struct sock_listener *s);
 void sock_nodelay(int fd);
 /*
  * Keepalive probes while idle and TCP_USER_TIMEOUT while data is unacknowledged (RFC 5482), so that
- * a cut link ends in ETIMEDOUT after about dead_ns (at least 2 s) either way.
+ * a cut link ends in ETIMEDOUT after about dead_ns (at least 2 s) either way. Since Linux 5.11 a
+ * peer that lives but takes nothing (a closed window) for that long ends the same way.
  */
 void sock_keepalive(int fd, uint64_t dead_ns);
 /* Sets or clears O_NONBLOCK; 0 or -errno. */

@@ -1,0 +1,132 @@
+#include "net/channel_pump.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "net/sock.h"
+
+#define BULK	      (256u << 10) /* payload of one frame: what a cache holds */
+#define READS_PER_RUN 8		   /* then others on the loop have their turn */
+
+static void on_readable(void *arg, unsigned events);
+
+/* ---- pipe to channel ---- */
+
+static int listen_to(struct channel_pump *p)
+{
+	return p->watch.on ? 0 : loop_fd_add(p->loop, &p->watch, p->fd, LOOP_READ, on_readable, p);
+}
+
+int channel_pump_start(struct loop *l, struct channel_pump *p, struct channel *c, uint8_t type,
+		       int fd, void (*done)(void *arg, int err), void *arg)
+{
+	int rc = sock_nonblock(fd, true);
+	*p = (struct channel_pump){
+		.loop = l, .c = c, .fd = fd, .type = type, .done = done, .arg = arg};
+	return rc ? rc : listen_to(p);
+}
+
+void channel_pump_stop(struct channel_pump *p)
+{
+	if (p->loop)
+		loop_fd_del(p->loop, &p->watch);
+	p->loop = NULL;
+}
+
+static void pump_done(struct channel_pump *p, int err)
+{
+	channel_pump_stop(p);
+	p->done(p->arg, err);
+}
+
+static void on_readable(void *arg, unsigned events)
+{
+	struct channel_pump *p = arg;
+	(void)events;
+	for (unsigned i = 0; i < READS_PER_RUN; i++) {
+		uint8_t *to;
+		ssize_t n;
+		int waits = 0;
+		/* As much room as there are bytes: a frame of 4 KiB must not cost 256. */
+		(void)ioctl(p->fd, FIONREAD, &waits);
+		to = channel_reserve(p->c, MIN((size_t)MAX(waits, 1), BULK));
+		if (!to) {
+			/* Not only deaf: the pipe's end would be reported for ever. */
+			loop_fd_del(p->loop, &p->watch);
+			return;
+		}
+		n = read(p->fd, to, MIN((size_t)MAX(waits, 1), BULK));
+		if (n > 0) {
+			channel_commit(p->c, p->type, (size_t)n);
+			p->bytes += (uint64_t)n;
+		} else if (n == 0) {
+			pump_done(p, 0);
+			return;
+		} else if (errno == EAGAIN) {
+			return;
+		} else if (errno != EINTR) {
+			pump_done(p, -errno);
+			return;
+		}
+	}
+}
+
+void channel_pump_kick(struct channel_pump *p)
+{
+	int rc = p->loop ? listen_to(p) : 0;
+	if (rc)
+		pump_done(p, rc);
+}
+
+/* ---- channel to pipe ---- */
+
+int channel_sink_start(struct loop *l, struct channel_sink *s, struct channel *c, int fd,
+		       void (*failed)(void *arg, int err), void *arg)
+{
+	*s = (struct channel_sink){.loop = l, .c = c, .fd = fd, .failed = failed, .arg = arg};
+	return sock_nonblock(fd, true);
+}
+
+static void on_room(void *arg, unsigned events)
+{
+	struct channel_sink *s = arg;
+	(void)events;
+	loop_fd_del(s->loop, &s->watch);
+	channel_resume(s->c);
+}
+
+static bool sink_failed(struct channel_sink *s, int err)
+{
+	s->err = err;
+	s->failed(s->arg, err); /* may be the end of s */
+	return true;
+}
+
+bool channel_sink_frame(struct channel_sink *s, const uint8_t *p, size_t n)
+{
+	if (s->err)
+		return true;
+	while (s->at < n) {
+		ssize_t took = write(s->fd, p + s->at, n - s->at);
+		if (took >= 0) {
+			s->at += (size_t)took;
+			s->bytes += (uint64_t)took;
+		} else if (errno == EAGAIN) {
+			int rc = loop_fd_add(s->loop, &s->watch, s->fd, LOOP_WRITE, on_room, s);
+			return rc ? sink_failed(s, rc) : false;
+		} else if (errno != EINTR) {
+			return sink_failed(s, -errno);
+		}
+	}
+	s->at = 0;
+	return true;
+}
+
+void channel_sink_stop(struct channel_sink *s)
+{
+	if (s->loop)
+		loop_fd_del(s->loop, &s->watch);
+	s->loop = NULL;
+}
