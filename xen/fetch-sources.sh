@@ -58,7 +58,8 @@ convert_list() { # one-line format: deb [options] URI SUITE COMPONENT...
 		tail = suite ~ /[-\/]/ ? (suite ~ /updates$/ && suite !~ /\// ? "-updates" : "-security") : ""
 		n = split(want, w, " ")
 		for (k = 1; k <= n; k++)
-			print "deb-src" opts, $i, w[k] tail, "main"
+			if (w[k] != "sid" || tail == "")
+				print "deb-src" opts, $i, w[k] tail, "main"
 	}' "$2"
 }
 
@@ -94,7 +95,8 @@ convert_sources() { # deb822 format: fields that we do not rewrite (URIs, Signed
 					else if (word[k] ~ /[-\/]/)
 						tail = "-security"
 					for (j = 1; j <= wanted; j++)
-						suites = suites " " w[j] tail
+						if (w[j] != "sid" || tail == "")
+							suites = suites " " w[j] tail
 				}
 			} else if (key == "types" || key == "components" || key == "enabled") {
 				for (k = 1; k <= words; k++) {
@@ -165,7 +167,7 @@ get() {
 listed() {
 	apt-cache -c "$APT/apt.conf" showsrc "$1" 2>> "$LOG" | awk -v p="$1" '
 	$1 == "Package:" { is = $2 == p } $1 == "Version:" && is { print $2 }' |
-		sort -u | sort -V
+		sort -u | sort -V || true # apt-cache fails when it knows nothing of the name
 }
 
 # Candidates for NAME VERSION, best first: see "or-next" above.
@@ -186,9 +188,10 @@ candidates() {
 }
 
 unavailable() {
-	local list
+	local list why
 	list=$(listed "$1" | xargs)
-	die "$1 $2 cannot be had: this machine's Debian mirrors (suites $SUITES) list ${list:-no $1 at all} and serve none that would do; see $LOG"
+	why=$(grep -m 1 -E '^[EW]: ' "$LOG" | cut -c 1-200) || true
+	die "$1 $2 cannot be had: this machine's Debian mirrors (suites $SUITES) list ${list:-no $1 at all} and serve none that will do; apt: \"$why\", more in $LOG"
 }
 
 fetch() {
