@@ -22,7 +22,7 @@ static const struct command {
 	{"bench", cmd_bench, "measure disk, CPU, memory or network"},
 	{"block-vstor", cmd_block_script, NULL},
 	{"keeper", cmd_keeper, NULL},
-	{"libxl-save-helper", libxl_save_helper_main, NULL},
+	{"libxl-save-helper", save_helper_main, NULL},
 };
 
 static const struct command *find(const char *name)
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
 	}
 	/* libxl runs us as its save helper by way of /proc/self/exe: no name to go by. */
 	if (strcmp(argv[1], "--save-domain") == 0 || strcmp(argv[1], "--restore-domain") == 0)
-		return libxl_save_helper_main(argc, argv);
+		return save_helper_main(argc, argv);
 	c = find(argv[1]);
 	if (!c) {
 		log_error("no subcommand '%s'; run `vstor` for the list", argv[1]);
