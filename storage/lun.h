@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "storage/disk.h"
+#include "storage/scsi/limits.h"
 
 struct scsi_cmd;
 struct reservations;
@@ -21,9 +22,20 @@ struct lun_config {
 	const char *target;  /* the target's name: part of the identity */
 	bool thin, removable;
 	struct disk_opts disk;
+	/* File for persistent reservations that survive loss of power; NULL: they do not. One for
+	 * each LUN, the same after a restart. */
+	const char *state_path;
 };
 
 #define LUN_UA_MAX 8
+
+/* How an EXTENDED COPY ended, until the nexus asks or starts more (SPC-4, 6.27.2). */
+struct copy_status {
+	bool used, failed;
+	uint8_t list_id;
+	uint16_t segments; /* processed */
+	uint64_t bytes;	   /* written */
+};
 
 struct lun_nexus {
 	struct lun *lun;
@@ -32,6 +44,7 @@ struct lun_nexus {
 	bool prevent;	       /* PREVENT ALLOW MEDIUM REMOVAL is in force */
 	uint8_t ua_n;
 	uint16_t ua[LUN_UA_MAX]; /* pending unit attentions: asc << 8 | ascq, oldest first */
+	struct copy_status copies[LIMIT_COPY_STATUSES]; /* newest first */
 	struct lun_nexus *next;
 };
 
@@ -57,7 +70,7 @@ struct lun {
 
 	/* Commands that are atomic against all others run alone: see scsi_run_alone(). */
 	unsigned running;
-	bool alone;
+	bool alone, draining;
 	struct scsi_cmd *waiting, **waiting_tail;
 };
 

@@ -215,6 +215,9 @@ static void leave(struct scsi_cmd *cmd)
 	l->running--;
 	if (cmd->alone)
 		l->alone = false;
+	if (l->draining) /* a command let in below has ended at once: the loop there goes on */
+		return;
+	l->draining = true;
 	while ((next = l->waiting) && !l->alone && !(next->alone && l->running)) {
 		l->waiting = next->next;
 		if (!l->waiting)
@@ -222,8 +225,13 @@ static void leave(struct scsi_cmd *cmd)
 		l->running++;
 		l->alone = next->alone;
 		next->entered = true;
-		next->start(next);
+		/* What ran alone may have been a reservation against it. */
+		if (reservations_allow(next))
+			next->start(next);
+		else
+			scsi_status(next, SCSI_RESERVATION_CONFLICT);
 	}
+	l->draining = false;
 }
 
 void scsi_run_alone(struct scsi_cmd *cmd, void (*start)(struct scsi_cmd *cmd))

@@ -39,6 +39,12 @@ struct scsi_transport {
 	/* For REPORT LUNS: the numbers of the LUNs this nexus may see; returns how many there are,
 	 * stores at most max. */
 	unsigned (*list_luns)(struct scsi_cmd *cmd, unsigned *numbers, unsigned max);
+	/* For EXTENDED COPY: the nexus that this command's session has with another LUN, by its
+	 * number; NULL: it may see none. The target keeps it until the command is done. */
+	struct lun_nexus *(*find_nexus)(struct scsi_cmd *cmd, unsigned number);
+	/* For PREEMPT AND ABORT: aborts all commands of this nexus that the device server does not
+	 * have yet (their data is still on the way) or has queued; returns how many. */
+	unsigned (*abort_tasks)(struct lun_nexus *n);
 };
 
 struct scsi_cmd {
@@ -180,15 +186,17 @@ void scsi_report_opcodes(struct scsi_cmd *cmd);
 void scsi_report_tmfs(struct scsi_cmd *cmd);
 void scsi_report_port_groups(struct scsi_cmd *cmd);
 /* reserve.c */
-struct reservations *reservations_new(void);
+/* `state_path`: the file that keeps what must survive loss of power (APTPL), NULL: nothing does.
+ * What it holds is in force again. 0 or negative errno; the error is logged. */
+int reservations_new(struct reservations **out, const char *state_path);
 void reservations_free(struct reservations *r);
-/* May this nexus run op beside the reservations in force? */
+/* May this nexus run the command beside the reservations in force (SPC-4, table 66)? */
 bool reservations_allow(const struct scsi_cmd *cmd);
-/* The PR generation and holder for VPD or status; */
 void scsi_reserve6(struct scsi_cmd *cmd);
 void scsi_release6(struct scsi_cmd *cmd);
-void scsi_pr_in(struct scsi_cmd *cmd);
 void scsi_pr_out(struct scsi_cmd *cmd);
+/* reserve_in.c */
+void scsi_pr_in(struct scsi_cmd *cmd);
 /* copy.c */
 void scsi_extended_copy(struct scsi_cmd *cmd);
 void scsi_receive_copy_results(struct scsi_cmd *cmd);
