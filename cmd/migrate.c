@@ -1,0 +1,354 @@
+/* vstor migrate: moves a running guest to another host. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "core/bytes.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "core/opts.h"
+#include "net/channel_open.h"
+#include "xen/migration.h"
+
+#define MIB	     (1024.0 * 1024.0)
+#define EXIT_UNKNOWN 3
+
+struct run {
+	struct loop *loop;
+	struct toolstack *t;
+	struct migration *m;
+	struct migration_options o;
+	bool json, tty, ended;
+	char *command;		 /* by ssh */
+	struct sock_addrs addrs; /* by TCP */
+	struct channel_key key;
+	struct loop_timer tick;
+	struct loop_signal sigint, sigterm, sighup;
+	struct migration_progress last;
+};
+
+/* ---- progress, on stderr ----------------------------------------------------------------------
+ */
+
+static void draw(struct run *r)
+{
+	struct migration_progress p;
+	char line[160];
+	double dt, rate, left;
+	int n;
+
+	migration_progress(r->m, &p);
+	dt = (double)(p.elapsed_ns - r->last.elapsed_ns) / SEC_NS;
+	rate = dt > 0 ? (double)(p.sent - r->last.sent) / dt : 0;
+	r->last = p;
+	n = snprintf(line, sizeof(line), "%s: %s", r->o.domain, sender_state_name(p.state));
+	if (p.round)
+		n += snprintf(line + n, sizeof(line) - (size_t)n,
+			      ", round %u, %.1f MB sent, %.1f MB/s", p.round, (double)p.sent / MIB,
+			      rate / MIB);
+	if (p.dirty)
+		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.1f MB dirty",
+			      (double)p.dirty / MIB);
+	left = (double)p.round_bytes - (double)p.round_sent;
+	if (p.state == S_COPY && left > 0 && rate > 0)
+		snprintf(line + n, sizeof(line) - (size_t)n, ", %.0f s left in this round",
+			 left / rate);
+	fprintf(stderr, r->tty ? "\r%.78s\033[K" : "%s\n", line);
+}
+
+static void on_tick(void *arg)
+{
+	struct run *r = arg;
+
+	draw(r);
+	loop_timer_set(r->loop, &r->tick, (r->tty ? 250 : 1000) * MS_NS, on_tick, r);
+}
+
+static void end_line(struct run *r)
+{
+	if (r->tty)
+		fputs("\r\033[K", stderr);
+}
+
+/* ---- results, on stdout -----------------------------------------------------------------------
+ */
+
+static void print_verdict(void *arg, const char *word, const char *text, size_t len)
+{
+	(void)arg;
+	printf("%-4s  %.*s\n", word, (int)len, text);
+}
+
+static void json_verdict(void *arg, const char *word, const char *text, size_t len)
+{
+	struct json *j = arg;
+	char *s = strndup(text, len);
+
+	json_object(j, NULL);
+	json_string(j, "verdict", word);
+	json_string(j, "text", s);
+	json_object_end(j);
+	free(s);
+}
+
+static const char *const end_words[] = {
+	[MIGRATION_MOVED] = "moved",	 [MIGRATION_CHECKED] = "can be moved",
+	[MIGRATION_HERE] = "not moved",	 [MIGRATION_STRANDED] = "not moved, suspended",
+	[MIGRATION_UNKNOWN] = "unknown",
+};
+
+static void print_json(const struct run *r, const struct migration_result *res)
+{
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_string(&j, "domain", res->name);
+	json_string(&j, "host", r->o.way.host);
+	json_string(&j, "result", end_words[res->end]);
+	json_string(&j, "id", res->id);
+	json_double(&j, "total_s", (double)res->total_ns / SEC_NS);
+	json_double(&j, "downtime_ms", (double)res->downtime_ns / MS_NS);
+	json_u64(&j, "bytes", res->bytes);
+	json_u64(&j, "rounds", res->rounds);
+	json_string(&j, "cause", res->cause[0] ? res->cause : NULL);
+	if (r->o.check_only) {
+		json_array(&j, "conditions");
+		verdicts_each(migration_verdicts(r->m), json_verdict, &j);
+		json_array_end(&j);
+	}
+	json_object_end(&j);
+	json_end(&j);
+}
+
+static int report(struct run *r)
+{
+	struct migration_result res;
+
+	migration_result(r->m, &res);
+	if (r->json)
+		print_json(r, &res);
+	else if (r->o.check_only)
+		verdicts_each(migration_verdicts(r->m), print_verdict, NULL);
+	switch (res.end) {
+	case MIGRATION_MOVED:
+		if (!r->json)
+			printf("%s runs on %s: total %.1f s, downtime %.0f ms, %.1f MB sent, %u "
+			       "round%s\n",
+			       res.name, r->o.way.host, (double)res.total_ns / SEC_NS,
+			       (double)res.downtime_ns / MS_NS, (double)res.bytes / MIB, res.rounds,
+			       res.rounds == 1 ? "" : "s");
+		return 0;
+	case MIGRATION_CHECKED:
+		if (!r->json)
+			printf("%s can be moved to %s\n", res.name, r->o.way.host);
+		return 0;
+	case MIGRATION_HERE:
+		log_error("domain %s: not moved to %s, it still runs here: %s", res.name,
+			  r->o.way.host, res.cause);
+		return 1;
+	case MIGRATION_STRANDED:
+		log_error("domain %s: not moved to %s (%s), and it cannot be resumed here: it is "
+			  "suspended; its memory is whole: try `xl unpause %s`, or destroy it and "
+			  "start it again",
+			  res.name, r->o.way.host, res.cause, res.name);
+		return EXIT_UNKNOWN;
+	case MIGRATION_UNKNOWN: break;
+	}
+	log_error("domain %s: handed over to %s, which does not answer any more (%s): it is "
+		  "suspended here as %s--migratedaway; look at %s: if it runs there, `xl destroy "
+		  "%s--migratedaway` here; never let both run",
+		  res.name, r->o.way.host, res.cause, res.name, r->o.way.host, res.name);
+	return EXIT_UNKNOWN;
+}
+
+/* ---- the run ----------------------------------------------------------------------------------
+ */
+
+static void on_done(void *arg)
+{
+	struct run *r = arg;
+
+	loop_timer_del(r->loop, &r->tick);
+	end_line(r);
+	loop_stop(r->loop, report(r));
+}
+
+static void on_signal(void *arg, int signo)
+{
+	struct run *r = arg;
+
+	if (!migration_cancel(r->m, signo == SIGINT ? "interrupted" : "told to stop")) {
+		end_line(r);
+		log_warn("domain %s: too late to stop: it has been handed over", r->o.domain);
+	}
+}
+
+static int open_command(void *arg, struct loop *l, const struct channel_config *cfg,
+			struct channel **out)
+{
+	return channel_command(l, ((struct run *)arg)->command, cfg, out);
+}
+
+static int open_tcp(void *arg, struct loop *l, const struct channel_config *cfg,
+		    struct channel **out)
+{
+	return channel_connect(l, &((struct run *)arg)->addrs, cfg, out);
+}
+
+static int run(struct run *r)
+{
+	int rc, status = 1;
+
+	r->loop = loop_new();
+	if (!r->loop) {
+		log_error("%s", strerror(errno));
+		return 1;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	rc = toolstack_open(r->loop, &r->t);
+	if (!rc)
+		rc = migration_start(r->loop, r->t, &r->o, on_done, r, &r->m);
+	if (rc)
+		goto out;
+	loop_signal_add(r->loop, &r->sigint, SIGINT, on_signal, r);
+	loop_signal_add(r->loop, &r->sigterm, SIGTERM, on_signal, r);
+	loop_signal_add(r->loop, &r->sighup, SIGHUP, on_signal, r);
+	r->tty = isatty(STDERR_FILENO);
+	loop_timer_set(r->loop, &r->tick, (r->tty ? 250 : 1000) * MS_NS, on_tick, r);
+	status = loop_run(r->loop);
+out:
+	migration_free(r->m);
+	toolstack_close(r->t);
+	loop_free(r->loop);
+	return status;
+}
+
+/* The host becomes part of a shell command. */
+static bool host_plain(const char *host)
+{
+	return host[0] && host[0] != '-' &&
+	       strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+			    "._-:@%[]") == strlen(host);
+}
+
+/* How the other vstor is reached: 0 or an exit status after one logged line. */
+static int choose_way(struct run *r, const char *host, const char *ssh, uint64_t port,
+		      const char *key_file)
+{
+	char text[CHANNEL_TEXT_MAX];
+	int rc;
+
+	r->o.way.host = host;
+	r->o.way.arg = r;
+	if (!host_plain(host)) {
+		log_error("%s: not a host name or address", host);
+		return 2;
+	}
+	if (!port) {
+		if (key_file) {
+			log_error("--key-file goes with --tcp: over ssh there is no key");
+			return 2;
+		}
+		r->o.way.open = open_command;
+		if (asprintf(&r->command, "exec %s %s vstor receive", ssh ? ssh : "ssh", host) < 0)
+			return 1;
+		return 0;
+	}
+	if (ssh || !key_file) {
+		log_error(ssh ? "--ssh and --tcp: choose one"
+			      : "--tcp needs --key-file, the same secret as the receiver's");
+		return 2;
+	}
+	if (channel_key_load(&r->key, key_file, text)) {
+		log_error("%s", text);
+		return 1;
+	}
+	rc = sock_resolve(host, (uint16_t)port, &r->addrs);
+	if (rc) {
+		log_error("%s: %s", host, sock_strerror(rc));
+		return 1;
+	}
+	r->o.way.key = &r->key;
+	r->o.way.open = open_tcp;
+	return 0;
+}
+
+int cmd_migrate(int argc, char **argv)
+{
+	struct run r = {.o.precopy = {.max_rounds = PRECOPY_MAX_ROUNDS}};
+	const char *ssh = NULL, *key_file = NULL;
+	uint64_t port = 0, max_downtime = 0;
+	const struct opt table[] = {
+		{.name = "check",
+		 .type = OPT_FLAG,
+		 .out = &r.o.check_only,
+		 .help = "only say whether it could be moved: every condition with its verdict"},
+		{.name = "offline",
+		 .type = OPT_FLAG,
+		 .out = &r.o.offline,
+		 .help = "stop the guest for all of the copy (default: only for the last of it)"},
+		{.name = "max-downtime",
+		 .type = OPT_U64,
+		 .out = &max_downtime,
+		 .arg = "MS",
+		 .help = "give up when the last copy would take longer (default: aim at 300 ms, "
+			 "and take what comes)",
+		 .min = 1,
+		 .max = 3600000},
+		{.name = "timeout",
+		 .type = OPT_SECONDS,
+		 .out = &r.o.timeout_ns,
+		 .arg = "S",
+		 .help = "give up when it takes longer (default: never)"},
+		{.name = "ssh",
+		 .type = OPT_STRING,
+		 .out = &ssh,
+		 .arg = "CMD",
+		 .help = "run `CMD HOST vstor receive` as the other end (default: ssh)"},
+		{.name = "tcp",
+		 .type = OPT_U64,
+		 .out = &port,
+		 .arg = "PORT",
+		 .help = "connect to `vstor receive --listen` there instead",
+		 .min = 1,
+		 .max = 65535},
+		{.name = "key-file",
+		 .type = OPT_STRING,
+		 .out = &key_file,
+		 .arg = "F",
+		 .help = "with --tcp: the secret that both ends have"},
+		{.type = OPT_END},
+	};
+	const struct opts o = {
+		.name = "migrate",
+		.synopsis = "[options] DOMAIN HOST",
+		.description = "Moves a running guest to another Xen host; its disk stays where it "
+			       "is.",
+		.table = table,
+		.json = &r.json,
+		.min_operands = 2,
+		.max_operands = 2,
+		.epilog = "Exit status: 0 it runs on HOST; 1 not moved, it still runs here; 2 "
+			  "usage; 3 "
+			  "it is stopped\nhere, and whether it runs on HOST is not known.\n",
+	};
+	int rc = opts_parse(&o, argc, argv);
+
+	if (rc < 0)
+		return opts_exit(rc);
+	r.o.domain = argv[1];
+	r.o.precopy.strict = max_downtime != 0;
+	r.o.precopy.max_downtime_ns = (max_downtime ? max_downtime : 300) * MS_NS;
+	rc = choose_way(&r, argv[2], ssh, port, key_file);
+	if (!rc)
+		rc = run(&r);
+	channel_key_wipe(&r.key);
+	free(r.command);
+	return rc;
+}

@@ -1,0 +1,288 @@
+#include "xen/disks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "core/log.h"
+#include "xen/hotplug.h"
+
+#define SELF	 "/proc/self/exe"
+#define SCRIPT	 "block-vstor"
+#define SCRIPTS	 "/etc/xen/scripts"
+#define TEXT_MAX 4096
+
+extern char **environ;
+
+static void next_disk(void *arg);
+
+static const char *basename_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* ---- one `vstor attach` -----------------------------------------------------------------------
+ */
+
+/* The first line, or a substitute. */
+static void first_line(const struct buf *b, const char *otherwise, char *line, size_t size)
+{
+	const uint8_t *end = b->len ? memchr(b->data, '\n', b->len) : NULL;
+	size_t n = end ? (size_t)(end - b->data) : b->len;
+
+	snprintf(line, size, "%.*s", n ? (int)n : (int)strlen(otherwise),
+		 n ? (const char *)b->data : otherwise);
+}
+
+/* Remembers a device that we have to take away again if the guest does not come. */
+static void remember(struct disks *d, const char *device)
+{
+	char **list = realloc(d->attached, (size_t)(d->n_attached + 1) * sizeof(*list));
+
+	if (!list)
+		return;
+	d->attached = list;
+	list[d->n_attached] = strdup(device);
+	if (list[d->n_attached])
+		d->n_attached++;
+}
+
+static void attached(struct disks *d)
+{
+	const libxl_device_disk *disk = &d->config->disks[d->next - 1];
+	char line[512], device[64] = "?";
+	const char *at;
+
+	if (!WIFEXITED(d->status) || WEXITSTATUS(d->status)) {
+		first_line(&d->err.text, "vstor attach failed without a word", line, sizeof(line));
+		/* Its own name is not the user's concern. */
+		verdict(d->v, VERDICT_NO, "disk %s: %s", disk->vdev,
+			strncmp(line, "vstor attach: ", 14) ? line : line + 14);
+		return;
+	}
+	first_line(&d->out.text, "", line, sizeof(line));
+	at = strstr(line, "\"device\":\"");
+	if (at)
+		sscanf(at, "\"device\":\"%63[^\"]", device);
+	if (strstr(line, "\"existed\":false"))
+		remember(d, device);
+	verdict(d->v, VERDICT_OK, "disk %s: attached there as %s", disk->vdev, device);
+}
+
+static void one_ended(struct disks *d)
+{
+	if (--d->waiting)
+		return;
+	attached(d);
+	buf_free(&d->out.text);
+	buf_free(&d->err.text);
+	d->out.text = d->err.text = (struct buf){0};
+	next_disk(d);
+}
+
+static void on_text(void *arg, unsigned events)
+{
+	struct disks_pipe *p = arg;
+	uint8_t chunk[512];
+	ssize_t n = read(p->fd, chunk, sizeof(chunk));
+
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0) {
+		if (p->text.len < TEXT_MAX)
+			buf_put(&p->text, chunk, (size_t)n);
+		return;
+	}
+	loop_fd_del(p->owner->loop, &p->watch);
+	close(p->fd);
+	p->fd = -1;
+	one_ended(p->owner);
+}
+
+static void on_exit_of(void *arg, int status)
+{
+	struct disks *d = arg;
+
+	d->status = status;
+	one_ended(d);
+}
+
+/* Runs ourselves with these words; stdout and stderr to the given fds unless -1. */
+static int run_self(char *const argv[], int out, int err, pid_t *pid)
+{
+	posix_spawn_file_actions_t fa;
+	int rc = posix_spawn_file_actions_init(&fa);
+
+	if (rc)
+		return -rc;
+	rc = posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
+	if (!rc && out >= 0)
+		rc = posix_spawn_file_actions_adddup2(&fa, out, 1);
+	if (!rc && out < 0)
+		rc = posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
+	if (!rc && err >= 0)
+		rc = posix_spawn_file_actions_adddup2(&fa, err, 2);
+	if (!rc)
+		rc = posix_spawn(pid, SELF, &fa, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&fa);
+	return -rc;
+}
+
+static int start_attach(struct disks *d, const struct attach_request *r)
+{
+	char lun[16];
+	char *argv[11] = {"vstor", "attach", "--json", "--lun", lun, (char *)r->portal};
+	int n = 6, out[2], err[2] = {-1, -1}, rc;
+	pid_t pid;
+
+	snprintf(lun, sizeof(lun), "%u", r->lun);
+	if (r->target) {
+		argv[n++] = "--target";
+		argv[n++] = (char *)r->target;
+	}
+	if (r->initiator) {
+		argv[n++] = "--initiator";
+		argv[n++] = (char *)r->initiator;
+	}
+	if (pipe2(out, O_CLOEXEC))
+		return -errno;
+	if (pipe2(err, O_CLOEXEC)) {
+		rc = -errno;
+		goto failed;
+	}
+	rc = run_self(argv, out[1], err[1], &pid);
+	if (rc)
+		goto failed;
+	close(out[1]);
+	close(err[1]);
+	d->waiting = 3;
+	d->out = (struct disks_pipe){.owner = d, .fd = out[0]};
+	d->err = (struct disks_pipe){.owner = d, .fd = err[0]};
+	fcntl(out[0], F_SETFL, O_NONBLOCK);
+	fcntl(err[0], F_SETFL, O_NONBLOCK);
+	loop_fd_add(d->loop, &d->out.watch, out[0], LOOP_READ, on_text, &d->out);
+	loop_fd_add(d->loop, &d->err.watch, err[0], LOOP_READ, on_text, &d->err);
+	loop_child_add(d->loop, &d->child, pid, on_exit_of, d);
+	return 0;
+failed:
+	close(out[0]);
+	close(out[1]);
+	if (err[0] >= 0) {
+		close(err[0]);
+		close(err[1]);
+	}
+	return rc;
+}
+
+/* ---- all of them ------------------------------------------------------------------------------
+ */
+
+/* True when its `vstor attach` has been started. */
+static bool attach_one(struct disks *d, const libxl_device_disk *disk)
+{
+	struct hotplug_words w;
+	char error[ATTACH_ERROR];
+	int rc;
+
+	if (hotplug_parse(disk->pdev_path ? disk->pdev_path : "", &w, error)) {
+		verdict(d->v, VERDICT_NO, "disk %s: %s", disk->vdev, error);
+		return false;
+	}
+	rc = start_attach(d, &w.r);
+	if (rc)
+		verdict(d->v, VERDICT_NO, "disk %s: cannot run vstor attach: %s", disk->vdev,
+			strerror(-rc));
+	return rc == 0;
+}
+
+/* A disk of another kind: whether it is the same storage is for its owner to know. */
+static void look_at(struct disks *d, const libxl_device_disk *disk)
+{
+	const char *path = disk->pdev_path;
+	char script[512];
+	struct stat st;
+
+	if (disk->script) {
+		snprintf(script, sizeof(script), disk->script[0] == '/' ? "%s" : SCRIPTS "/%s",
+			 disk->script);
+		if (access(script, X_OK))
+			verdict(d->v, VERDICT_NO, "disk %s: there is no %s there", disk->vdev,
+				script);
+		else
+			verdict(d->v, VERDICT_OK, "disk %s: by %s", disk->vdev, script);
+	} else if (!path || !path[0]) {
+		verdict(d->v, VERDICT_OK, "disk %s: empty", disk->vdev);
+	} else if (stat(path, &st)) {
+		verdict(d->v, VERDICT_NO, "disk %s: there is no %s there", disk->vdev, path);
+	} else {
+		verdict(d->v, VERDICT_WARN,
+			"disk %s: %s is there; that it is the same storage as here cannot be seen",
+			disk->vdev, path);
+	}
+}
+
+static void next_disk(void *arg)
+{
+	struct disks *d = arg;
+
+	while (d->next < d->config->num_disks) {
+		const libxl_device_disk *disk = &d->config->disks[d->next++];
+		const char *script = disk->script ? basename_of(disk->script) : "";
+
+		if (strcmp(script, SCRIPT) != 0)
+			look_at(d, disk);
+		else if (attach_one(d, disk))
+			return;
+	}
+	d->done(d->arg);
+}
+
+void disks_attach(struct disks *d, struct loop *l, const libxl_domain_config *config,
+		  struct verdicts *v, void (*done)(void *arg), void *arg)
+{
+	*d = (struct disks){.loop = l,
+			    .config = config,
+			    .v = v,
+			    .done = done,
+			    .arg = arg,
+			    .task = {.fn = next_disk, .arg = d}};
+	loop_defer(l, &d->task);
+}
+
+/* Of no importance to anybody here: it outlives us if need be, and is nobody's zombie. */
+static void detach(char *device)
+{
+	char *argv[] = {"vstor", "detach", "--if-attached", "-q", device, NULL};
+	pid_t pid = fork(), again;
+
+	if (pid == 0)
+		_exit(run_self(argv, -1, -1, &again) ? 1 : 0);
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+}
+
+void disks_release(struct disks *d)
+{
+	for (int i = 0; i < d->n_attached; i++)
+		detach(d->attached[i]);
+	disks_fini(d);
+}
+
+void disks_fini(struct disks *d)
+{
+	for (int i = 0; i < d->n_attached; i++)
+		free(d->attached[i]);
+	free(d->attached);
+	d->attached = NULL;
+	d->n_attached = 0;
+}

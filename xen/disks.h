@@ -1,0 +1,47 @@
+/*
+ * The guest's disks at the destination, attached before the guest is stopped: Xen runs the block
+ * scripts only when all memory has come, and a login then would be downtime.
+ */
+#ifndef XEN_DISKS_H
+#define XEN_DISKS_H
+
+#include "core/buf.h"
+#include "xen/preflight.h"
+
+struct disks {
+	struct loop *loop;
+	const libxl_domain_config *config;
+	struct verdicts *v;
+	int next;
+	struct loop_task task;
+
+	/* the `vstor attach` that runs: it is done when both pipes and the process have ended */
+	struct disks_pipe {
+		struct disks *owner;
+		struct loop_fd watch;
+		int fd;
+		struct buf text;
+	} out, err;
+	struct loop_child child;
+	int status;
+	unsigned waiting;
+
+	char **attached; /* devices that were not there before */
+	int n_attached;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+/*
+ * Goes through the disks in turn: those of block-vstor are attached, others are looked for as far
+ * as one can; a verdict for each is added to v. Then done(arg), never before it has returned.
+ * config and v stay the caller's until then. It cannot be stopped: nothing half-attached stays.
+ */
+void disks_attach(struct disks *d, struct loop *l, const libxl_domain_config *config,
+		  struct verdicts *v, void (*done)(void *arg), void *arg);
+/* Starts to detach what disks_attach() attached (the guest has not come), and does not wait.
+ * Devices that a guest uses by now stay. Harmless when all zero. */
+void disks_release(struct disks *d);
+void disks_fini(struct disks *d);
+
+#endif

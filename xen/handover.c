@@ -1,0 +1,301 @@
+#include "xen/handover.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "core/log.h"
+
+#define RECORD_MAX 1024
+#define DAY_S	   86400
+
+const char *handover_dir = "/run/vstor";
+
+static const char *const words[] = {
+	[HANDOVER_PREPARING] = "preparing", [HANDOVER_STARTING] = "starting",
+	[HANDOVER_RUNNING] = "running",	    [HANDOVER_GONE] = "gone",
+	[HANDOVER_BUSY] = "busy",	    [HANDOVER_UNKNOWN] = "unknown",
+};
+
+const char *handover_word(enum handover_is is)
+{
+	return words[is];
+}
+
+int handover_parse(const char *word, enum handover_is *is)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strcmp(word, words[i]) == 0) {
+			*is = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int path_of(const char *id, char *path, size_t size)
+{
+	if (!migration_id_valid(id))
+		return -EINVAL;
+	return snprintf(path, size, "%s/%s", handover_dir, id) < (int)size ? 0 : -ENAMETOOLONG;
+}
+
+/* In one write at offset 0, padded to one length: a reader sees the old record or the new. */
+static int put(struct handover *h, enum handover_is is)
+{
+	struct buf b = {0};
+	int rc = 0;
+
+	message_put(&b, "is", "%s", words[is]);
+	message_put(&b, "uuid", "%s", h->uuid);
+	message_put(&b, "name", "%s", h->name);
+	while (!b.failed && b.len < RECORD_MAX)
+		buf_put_u8(&b, '\n');
+	if (b.failed)
+		rc = -ENOMEM;
+	else if (pwrite(h->fd, b.data, RECORD_MAX, 0) != RECORD_MAX)
+		rc = -EIO;
+	else
+		h->is = is;
+	buf_free(&b);
+	return rc;
+}
+
+static int get(struct handover *h)
+{
+	uint8_t data[RECORD_MAX];
+	char word[16];
+	ssize_t n = pread(h->fd, data, sizeof(data), 0);
+
+	if (n != RECORD_MAX)
+		return -EINVAL;
+	while (n && data[n - 1] == '\n')
+		n--;
+	n++;
+	if (message_check(data, (size_t)n) || message_get(data, (size_t)n, "is", word, 16) ||
+	    message_get(data, (size_t)n, "uuid", h->uuid, sizeof(h->uuid)) ||
+	    message_get(data, (size_t)n, "name", h->name, sizeof(h->name)))
+		return -EINVAL;
+	return handover_parse(word, &h->is);
+}
+
+int handover_begin(struct handover *h, const char *id, const char *uuid, const char *name)
+{
+	char path[512];
+	int rc = path_of(id, path, sizeof(path));
+
+	h->fd = -1;
+	if (rc)
+		return rc;
+	if (mkdir(handover_dir, 0700) && errno != EEXIST)
+		return -errno;
+	h->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (h->fd < 0)
+		return -errno;
+	if (flock(h->fd, LOCK_EX | LOCK_NB)) {
+		rc = -errno;
+		goto out;
+	}
+	snprintf(h->uuid, sizeof(h->uuid), "%s", uuid);
+	snprintf(h->name, sizeof(h->name), "%s", name);
+	rc = put(h, HANDOVER_PREPARING);
+	if (!rc)
+		return 0;
+	unlink(path);
+out:
+	handover_end(h);
+	return rc;
+}
+
+int handover_set(struct handover *h, enum handover_is is)
+{
+	return h->fd < 0 ? -EBADF : put(h, is);
+}
+
+void handover_end(struct handover *h)
+{
+	if (h->fd >= 0)
+		close(h->fd);
+	h->fd = -1;
+}
+
+int handover_open(struct handover *h, const char *id)
+{
+	char path[512];
+	int rc = path_of(id, path, sizeof(path)), busy;
+
+	h->fd = -1;
+	if (rc)
+		return rc;
+	h->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (h->fd < 0)
+		return -errno;
+	busy = flock(h->fd, LOCK_EX | LOCK_NB);
+	rc = get(h);
+	if (!rc && busy)
+		rc = -EBUSY;
+	if (rc)
+		handover_end(h);
+	return rc;
+}
+
+/* ---- asking -----------------------------------------------------------------------------------
+ */
+
+static void ask_deliver(void *arg)
+{
+	struct handover_ask *a = arg;
+
+	handover_end(&a->h);
+	a->done(a->arg, a->answer);
+}
+
+static void settled(void *arg, int rc)
+{
+	struct handover_ask *a = arg;
+	bool starting = a->h.is == HANDOVER_STARTING;
+
+	if (rc) {
+		log_error("domain %s: what a killed vstor left cannot be %s: %s", a->h.name,
+			  starting ? "started" : "destroyed", toolstack_cause(a->t, rc));
+		a->answer = HANDOVER_UNKNOWN;
+	} else {
+		a->answer = starting ? HANDOVER_RUNNING : HANDOVER_GONE;
+		handover_set(&a->h, a->answer);
+		log_warn("domain %s: a killed vstor had left it half-way; it has been %s",
+			 a->h.name, starting ? "started" : "destroyed");
+	}
+	ask_deliver(a);
+}
+
+/* No GO has come to it, and none can any more. */
+static void undo(struct handover_ask *a)
+{
+	char name[GUEST_NAME_MAX + sizeof(HANDOVER_INCOMING)];
+	int rc;
+
+	snprintf(name, sizeof(name), "%s%s", a->h.name, HANDOVER_INCOMING);
+	if (guest_by_uuid(a->t, a->h.uuid, name, &a->domid)) {
+		a->answer = HANDOVER_GONE;
+		handover_set(&a->h, HANDOVER_GONE);
+		ask_deliver(a);
+		return;
+	}
+	rc = libxl_domain_destroy(toolstack_ctx(a->t), a->domid,
+				  toolstack_how(a->t, &a->op, settled, a));
+	if (rc)
+		toolstack_failed(&a->op, rc);
+}
+
+/* It was given to this host; between the two renames it may have either name. */
+static void finish(struct handover_ask *a)
+{
+	char name[GUEST_NAME_MAX + sizeof(HANDOVER_INCOMING)];
+	libxl_ctx *ctx = toolstack_ctx(a->t);
+	int rc;
+
+	snprintf(name, sizeof(name), "%s%s", a->h.name, HANDOVER_INCOMING);
+	if (guest_by_uuid(a->t, a->h.uuid, name, &a->domid) == 0)
+		libxl_domain_rename(ctx, a->domid, name, a->h.name);
+	if (guest_by_uuid(a->t, a->h.uuid, a->h.name, &a->domid)) {
+		/* It may have run and ended. */
+		a->answer = HANDOVER_UNKNOWN;
+		ask_deliver(a);
+		return;
+	}
+	rc = libxl_domain_unpause(ctx, a->domid, toolstack_how(a->t, &a->op, settled, a));
+	if (rc)
+		toolstack_failed(&a->op, rc);
+}
+
+static void ask_begin(void *arg)
+{
+	struct handover_ask *a = arg;
+
+	if (a->answer == HANDOVER_PREPARING)
+		undo(a);
+	else if (a->answer == HANDOVER_STARTING)
+		finish(a);
+	else
+		ask_deliver(a);
+}
+
+void handover_ask(struct handover_ask *a, struct toolstack *t, struct loop *l, const char *id,
+		  void (*done)(void *arg, enum handover_is is), void *arg)
+{
+	int rc;
+
+	*a = (struct handover_ask){.t = t, .done = done, .arg = arg, .task = {ask_begin, a}};
+	rc = handover_open(&a->h, id);
+	a->answer = rc == 0 ? a->h.is : HANDOVER_UNKNOWN;
+	if (rc == -EBUSY)
+		a->answer = a->h.is == HANDOVER_RUNNING || a->h.is == HANDOVER_GONE ? a->h.is
+										    : HANDOVER_BUSY;
+	loop_defer(l, &a->task);
+}
+
+/* ---- sweeping ---------------------------------------------------------------------------------
+ */
+
+static void sweep_next(void *arg);
+
+static void swept(void *arg, enum handover_is is)
+{
+	(void)is;
+	sweep_next(arg);
+}
+
+static void remove_old(const char *name)
+{
+	char path[512];
+	struct stat st;
+	struct handover h;
+
+	if (handover_open(&h, name))
+		return;
+	if (h.is == HANDOVER_RUNNING || h.is == HANDOVER_GONE)
+		if (!path_of(name, path, sizeof(path)) && !fstat(h.fd, &st) &&
+		    st.st_mtime + DAY_S < time(NULL))
+			unlink(path);
+	handover_end(&h);
+}
+
+static void sweep_next(void *arg)
+{
+	struct handover_sweep *s = arg;
+	struct dirent *e;
+
+	while ((e = readdir(s->dir))) {
+		if (!migration_id_valid(e->d_name))
+			continue;
+		remove_old(e->d_name);
+		handover_ask(&s->ask, s->t, s->loop, e->d_name, swept, s);
+		return;
+	}
+	closedir(s->dir);
+	s->done(s->arg);
+}
+
+static void sweep_empty(void *arg)
+{
+	struct handover_sweep *s = arg;
+
+	s->done(s->arg);
+}
+
+void handover_sweep(struct handover_sweep *s, struct toolstack *t, struct loop *l,
+		    void (*done)(void *arg), void *arg)
+{
+	*s = (struct handover_sweep){.t = t, .loop = l, .done = done, .arg = arg};
+	s->dir = opendir(handover_dir);
+	s->task = (struct loop_task){.fn = s->dir ? sweep_next : sweep_empty, .arg = s};
+	loop_defer(l, &s->task);
+}

@@ -1,0 +1,86 @@
+/*
+ * Who may run the guest: the receiver's promise, kept in a small file for each migration, so that
+ * it outlives the process that gave it. Any later vstor on that host can say what became of a
+ * migration, and finish or undo what a killed one left.
+ *
+ *   preparing  being restored; without GO it will never start
+ *   starting   GO has come: it is this host's
+ *   running    it was started here
+ *   gone       what there was of it is destroyed; it will never start
+ *
+ * The file is locked (flock) while its process lives.
+ */
+#ifndef XEN_HANDOVER_H
+#define XEN_HANDOVER_H
+
+#include "xen/guest.h"
+#include "xen/message.h"
+
+enum handover_is {
+	HANDOVER_PREPARING,
+	HANDOVER_STARTING,
+	HANDOVER_RUNNING,
+	HANDOVER_GONE,
+	HANDOVER_BUSY,	  /* an answer only: the process that has it lives and has not decided */
+	HANDOVER_UNKNOWN, /* an answer only: nothing is known here */
+};
+const char *handover_word(enum handover_is is);
+/* -EINVAL for other words. */
+int handover_parse(const char *word, enum handover_is *is);
+
+/* Where the files are; made when missing. "/run/vstor" unless a test changes it. */
+extern const char *handover_dir;
+
+struct handover {
+	int fd; /* -1: none */
+	enum handover_is is;
+	char uuid[GUEST_UUID_MAX];
+	char name[GUEST_NAME_MAX];
+};
+
+/* Names that a guest has on the two hosts until it has been handed over. */
+#define HANDOVER_INCOMING "--incoming"
+#define HANDOVER_AWAY	  "--migratedaway"
+
+/* Makes and locks the file, as `preparing`. -EEXIST: this id has been used before. */
+int handover_begin(struct handover *h, const char *id, const char *uuid, const char *name);
+/* 0 or -errno: then the old word stays. */
+int handover_set(struct handover *h, enum handover_is is);
+/* Unlocks. Harmless when none. */
+void handover_end(struct handover *h);
+/* Opens and locks an existing one. -ENOENT; -EBUSY: its process lives (h->is is set all the same);
+ * -EINVAL: not an id, or not of our making. */
+int handover_open(struct handover *h, const char *id);
+
+/*
+ * What became of migration `id`: done(arg, RUNNING, GONE, BUSY or UNKNOWN). What a dead process
+ * left is settled first: preparing is destroyed, starting is started.
+ */
+struct handover_ask {
+	struct toolstack *t;
+	struct handover h;
+	uint32_t domid;
+	struct toolstack_op op;
+	struct loop_task task;
+	enum handover_is answer;
+	void (*done)(void *arg, enum handover_is is);
+	void *arg;
+};
+void handover_ask(struct handover_ask *a, struct toolstack *t, struct loop *l, const char *id,
+		  void (*done)(void *arg, enum handover_is is), void *arg);
+
+/* Settles whatever dead processes have left on this host, removes files older than a day, then
+ * calls done(arg). */
+struct handover_sweep {
+	struct handover_ask ask;
+	struct toolstack *t;
+	struct loop *loop;
+	void *dir;
+	void (*done)(void *arg);
+	void *arg;
+	struct loop_task task;
+};
+void handover_sweep(struct handover_sweep *s, struct toolstack *t, struct loop *l,
+		    void (*done)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,102 @@
+#include "xen/inquiry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "xen/message.h"
+
+#define AGAIN_NS (2 * SEC_NS)
+
+static void attempt(void *arg);
+
+static void end(struct inquiry *q, enum handover_is is)
+{
+	inquiry_stop(q);
+	q->done(q->arg, is);
+}
+
+static void again(struct inquiry *q, const char *cause)
+{
+	channel_free(q->c);
+	q->c = NULL;
+	snprintf(q->cause, sizeof(q->cause), "%s", cause);
+	log_debug("migration %s: %s does not say what became of it: %s", q->id, q->way->host,
+		  cause);
+	if (clock_ns() + AGAIN_NS > q->deadline)
+		end(q, HANDOVER_UNKNOWN);
+	else
+		loop_timer_set(q->loop, &q->timer, AGAIN_NS, attempt, q);
+}
+
+static void on_open(void *arg)
+{
+	struct inquiry *q = arg;
+	struct buf b = {0};
+
+	message_put(&b, "protocol", "%u", MIGRATION_PROTOCOL);
+	message_put(&b, "mode", "ask");
+	message_put(&b, "id", "%s", q->id);
+	message_send(q->c, MSG_HELLO, &b);
+}
+
+static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
+{
+	struct inquiry *q = arg;
+	char word[16];
+	enum handover_is is;
+
+	if (type != MSG_ANSWER || message_check(p, n) ||
+	    message_get(p, n, "is", word, sizeof(word)) || handover_parse(word, &is))
+		again(q, "it does not speak this protocol");
+	else if (is == HANDOVER_BUSY)
+		again(q, "it is still being started there");
+	else
+		end(q, is);
+	return true;
+}
+
+static void on_close(void *arg, int err, const char *text)
+{
+	struct inquiry *q = arg;
+
+	again(q, err ? text : "it hung up without an answer");
+}
+
+static const struct channel_ops ops = {
+	.on_open = on_open, .on_frame = on_frame, .on_close = on_close};
+
+static void attempt(void *arg)
+{
+	struct inquiry *q = arg;
+	struct channel_config cfg = {
+		.ops = &ops, .arg = q, .peer = q->way->host, .key = q->way->key};
+	int rc = q->way->open(q->way->arg, q->loop, &cfg, &q->c);
+
+	if (rc) {
+		q->c = NULL;
+		again(q, strerror(-rc));
+	}
+}
+
+void inquiry_start(struct inquiry *q, struct loop *l, const struct migration_way *way,
+		   const char *id, uint64_t limit_ns, void (*done)(void *arg, enum handover_is is),
+		   void *arg)
+{
+	*q = (struct inquiry){.loop = l,
+			      .way = way,
+			      .id = id,
+			      .deadline = clock_ns() + limit_ns,
+			      .done = done,
+			      .arg = arg};
+	loop_timer_set(l, &q->timer, 0, attempt, q);
+}
+
+void inquiry_stop(struct inquiry *q)
+{
+	if (!q->loop)
+		return;
+	loop_timer_del(q->loop, &q->timer);
+	channel_free(q->c);
+	q->c = NULL;
+}

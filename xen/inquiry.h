@@ -1,0 +1,39 @@
+/* The sender asks, by channels of its own, what became of a migration whose channel was lost. */
+#ifndef XEN_INQUIRY_H
+#define XEN_INQUIRY_H
+
+#include "net/channel.h"
+#include "xen/handover.h"
+
+/* How to reach the receiving vstor: opens a new channel each time. 0 or -errno. */
+struct migration_way {
+	int (*open)(void *arg, struct loop *l, const struct channel_config *cfg,
+		    struct channel **out);
+	void *arg;
+	const char *host;	       /* for texts */
+	const struct channel_key *key; /* NULL: none */
+};
+
+struct inquiry {
+	struct loop *loop;
+	const struct migration_way *way;
+	const char *id;
+	struct channel *c;
+	struct loop_timer timer;
+	uint64_t deadline;
+	char cause[CHANNEL_TEXT_MAX]; /* why there was no answer, so far */
+	void (*done)(void *arg, enum handover_is is);
+	void *arg;
+};
+
+/*
+ * Asks until there is an answer, for limit_ns; then done(arg, RUNNING, GONE or UNKNOWN), never
+ * before it has returned. way and id stay the caller's.
+ */
+void inquiry_start(struct inquiry *q, struct loop *l, const struct migration_way *way,
+		   const char *id, uint64_t limit_ns, void (*done)(void *arg, enum handover_is is),
+		   void *arg);
+/* Harmless when all zero. */
+void inquiry_stop(struct inquiry *q);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * The sender's side of a migration: finds the guest, checks, copies it while it runs, hands it over
+ * and clears up; or puts everything back (xen/migration_table.h is the plan of it, xen/message.h
+ * what is said).
+ */
+#ifndef XEN_MIGRATION_H
+#define XEN_MIGRATION_H
+
+#include "xen/inquiry.h"
+#include "xen/migration_table.h"
+#include "xen/precopy.h"
+#include "xen/preflight.h"
+#include "xen/toolstack.h"
+
+struct migration;
+
+struct migration_options {
+	const char *domain; /* name or number */
+	struct migration_way way;
+	bool check_only;
+	bool offline; /* suspended for all of the copy */
+	struct precopy_limits precopy;
+	uint64_t timeout_ns; /* until GO; 0: none */
+	uint64_t bandwidth;  /* bytes/s; 0: as much as there is */
+};
+
+/* How a migration ended. */
+enum migration_end {
+	MIGRATION_MOVED,    /* runs there, gone here */
+	MIGRATION_CHECKED,  /* --check: it could be moved */
+	MIGRATION_HERE,	    /* not moved, runs here as before */
+	MIGRATION_STRANDED, /* not moved, and suspended here */
+	MIGRATION_UNKNOWN,  /* suspended here; it may run there */
+};
+
+struct migration_progress {
+	enum sender_state state;
+	unsigned round;	      /* from 1; 0: none yet */
+	uint64_t round_bytes; /* what the round will send; 0 when not known */
+	uint64_t round_sent;
+	uint64_t sent;	/* on the wire, bytes */
+	uint64_t dirty; /* bytes that the guest had written in the round before */
+	uint64_t elapsed_ns;
+};
+
+struct migration_result {
+	enum migration_end end;
+	const char *cause; /* one line; "" when it moved */
+	uint64_t total_ns;
+	/* From the request to suspend here until it was unpaused there, by this host's clock. */
+	uint64_t downtime_ns;
+	uint64_t bytes;	 /* on the wire, both layers' framing included */
+	unsigned rounds; /* live ones, and the last with the guest stopped */
+	const char *name, *id;
+};
+
+/*
+ * Starts; done(arg) once at the end, never before it has returned. o and what it points to stay
+ * the caller's until migration_free(). 0 or -errno (logged): then done() is not called.
+ */
+int migration_start(struct loop *l, struct toolstack *t, const struct migration_options *o,
+		    void (*done)(void *arg), void *arg, struct migration **out);
+/* Calls it off. False: too late, it is past the point of no return and goes on to its end. */
+bool migration_cancel(struct migration *m, const char *why);
+
+void migration_progress(const struct migration *m, struct migration_progress *p);
+const struct verdicts *migration_verdicts(const struct migration *m);
+/* After done(). */
+void migration_result(const struct migration *m, struct migration_result *r);
+void migration_free(struct migration *m);
+
+#endif
