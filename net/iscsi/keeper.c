@@ -504,6 +504,7 @@ int keeper_run(uint32_t sid)
 		return read(ready[0], &ok, 1) == 1 ? 0 : 1;
 	}
 	setsid();
+	prctl(PR_SET_NAME, "vstor-keeper", 0, 0, 0); /* not "exe" */
 	signal(SIGPIPE, SIG_IGN);
 	if (chdir("/") < 0)
 		log_debug("/: %s", strerror(errno));

@@ -1,0 +1,540 @@
+/* A target's connection: PDUs in from the socket, PDUs out to it. */
+#include "net/iscsi/conn.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "core/crc32c.h"
+#include "core/log.h"
+
+#define LOGIN_TIMEOUT (15 * SEC_NS)
+#define LAST_TIMEOUT  (10 * SEC_NS)
+#define DEAD_PEER     (60 * SEC_NS)
+#define READ_ROUNDS   8 /* a busy connection lets the others have a turn */
+#define IOV_BATCH     1024u
+
+const char *conn_name(const struct conn *c)
+{
+	static char name[ISCSI_NAME + SOCK_TEXT_MAX + 64];
+	char addr[SOCK_TEXT_MAX];
+	sock_text(&c->peer, addr);
+	if (c->initiator[0])
+		snprintf(name, sizeof(name), "session %u %s from %s", c->id, c->initiator, addr);
+	else
+		snprintf(name, sizeof(name), "connection %u from %s", c->id, addr);
+	return name;
+}
+
+void conn_bytes(struct conn *c, int64_t delta)
+{
+	struct target_server *s = c->server;
+	struct conn *w;
+	c->bytes += (uint64_t)delta;
+	s->bytes += (uint64_t)delta;
+	if (delta > 0)
+		return;
+	/* From the loop: we may be deep in some command. flush() resumes them. */
+	while (s->bytes < SERVER_BYTES_MAX && (w = s->stalled)) {
+		s->stalled = w->stalled_next;
+		w->stalled_next = NULL;
+		loop_defer(s->config.loop, &w->flush);
+	}
+	if (c->stalled && c->state != CONN_CLOSED)
+		loop_defer(s->config.loop, &c->flush);
+}
+
+/* ---- sending ---- */
+
+uint8_t *conn_room(struct conn *c, uint32_t n, struct chunk **chunk)
+{
+	struct chunk *t = c->tx_chunk;
+	uint8_t *p;
+	if (!t || t->size - t->used < n) {
+		struct chunk *fresh = chunk_get(c->server->pool, MAX(n, CHUNK_SMALL));
+		if (!fresh)
+			return NULL;
+		chunk_unref(t);
+		c->tx_chunk = t = fresh;
+	} else if (t->refs == 1 && t->used) {
+		t->used = 0; /* all of it has been sent: the same cache lines again */
+	}
+	p = t->data + t->used;
+	t->used += n;
+	*chunk = chunk_ref(t);
+	return p;
+}
+
+void conn_queue(struct conn *c, uint8_t *p, uint32_t n, struct chunk *chunk)
+{
+	struct tx_part *last;
+	if (c->state == CONN_CLOSED) {
+		chunk_unref(chunk);
+		return;
+	}
+	conn_bytes(c, n);
+	if (c->tx_n) {
+		last = &c->tx[(c->tx_head + c->tx_n - 1) % c->tx_cap];
+		if (last->chunk == chunk && last->p + last->len == p) {
+			last->len += n; /* one piece for the kernel */
+			chunk_unref(chunk);
+			loop_defer(c->server->config.loop, &c->flush);
+			return;
+		}
+	}
+	if (c->tx_n == c->tx_cap) {
+		unsigned cap = c->tx_cap ? c->tx_cap * 2 : 32;
+		struct tx_part *tx = malloc(cap * sizeof(*tx));
+		if (!tx) {
+			conn_bytes(c, -(int64_t)n);
+			chunk_unref(chunk);
+			conn_close(c);
+			return;
+		}
+		for (unsigned i = 0; i < c->tx_n; i++)
+			tx[i] = c->tx[(c->tx_head + i) % c->tx_cap];
+		free(c->tx);
+		c->tx = tx;
+		c->tx_cap = cap;
+		c->tx_head = 0;
+	}
+	c->tx[(c->tx_head + c->tx_n++) % c->tx_cap] = (struct tx_part){p, n, chunk};
+	loop_defer(c->server->config.loop, &c->flush);
+}
+
+uint32_t conn_pdu_size(const struct conn *c, uint32_t n)
+{
+	return ISCSI_BHS + (c->header_digest ? 4 : 0) +
+	       (n ? iscsi_pad(n) + (c->data_digest ? 4 : 0) : 0);
+}
+
+void conn_put_digests(const struct conn *c, uint8_t *bhs, uint32_t data)
+{
+	uint8_t *p = bhs + ISCSI_BHS;
+	uint32_t crc;
+	if (c->header_digest) { /* least significant byte first (RFC 7143, 13.1) */
+		crc = crc32c(0, bhs, ISCSI_BHS);
+		memcpy(p, &crc, 4);
+		p += 4;
+	}
+	if (data && c->data_digest) {
+		crc = crc32c(0, p, iscsi_pad(data));
+		memcpy(p + iscsi_pad(data), &crc, 4);
+	}
+}
+
+void conn_put_sn(struct conn *c, uint8_t *bhs, bool status)
+{
+	put_be32(bhs + PDU_STATSN, c->stat_sn);
+	if (status)
+		c->stat_sn++;
+	put_be32(bhs + PDU_EXPCMDSN, c->exp_cmd_sn);
+	/* The window never shrinks (RFC 7143, 4.2.2.1). */
+	uint32_t max = c->exp_cmd_sn + QUEUE_DEPTH - MIN(c->tasks, QUEUE_DEPTH) - 1;
+	if (sn_before(c->max_cmd_sn, max))
+		c->max_cmd_sn = max;
+	put_be32(bhs + PDU_MAXCMDSN, c->max_cmd_sn);
+}
+
+uint8_t *conn_pdu(struct conn *c, uint8_t opcode, uint32_t data, uint8_t **data_at)
+{
+	uint32_t size = conn_pdu_size(c, data);
+	uint8_t *bhs;
+	if (c->state == CONN_CLOSED)
+		return NULL;
+	bhs = conn_room(c, size, &c->pdu_chunk);
+	if (!bhs) {
+		log_error("%s: out of memory; dropped", conn_name(c));
+		conn_close(c);
+		return NULL;
+	}
+	memset(bhs, 0, ISCSI_BHS);
+	bhs[0] = opcode;
+	if (data) {
+		uint8_t *d = bhs + ISCSI_BHS + (c->header_digest ? 4 : 0);
+		memset(d + (data & ~3u), 0, iscsi_pad(data) - (data & ~3u));
+		if (data_at)
+			*data_at = d;
+	}
+	return bhs;
+}
+
+void conn_send_pdu(struct conn *c, uint8_t *bhs, uint32_t data, bool status)
+{
+	put_be24(bhs + PDU_DATA_LEN, data);
+	conn_put_sn(c, bhs, status);
+	conn_put_digests(c, bhs, data);
+	conn_queue(c, bhs, conn_pdu_size(c, data), c->pdu_chunk);
+}
+
+void conn_reject(struct conn *c, const uint8_t *bhs, uint8_t reason)
+{
+	uint8_t *data, *r;
+	log_info("%s: PDU with opcode 0x%02x rejected, reason 0x%02x", conn_name(c),
+		 bhs[0] & ISCSI_OPCODE_MASK, reason);
+	r = conn_pdu(c, ISCSI_REJECT, ISCSI_BHS, &data);
+	if (!r)
+		return;
+	r[1] = ISCSI_FINAL;
+	r[REJECT_REASON] = reason;
+	put_be32(r + PDU_ITT, ISCSI_NO_TAG);
+	memcpy(data, bhs, ISCSI_BHS);
+	conn_send_pdu(c, r, ISCSI_BHS, true);
+}
+
+/* Drops n sent bytes from the queue. */
+static void tx_sent(struct conn *c, size_t n)
+{
+	conn_bytes(c, -(int64_t)n);
+	while (n) {
+		struct tx_part *t = &c->tx[c->tx_head];
+		if (n < t->len) {
+			t->p += n;
+			t->len -= (uint32_t)n;
+			return;
+		}
+		n -= t->len;
+		chunk_unref(t->chunk);
+		c->tx_head = (c->tx_head + 1) % c->tx_cap;
+		c->tx_n--;
+	}
+}
+
+static void update_watch(struct conn *c)
+{
+	bool reading = !c->stalled && c->state <= CONN_FULL && !c->server->draining;
+	int rc = loop_fd_mod(c->server->config.loop, &c->watch,
+			     (reading ? LOOP_READ : 0) | (c->tx_n ? LOOP_WRITE : 0));
+	if (rc)
+		log_error("%s: cannot watch its socket: %s", conn_name(c), strerror(-rc));
+}
+
+static void flush(void *arg)
+{
+	struct conn *c = arg;
+	struct iovec v[IOV_BATCH];
+	while (c->tx_n) {
+		unsigned parts = MIN(c->tx_n, IOV_BATCH);
+		struct msghdr m = {.msg_iov = v, .msg_iovlen = parts};
+		size_t want = 0;
+		ssize_t n;
+		for (unsigned i = 0; i < parts; i++) {
+			struct tx_part *t = &c->tx[(c->tx_head + i) % c->tx_cap];
+			v[i] = (struct iovec){t->p, t->len};
+			want += t->len;
+		}
+		n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			if (errno == EAGAIN)
+				break;
+			log_info("%s: connection lost: %s", conn_name(c), strerror(errno));
+			conn_close(c);
+			return;
+		}
+		tx_sent(c, (size_t)n);
+		if ((size_t)n < want)
+			break; /* the socket is full: no need to be told so */
+	}
+	if (!c->tx_n && c->state == CONN_LAST) {
+		/* The peer sees all of it before the end: no reset because of unread input. */
+		shutdown(c->fd, SHUT_WR);
+		conn_close(c);
+		return;
+	}
+	update_watch(c);
+	if (c->stalled)
+		conn_resume(c);
+}
+
+/* ---- receiving ---- */
+
+/* The PDU at rx_pos: its whole size, 0 when the header is not here yet, or -EPROTO. */
+static int64_t pdu_size(struct conn *c)
+{
+	const uint8_t *h = c->rx->data + c->rx_pos;
+	uint32_t data, ahs;
+	if (c->rx->used - c->rx_pos < ISCSI_BHS)
+		return 0;
+	ahs = h[PDU_AHS_LEN] * 4u;
+	data = get_be24(h + PDU_DATA_LEN);
+	if (data > TARGET_MAX_RECV)
+		return -EPROTO;
+	return (int64_t)ISCSI_BHS + ahs + (c->header_digest ? 4 : 0) + iscsi_pad(data) +
+	       (data && c->data_digest ? 4 : 0);
+}
+
+/* False: a digest is wrong and the PDU has been dealt with. */
+static bool digests_ok(struct conn *c, const uint8_t *h, uint32_t ahs, uint32_t data)
+{
+	const uint8_t *p = h + ISCSI_BHS + ahs;
+	uint32_t crc;
+	if (c->header_digest) {
+		memcpy(&crc, p, 4);
+		p += 4;
+		if (crc != crc32c(0, h, ISCSI_BHS + ahs)) {
+			/* Nothing in it can be trusted, not even its length (RFC 7143, 7.8). */
+			log_warn("%s: header digest error; dropped", conn_name(c));
+			conn_close(c);
+			return false;
+		}
+	}
+	if (data && c->data_digest) {
+		memcpy(&crc, p + iscsi_pad(data), 4);
+		if (crc != crc32c(0, p, iscsi_pad(data))) {
+			/* Error recovery level 0: the session is to be restarted (7.1.4.1). */
+			log_warn("%s: data digest error; dropped", conn_name(c));
+			conn_reject(c, h, REJECT_DATA_DIGEST);
+			conn_finish(c);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Handles the whole PDU of `size` bytes at rx_pos. False: it must be offered again later. */
+static bool take_pdu(struct conn *c, uint32_t size)
+{
+	uint8_t *h = c->rx->data + c->rx_pos;
+	uint32_t ahs = h[PDU_AHS_LEN] * 4u, data = get_be24(h + PDU_DATA_LEN);
+	uint8_t *d = h + ISCSI_BHS + ahs + (c->header_digest ? 4 : 0);
+	bool taken = true;
+
+	if (digests_ok(c, h, ahs, data)) {
+		if (c->state < CONN_FULL)
+			login_pdu(c, h, d, data);
+		else
+			taken = full_pdu(c, h, d, data, c->rx);
+	}
+	if (taken && c->rx)
+		c->rx_pos += size;
+	return taken;
+}
+
+/* Handles all whole PDUs. False: closed, or no more for now. */
+static bool parse(struct conn *c)
+{
+	while (c->state <= CONN_FULL && c->rx) {
+		int64_t size = pdu_size(c);
+		if (size < 0) {
+			log_warn("%s: data segment longer than the %u bytes declared; dropped",
+				 conn_name(c), TARGET_MAX_RECV);
+			conn_close(c);
+			return false;
+		}
+		if (size == 0 || size > c->rx->used - c->rx_pos)
+			return true;
+		if (!take_pdu(c, (uint32_t)size))
+			return false;
+	}
+	return false;
+}
+
+/* Makes room behind what has been received. Data that tasks still use stays where it is. */
+static int make_room(struct conn *c)
+{
+	struct chunk *rx = c->rx;
+	uint32_t left = rx ? rx->used - c->rx_pos : 0, need;
+	int64_t size = rx ? pdu_size(c) : 0;
+	struct chunk *fresh;
+
+	if (rx && left == 0 && rx->refs == 1) {
+		rx->used = c->rx_pos = 0;
+		return 0;
+	}
+	/* In one piece: all of the PDU that has begun, or a small one. */
+	need = size > 0 ? (uint32_t)size : CHUNK_SMALL / 4;
+	if (rx && rx->size - c->rx_pos >= need && rx->size > rx->used)
+		return 0;
+	fresh = chunk_get(c->server->pool, MAX(need, CHUNK_LARGE));
+	if (!fresh)
+		return -ENOMEM;
+	if (left)
+		memcpy(fresh->data, rx->data + c->rx_pos, left);
+	fresh->used = left;
+	chunk_unref(rx);
+	c->rx = fresh;
+	c->rx_pos = 0;
+	return 0;
+}
+
+static void readable(struct conn *c)
+{
+	for (unsigned i = 0; i < READ_ROUNDS && c->state <= CONN_FULL; i++) {
+		uint32_t room;
+		ssize_t n;
+		if (make_room(c)) {
+			log_error("%s: out of memory; dropped", conn_name(c));
+			conn_close(c);
+			return;
+		}
+		room = c->rx->size - c->rx->used;
+		n = recv(c->fd, c->rx->data + c->rx->used, room, MSG_DONTWAIT);
+		if (n < 0 && (errno == EINTR))
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n <= 0) {
+			log_info("%s: %s", conn_name(c),
+				 n == 0 ? "closed by the initiator" : strerror(errno));
+			conn_close(c);
+			return;
+		}
+		c->rx->used += (uint32_t)n;
+		if (!parse(c) || (uint32_t)n < room)
+			break;
+	}
+	/* Idle connections hold no memory. */
+	if (c->rx && c->rx_pos == c->rx->used) {
+		chunk_unref(c->rx);
+		c->rx = NULL;
+		c->rx_pos = 0;
+	}
+}
+
+void conn_resume(struct conn *c)
+{
+	if (c->state > CONN_FULL)
+		return;
+	c->stalled = false;
+	if (c->rx && !parse(c) && c->stalled)
+		return;
+	if (c->state <= CONN_FULL)
+		update_watch(c);
+}
+
+static void on_event(void *arg, unsigned events)
+{
+	struct conn *c = arg;
+	if (c->state <= CONN_FULL && events & LOOP_READ && !c->stalled && !c->server->draining)
+		readable(c);
+	else if (events == (LOOP_READ | LOOP_WRITE) && !c->tx_n)
+		conn_close(c); /* an error while nothing is asked for */
+	if (c->state == CONN_CLOSED)
+		return;
+	if (events & LOOP_WRITE)
+		loop_defer(c->server->config.loop, &c->flush);
+	update_watch(c);
+}
+
+/* ---- beginning and end ---- */
+
+static void on_timeout(void *arg)
+{
+	struct conn *c = arg;
+	if (c->state < CONN_FULL)
+		log_info("%s: no login within %llu s; dropped", conn_name(c),
+			 (unsigned long long)(LOGIN_TIMEOUT / SEC_NS));
+	conn_close(c);
+}
+
+void conn_new(struct target_server *s, int fd, const struct sock_addr *peer)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+	if (!c)
+		goto fail;
+	c->server = s;
+	c->fd = fd;
+	c->peer = *peer;
+	c->id = s->next_id++;
+	c->flush.fn = flush;
+	c->flush.arg = c;
+	if (login_begin(c))
+		goto fail;
+	sock_nodelay(fd);
+	sock_keepalive(fd, DEAD_PEER);
+	if (loop_fd_add(s->config.loop, &c->watch, fd, LOOP_READ, on_event, c)) {
+		login_end(c);
+		goto fail;
+	}
+	loop_timer_set(s->config.loop, &c->timer, LOGIN_TIMEOUT, on_timeout, c);
+	c->next = s->conns;
+	c->prev = &s->conns;
+	if (c->next)
+		c->next->prev = &c->next;
+	s->conns = c;
+	s->conns_n++;
+	return;
+fail:
+	free(c);
+	close(fd);
+}
+
+static void unstall(struct conn *c)
+{
+	for (struct conn **p = &c->server->stalled; *p; p = &(*p)->stalled_next) {
+		if (*p == c) {
+			*p = c->stalled_next;
+			break;
+		}
+	}
+}
+
+static void conn_free(void *arg)
+{
+	struct conn *c = arg;
+	struct target_server *s = c->server;
+	if (c->running) /* conn_task_gone() comes back to it */
+		return;
+	session_end(c);
+	chunk_unref(c->rx);
+	chunk_unref(c->tx_chunk);
+	free(c->tx);
+	buf_free(&c->text_in);
+	buf_free(&c->text_out);
+	*c->prev = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	s->conns_n--;
+	free(c);
+	server_conn_idle(s);
+}
+
+void conn_close(struct conn *c)
+{
+	struct loop *l = c->server->config.loop;
+	if (c->state == CONN_CLOSED)
+		return;
+	c->state = CONN_CLOSED;
+	loop_fd_del(l, &c->watch);
+	loop_timer_del(l, &c->timer);
+	loop_defer_cancel(l, &c->flush);
+	close(c->fd);
+	login_end(c);
+	unstall(c);
+	while (c->tx_n) {
+		conn_bytes(c, -(int64_t)c->tx[c->tx_head].len);
+		chunk_unref(c->tx[c->tx_head].chunk);
+		c->tx_head = (c->tx_head + 1) % c->tx_cap;
+		c->tx_n--;
+	}
+	tasks_abort_all(c);
+	/* Freed from the loop, not beneath a caller who still looks at it. */
+	c->flush.fn = conn_free;
+	loop_defer(l, &c->flush);
+}
+
+void conn_task_gone(struct conn *c)
+{
+	if (c->running)
+		return;
+	if (c->state == CONN_CLOSED)
+		loop_defer(c->server->config.loop, &c->flush);
+	else
+		server_conn_idle(c->server);
+}
+
+void conn_finish(struct conn *c)
+{
+	if (c->state >= CONN_LAST)
+		return;
+	c->state = CONN_LAST;
+	loop_timer_set(c->server->config.loop, &c->timer, LAST_TIMEOUT, on_timeout, c);
+	loop_defer(c->server->config.loop, &c->flush);
+}

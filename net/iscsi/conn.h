@@ -1,0 +1,226 @@
+/*
+ * Inside the target: a connection (which is a session: MaxConnections is 1), its tasks, and what
+ * its rooms need of each other. conn.c moves bytes, login.c is the login phase, task.c the full
+ * feature phase, target.c the server around them.
+ */
+#ifndef NET_ISCSI_CONN_H
+#define NET_ISCSI_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/buf.h"
+#include "core/chunk.h"
+#include "core/loop.h"
+#include "net/iscsi/pdu.h"
+#include "net/iscsi/target.h"
+#include "net/iscsi/text.h"
+#include "net/sock.h"
+#include "storage/scsi/scsi.h"
+
+#define TARGET_MAX_RECV	 262144u /* MaxRecvDataSegmentLength that we declare */
+#define TARGET_MAX_BURST 1048576u
+#define QUEUE_DEPTH	 256u /* commands that an initiator may have under way */
+#define TASK_HASH	 256u
+#define TEXT_MAX	 65536u /* most text of a login or text exchange: hostile peers */
+/* Data on its way, of one connection and of all: beyond this no further command is started. */
+#define CONN_BYTES_MAX	 (4u << 20)
+#define SERVER_BYTES_MAX (32u << 20)
+
+enum conn_state {
+	CONN_SECURITY,	  /* RFC 7143 7.1.3: S4 IN_LOGIN, security negotiation */
+	CONN_OPERATIONAL, /* S4 IN_LOGIN, operational negotiation */
+	CONN_FULL,	  /* S5 LOGGED_IN */
+	CONN_LAST,	  /* what is queued is sent, then the connection is closed */
+	CONN_CLOSED,	  /* only tasks that run keep it */
+};
+
+struct tx_part {
+	uint8_t *p;
+	uint32_t len;
+	struct chunk *chunk;
+};
+
+/* One SCSI command from its PDU to its response. */
+struct task {
+	struct scsi_cmd cmd;
+	struct conn *conn;
+	struct task *next; /* in the hash chain, or free */
+	uint32_t itt, edtl;
+	uint32_t bytes; /* its share of CONN_BYTES_MAX */
+	bool read, write;
+	bool running; /* in the device server */
+	bool aborted; /* no response is owed */
+	uint8_t lun[8];
+
+	/* data-out, kept where it was received */
+	struct iovec *out;
+	struct chunk **out_chunk;
+	unsigned out_n, out_cap;
+	uint32_t out_len;   /* bytes received */
+	uint32_t solicited; /* end of what has been asked for */
+	uint32_t ttt, r2t_sn, data_sn;
+	struct iovec out_inline[2];
+	struct chunk *out_chunk_inline[2];
+
+	/* data-in: one region with the places of its headers */
+	struct chunk *in_chunk;
+	uint8_t *in_base;
+	uint32_t in_region;
+	struct iovec in_inline[4];
+};
+
+/* A task management function that waits for the tasks it has aborted. */
+struct tmf {
+	uint32_t itt;
+	uint8_t function;
+	bool used;
+};
+
+struct session_lun {
+	struct lun_nexus nexus;
+	struct lun *lun;
+};
+
+struct conn {
+	struct target_server *server;
+	struct conn *next, **prev;
+	unsigned id; /* for the log */
+	int fd;
+	struct sock_addr peer;
+	struct loop_fd watch;
+	struct loop_task flush;
+	struct loop_timer timer; /* the login phase, then the closing one, is bounded */
+	enum conn_state state;
+	bool header_digest, data_digest; /* in force: from the full feature phase on */
+	bool stalled;			 /* no further command is started for now */
+	struct conn *stalled_next;
+
+	/* receive: bytes [rx_pos, rx->used) are still to be parsed */
+	struct chunk *rx;
+	uint32_t rx_pos;
+
+	/* send: parts tx[tx_head .. tx_head + tx_n), a ring of tx_cap */
+	struct tx_part *tx;
+	unsigned tx_head, tx_n, tx_cap;
+	struct chunk *pdu_chunk; /* between conn_pdu() and conn_send_pdu() */
+	struct chunk *tx_chunk;	 /* headers and small data are put here one behind the other */
+	uint32_t bytes;		 /* data under way, see CONN_BYTES_MAX */
+
+	/* session */
+	struct login *login;   /* only in the login phase */
+	struct target *target; /* NULL: discovery */
+	struct iscsi_params params;
+	char initiator[ISCSI_NAME + 1];
+	char port_name[ISCSI_NAME + 32]; /* "name,i,0xISID" (RFC 7143, 4.4.1) */
+	uint8_t isid[6];
+	uint16_t tsih, cid;
+	uint32_t stat_sn, exp_cmd_sn, max_cmd_sn;
+	struct session_lun *luns;
+	unsigned luns_n;
+	struct buf text_in;  /* a text request that continues */
+	struct buf text_out; /* a text response that continues */
+
+	struct task *hash[TASK_HASH];
+	unsigned tasks, running;
+	struct tmf tmf[4];
+};
+
+struct target {
+	const char *name;
+	struct lun **luns; /* by place, not by number */
+	unsigned luns_n;
+	struct target *next;
+};
+
+struct portal {
+	struct target_server *server;
+	struct sock_listener listener;
+	struct portal *next;
+	char text[SOCK_TEXT_MAX];
+	bool wildcard;
+};
+
+struct target_server {
+	struct target_server_config config;
+	struct chunk_pool *pool;
+	struct target *targets;
+	struct portal *portals;
+	struct conn *conns;
+	unsigned conns_n, next_id;
+	uint16_t next_tsih;
+	uint64_t bytes;	      /* the sum of all connections' */
+	unsigned aborting;    /* tasks that run on though they have been aborted */
+	struct conn *stalled; /* in line for SERVER_BYTES_MAX */
+	struct task *free_tasks;
+	unsigned free_tasks_n;
+	bool draining;
+	void (*drained)(void *arg);
+	void *drained_arg;
+	struct loop_timer drain_timer;
+};
+
+/* ---- conn.c ---- */
+void conn_new(struct target_server *s, int fd, const struct sock_addr *peer);
+/* Ends it now: tasks that run are left to finish without an answer. */
+void conn_close(struct conn *c);
+/* A task of a connection has left the device server. */
+void conn_task_gone(struct conn *c);
+/* Sends what is queued, then closes. */
+void conn_finish(struct conn *c);
+/* Counts bytes under way; fewer of them let stalled connections go on. */
+void conn_bytes(struct conn *c, int64_t delta);
+/* Begins parsing again after a stall. */
+void conn_resume(struct conn *c);
+/* A zeroed header with room for `data` bytes (and padding) behind it, not yet queued; NULL: the
+ * connection has been closed, out of memory. *data_at points to the data. */
+uint8_t *conn_pdu(struct conn *c, uint8_t opcode, uint32_t data, uint8_t **data_at);
+/* Fills in the sequence numbers (StatSN is counted up when `status`), data length and digests, and
+ * queues the PDU that conn_pdu() gave. */
+void conn_send_pdu(struct conn *c, uint8_t *bhs, uint32_t data, bool status);
+/* Sequence numbers for a response header. */
+void conn_put_sn(struct conn *c, uint8_t *bhs, bool status);
+/* Bytes a PDU with n bytes of data takes on the wire, header and digests included. */
+uint32_t conn_pdu_size(const struct conn *c, uint32_t n);
+/* Writes the digests of a PDU in place. */
+void conn_put_digests(const struct conn *c, uint8_t *bhs, uint32_t data);
+/* Room for n bytes in a chunk (small pieces share one); *chunk gets a reference. */
+uint8_t *conn_room(struct conn *c, uint32_t n, struct chunk **chunk);
+/* Queues bytes of a chunk; takes over the caller's reference. */
+void conn_queue(struct conn *c, uint8_t *p, uint32_t n, struct chunk *chunk);
+/* Rejects a PDU (RFC 7143, 11.17). */
+void conn_reject(struct conn *c, const uint8_t *bhs, uint8_t reason);
+/* The log's name of it: "session 3 iqn... from 10.0.0.2:1234". Overwritten by the next call. */
+const char *conn_name(const struct conn *c);
+
+/* ---- login.c ---- */
+int login_begin(struct conn *c);
+void login_end(struct conn *c);
+void login_pdu(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t len);
+
+/* ---- task.c ---- */
+/* Handles a PDU of the full feature phase; `chunk` is where data lies. False: not now, offer it
+ * again after conn_resume(). */
+bool full_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len, struct chunk *chunk);
+/* Drops all tasks that do not run, marks the others. */
+void tasks_abort_all(struct conn *c);
+extern const struct scsi_transport target_transport;
+struct task *task_find(struct conn *c, uint32_t itt);
+/* Ends a task without a response, now or when the device server gives it back. */
+void task_abort(struct task *t);
+
+/* ---- text_request.c, tmf.c ---- */
+void text_request(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t len);
+void tmf_request(struct conn *c, const uint8_t *bhs);
+/* The last task that was aborted while it ran has ended. */
+void tmf_aborts_done(struct target_server *s);
+
+/* ---- target.c ---- */
+struct target *target_find(struct target_server *s, const char *name);
+/* A login has completed: drops the session it reinstates, and makes the nexuses. 0 or -ENOMEM. */
+int session_begin(struct conn *c);
+void session_end(struct conn *c);
+/* A connection is gone, or none of its tasks runs any more. */
+void server_conn_idle(struct target_server *s);
+
+#endif

@@ -1,0 +1,295 @@
+/* The target's login phase (RFC 7143, sections 6 and 11.12, 11.13). */
+#include "net/iscsi/conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+
+/* What a login gathers; gone when the full feature phase begins. */
+struct login {
+	struct iscsi_params offer;
+	struct buf text;  /* requests that continue */
+	struct buf reply; /* not sent yet */
+	bool started, declared, discovery, named_target;
+	uint8_t stage;
+	uint32_t itt;
+	char target[ISCSI_NAME + 1];
+};
+
+static struct log_limit refused = {.burst = 5, .period_ns = 10 * SEC_NS};
+
+int login_begin(struct conn *c)
+{
+	struct login *l = calloc(1, sizeof(*l));
+	if (!l)
+		return -1;
+	iscsi_params_default(&l->offer, TARGET_MAX_RECV);
+	l->offer.initial_r2t = false;
+	l->offer.max_burst = TARGET_MAX_BURST;
+	l->offer.first_burst = TARGET_MAX_RECV;
+	l->offer.time2wait = 0;
+	l->offer.time2retain = 0; /* tasks are not kept for a lost connection */
+	l->offer.header_digest = l->offer.data_digest = true;
+	iscsi_params_default(&c->params, TARGET_MAX_RECV);
+	c->params.time2retain = 0;
+	c->login = l;
+	return 0;
+}
+
+void login_end(struct conn *c)
+{
+	if (!c->login)
+		return;
+	buf_free(&c->login->text);
+	buf_free(&c->login->reply);
+	free(c->login);
+	c->login = NULL;
+}
+
+/* The response to bhs with what l->reply holds. */
+static void respond(struct conn *c, const uint8_t *bhs, uint8_t flags, uint16_t status)
+{
+	struct login *l = c->login;
+	uint32_t len = status ? 0 : (uint32_t)l->reply.len;
+	uint8_t *data, *r = conn_pdu(c, ISCSI_LOGIN_RESPONSE, len, &data);
+	if (!r)
+		return;
+	r[1] = flags;
+	r[LOGIN_VERSION_MAX] = 0;
+	r[LOGIN_VERSION_ACTIVE] = 0;
+	memcpy(r + LOGIN_ISID, bhs + LOGIN_ISID, 6);
+	put_be16(r + LOGIN_TSIH, c->tsih ? c->tsih : get_be16(bhs + LOGIN_TSIH));
+	memcpy(r + PDU_ITT, bhs + PDU_ITT, 4);
+	put_be16(r + LOGIN_STATUS, status);
+	if (len)
+		memcpy(data, l->reply.data, len);
+	l->reply.len = 0;
+	/* StatSN is meant for a status only, but each login response counts (11.13.4). */
+	conn_send_pdu(c, r, len, true);
+}
+
+/* The wire's error first, then the log's (rate-limited: a peer can cause it), then the end. */
+static void refuse(struct conn *c, const uint8_t *bhs, enum iscsi_login_status status,
+		   const char *why)
+{
+	unsigned more;
+	respond(c, bhs, 0, (uint16_t)status);
+	if (log_allowed(&refused, &more)) {
+		if (more)
+			log_warn("%u more logins were refused", more);
+		log_warn("%s: login refused: %s", conn_name(c), why);
+	}
+	if (c->state != CONN_CLOSED)
+		conn_finish(c);
+}
+
+/* The first request names who and what. False: refused. */
+static bool start(struct conn *c, const uint8_t *bhs)
+{
+	struct login *l = c->login;
+	if (bhs[LOGIN_VERSION_ACTIVE] > 0) { /* Version-min: only version 0 exists */
+		refuse(c, bhs, LOGIN_BAD_VERSION, "unknown protocol version");
+		return false;
+	}
+	l->started = true;
+	l->itt = get_be32(bhs + PDU_ITT);
+	memcpy(c->isid, bhs + LOGIN_ISID, 6);
+	c->cid = get_be16(bhs + LOGIN_CID);
+	c->exp_cmd_sn = get_be32(bhs + PDU_CMDSN);
+	c->max_cmd_sn = c->exp_cmd_sn;
+	c->stat_sn = get_be32(bhs + PDU_EXPSTATSN);
+	if (get_be16(bhs + LOGIN_TSIH)) {
+		/* A further connection of a session, or task reassignment: MaxConnections is 1. */
+		refuse(c, bhs, LOGIN_NO_SESSION, "it wants to join a session (TSIH is not 0)");
+		return false;
+	}
+	return true;
+}
+
+enum key_result { KEY_TAKEN, KEY_UNKNOWN, KEY_REFUSED };
+
+/* Keys that tell who and what. */
+static enum key_result take_name(struct conn *c, const uint8_t *bhs, const struct text_pair *p)
+{
+	struct login *l = c->login;
+	if (text_is(p, "InitiatorName")) {
+		if (!iscsi_name_valid(p->val)) {
+			refuse(c, bhs, LOGIN_INITIATOR_ERROR, "bad InitiatorName");
+			return KEY_REFUSED;
+		}
+		snprintf(c->initiator, sizeof(c->initiator), "%s", p->val);
+	} else if (text_is(p, "TargetName")) {
+		snprintf(l->target, sizeof(l->target), "%s", p->val);
+		l->named_target = true;
+	} else if (text_is(p, "SessionType")) {
+		l->discovery = strcmp(p->val, "Discovery") == 0;
+		if (!l->discovery && strcmp(p->val, "Normal")) {
+			refuse(c, bhs, LOGIN_BAD_SESSION_TYPE, "unknown SessionType");
+			return KEY_REFUSED;
+		}
+	} else if (!text_is(p, "InitiatorAlias")) {
+		return KEY_UNKNOWN;
+	}
+	return KEY_TAKEN;
+}
+
+static bool list_has(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+	for (;;) {
+		size_t len = strcspn(list, ",");
+		if (len == n && memcmp(list, word, n) == 0)
+			return true;
+		if (!list[len])
+			return false;
+		list += len + 1;
+	}
+}
+
+static enum key_result take_key(struct conn *c, const uint8_t *bhs, const struct text_pair *p)
+{
+	struct login *l = c->login;
+	char key[64];
+	enum key_result r = take_name(c, bhs, p);
+	if (r != KEY_UNKNOWN)
+		return r;
+	if (text_is(p, "AuthMethod")) {
+		if (!list_has(p->val, "None")) {
+			refuse(c, bhs, LOGIN_AUTH_FAILED, "it offers no AuthMethod that is in use");
+			return KEY_REFUSED;
+		}
+		text_put(&l->reply, "AuthMethod", "None");
+		return KEY_TAKEN;
+	}
+	if (text_negotiate(&c->params, &l->offer, p, &l->reply) == TEXT_UNKNOWN) {
+		snprintf(key, sizeof(key), "%.*s", (int)p->key_len, p->key);
+		text_put(&l->reply, key, "NotUnderstood");
+	}
+	return KEY_TAKEN;
+}
+
+/* After the first request's keys: may this initiator have that target? */
+static bool identify(struct conn *c, const uint8_t *bhs)
+{
+	struct login *l = c->login;
+	if (!c->initiator[0]) {
+		refuse(c, bhs, LOGIN_MISSING_PARAMETER, "no InitiatorName");
+		return false;
+	}
+	snprintf(c->port_name, sizeof(c->port_name), "%s,i,0x%02x%02x%02x%02x%02x%02x",
+		 c->initiator, c->isid[0], c->isid[1], c->isid[2], c->isid[3], c->isid[4],
+		 c->isid[5]);
+	if (!access_name(c->server->config.access, c->initiator)) {
+		refuse(c, bhs, LOGIN_FORBIDDEN, "this initiator name is not in --allow");
+		return false;
+	}
+	if (l->discovery)
+		return true;
+	if (!l->named_target) {
+		refuse(c, bhs, LOGIN_MISSING_PARAMETER, "no TargetName");
+		return false;
+	}
+	c->target = target_find(c->server, l->target);
+	if (!c->target) {
+		refuse(c, bhs, LOGIN_NOT_FOUND, "no such target");
+		return false;
+	}
+	text_put(&l->reply, "TargetPortalGroupTag", "1");
+	return true;
+}
+
+/* The stage that follows, or the full feature phase. */
+static void advance(struct conn *c, const uint8_t *bhs, uint8_t csg, uint8_t nsg)
+{
+	struct login *l = c->login;
+	uint8_t flags = (uint8_t)(ISCSI_LOGIN_TRANSIT | csg << 2 | nsg);
+	bool header_digest, data_digest;
+
+	if (nsg != ISCSI_STAGE_FULL) {
+		l->stage = nsg;
+		respond(c, bhs, flags, LOGIN_OK);
+		return;
+	}
+	c->params.first_burst = MIN(c->params.first_burst, c->params.max_burst);
+	if (session_begin(c)) {
+		refuse(c, bhs, LOGIN_OUT_OF_RESOURCES, "out of memory");
+		return;
+	}
+	respond(c, bhs, flags, LOGIN_OK);
+	if (c->state == CONN_CLOSED)
+		return;
+	/* From the next PDU on, in both directions (13.1). */
+	header_digest = c->params.header_digest;
+	data_digest = c->params.data_digest;
+	c->header_digest = header_digest;
+	c->data_digest = data_digest;
+	c->state = CONN_FULL;
+	loop_timer_del(c->server->config.loop, &c->timer);
+	log_info("%s: logged in to %s", conn_name(c), c->target ? c->target->name : "discovery");
+	login_end(c);
+}
+
+void login_pdu(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t len)
+{
+	struct login *l = c->login;
+	uint8_t csg = ISCSI_LOGIN_CSG(bhs[1]), nsg = ISCSI_LOGIN_NSG(bhs[1]);
+	bool transit = bhs[1] & ISCSI_LOGIN_TRANSIT, first = !l->started;
+	struct reader r;
+	struct text_pair pair;
+	int rc;
+
+	if ((bhs[0] & ISCSI_OPCODE_MASK) != ISCSI_LOGIN_REQUEST) {
+		log_info("%s: PDU with opcode 0x%02x before login; dropped", conn_name(c),
+			 bhs[0] & ISCSI_OPCODE_MASK);
+		conn_close(c);
+		return;
+	}
+	if (first && !start(c, bhs))
+		return;
+	if (first)
+		l->stage = csg;
+	if (csg != l->stage || csg > ISCSI_STAGE_OPERATIONAL ||
+	    (transit && (nsg <= csg || nsg == 2 || bhs[1] & ISCSI_LOGIN_CONTINUE)) ||
+	    get_be32(bhs + PDU_ITT) != l->itt) {
+		refuse(c, bhs, LOGIN_INVALID_REQUEST, "stages out of order");
+		return;
+	}
+	if (l->text.len + len > TEXT_MAX) {
+		refuse(c, bhs, LOGIN_INITIATOR_ERROR, "too much text");
+		return;
+	}
+	buf_put(&l->text, data, len);
+	if (l->text.failed) {
+		refuse(c, bhs, LOGIN_OUT_OF_RESOURCES, "out of memory");
+		return;
+	}
+	if (bhs[1] & ISCSI_LOGIN_CONTINUE) { /* the rest comes in the next request (6.1) */
+		respond(c, bhs, (uint8_t)(csg << 2), LOGIN_OK);
+		return;
+	}
+	r = reader_of(l->text.data, l->text.len);
+	while ((rc = text_next(&r, &pair)) > 0)
+		if (take_key(c, bhs, &pair) == KEY_REFUSED)
+			return;
+	l->text.len = 0;
+	if (rc < 0) {
+		refuse(c, bhs, LOGIN_INITIATOR_ERROR, "malformed text");
+		return;
+	}
+	if (!c->port_name[0] && !identify(c, bhs))
+		return;
+	if (csg == ISCSI_STAGE_OPERATIONAL && !l->declared) {
+		text_put(&l->reply, "MaxRecvDataSegmentLength", "%u", TARGET_MAX_RECV);
+		l->declared = true;
+	}
+	if (l->reply.failed || l->reply.len > 8192) { /* what an initiator must be able to take */
+		refuse(c, bhs, LOGIN_INITIATOR_ERROR, "too many keys");
+		return;
+	}
+	if (transit)
+		advance(c, bhs, csg, nsg);
+	else
+		respond(c, bhs, (uint8_t)(csg << 2), LOGIN_OK);
+}

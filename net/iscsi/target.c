@@ -1,0 +1,236 @@
+/* The target server: portals, targets, sessions. */
+#include "net/iscsi/target.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "net/iscsi/conn.h"
+
+#define DRAIN_TIMEOUT (10 * SEC_NS)
+
+static struct log_limit refused = {.burst = 5, .period_ns = 10 * SEC_NS};
+
+struct target_server *target_server_new(const struct target_server_config *config)
+{
+	struct target_server *s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->config = *config;
+	s->next_id = 1;
+	s->pool = chunk_pool_new();
+	if (!s->pool) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void close_portals(struct target_server *s)
+{
+	while (s->portals) {
+		struct portal *p = s->portals;
+		s->portals = p->next;
+		sock_listen_close(&p->listener);
+		free(p);
+	}
+}
+
+void target_server_free(struct target_server *s)
+{
+	if (!s)
+		return;
+	close_portals(s);
+	loop_timer_del(s->config.loop, &s->drain_timer);
+	while (s->free_tasks) {
+		struct task *t = s->free_tasks;
+		s->free_tasks = t->next;
+		free(t);
+	}
+	while (s->targets) {
+		struct target *t = s->targets;
+		s->targets = t->next;
+		free(t->luns);
+		free(t);
+	}
+	chunk_pool_free(s->pool);
+	free(s);
+}
+
+struct target *target_find(struct target_server *s, const char *name)
+{
+	struct target *t = s->targets;
+	/* iqn names are compared after folding to lower case (RFC 3722). */
+	while (t && strcasecmp(t->name, name))
+		t = t->next;
+	return t;
+}
+
+struct target *target_server_get(struct target_server *s, const char *name)
+{
+	struct target *t = target_find(s, name), **p;
+	if (t)
+		return t;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->name = name;
+	for (p = &s->targets; *p; p = &(*p)->next)
+		;
+	*p = t;
+	return t;
+}
+
+int target_add_lun(struct target *t, struct lun *l)
+{
+	struct lun **luns;
+	for (unsigned i = 0; i < t->luns_n; i++)
+		if (t->luns[i]->number == l->number)
+			return -EEXIST;
+	luns = realloc(t->luns, (t->luns_n + 1) * sizeof(*luns));
+	if (!luns)
+		return -ENOMEM;
+	t->luns = luns;
+	t->luns[t->luns_n++] = l;
+	return 0;
+}
+
+static void on_connection(void *arg, int fd, const struct sock_addr *peer)
+{
+	struct portal *p = arg;
+	struct target_server *s = p->server;
+	char text[SOCK_TEXT_MAX];
+	const char *why = NULL;
+	unsigned more;
+
+	if (!access_address(s->config.access, peer))
+		why = "not a directly connected network, and no --allow for it";
+	else if (s->conns_n >= s->config.max_connections)
+		why = "too many connections";
+	if (!why) {
+		conn_new(s, fd, peer);
+		return;
+	}
+	close(fd);
+	if (log_allowed(&refused, &more)) {
+		if (more)
+			log_warn("%u more connections were refused", more);
+		log_warn("connection from %s refused: %s", sock_text(peer, text), why);
+	}
+}
+
+int target_server_listen(struct target_server *s, const char *address)
+{
+	struct portal *p = calloc(1, sizeof(*p));
+	char host[SOCK_HOST_MAX];
+	uint16_t port = ISCSI_PORT;
+	int rc = p ? sock_parse(address, host, &port) : -ENOMEM;
+	if (rc == 0)
+		rc = sock_listen(s->config.loop, &p->listener, address, ISCSI_PORT, on_connection,
+				 p);
+	if (rc) {
+		log_error("cannot listen on %s: %s; choose another --listen ADDR:PORT", address,
+			  sock_strerror(rc));
+		free(p);
+		return rc;
+	}
+	p->server = s;
+	sock_local_text(p->listener.s[0].watch.fd, p->text);
+	p->wildcard = strncmp(p->text, "0.0.0.0:", 8) == 0 || strncmp(p->text, "[::]:", 5) == 0;
+	p->next = s->portals;
+	s->portals = p;
+	log_info("listening on %s", p->text);
+	return 0;
+}
+
+/* ---- sessions ---- */
+
+/* Session reinstatement (RFC 7143, 6.3.5): the same initiator port logs in to the same target. */
+static void reinstate(struct conn *c)
+{
+	struct conn *o, *next;
+	for (o = c->server->conns; o; o = next) {
+		next = o->next;
+		if (o == c || o->state != CONN_FULL || o->target != c->target || !c->target ||
+		    strcmp(o->port_name, c->port_name))
+			continue;
+		log_info("%s: logs in anew; its old session is dropped", conn_name(o));
+		conn_close(o);
+	}
+}
+
+int session_begin(struct conn *c)
+{
+	struct target *t = c->target;
+	reinstate(c);
+	c->tsih = ++c->server->next_tsih;
+	if (!c->tsih)
+		c->tsih = ++c->server->next_tsih;
+	if (!t)
+		return 0;
+	c->luns = calloc(t->luns_n, sizeof(*c->luns));
+	if (!c->luns)
+		return -ENOMEM;
+	for (unsigned i = 0; i < t->luns_n; i++) {
+		c->luns[i].lun = t->luns[i];
+		lun_nexus_add(t->luns[i], &c->luns[i].nexus, c->port_name, 1);
+	}
+	c->luns_n = t->luns_n;
+	return 0;
+}
+
+void session_end(struct conn *c)
+{
+	for (unsigned i = 0; i < c->luns_n; i++)
+		lun_nexus_remove(&c->luns[i].nexus);
+	free(c->luns);
+	c->luns = NULL;
+	c->luns_n = 0;
+}
+
+/* ---- the end ---- */
+
+static void drain_step(struct target_server *s)
+{
+	struct conn *c, *next;
+	for (c = s->conns; c; c = next) {
+		next = c->next;
+		if (!c->running && c->state <= CONN_FULL)
+			conn_finish(c);
+	}
+	if (!s->conns && s->drained) {
+		void (*done)(void *) = s->drained;
+		s->drained = NULL;
+		loop_timer_del(s->config.loop, &s->drain_timer);
+		done(s->drained_arg);
+	}
+}
+
+static void drain_overdue(void *arg)
+{
+	struct target_server *s = arg;
+	struct conn *c, *next;
+	log_warn("connections that do not take their answers are dropped");
+	for (c = s->conns; c; c = next) {
+		next = c->next;
+		conn_close(c);
+	}
+}
+
+void target_server_drain(struct target_server *s, void (*done)(void *arg), void *arg)
+{
+	s->draining = true;
+	s->drained = done;
+	s->drained_arg = arg;
+	close_portals(s);
+	loop_timer_set(s->config.loop, &s->drain_timer, DRAIN_TIMEOUT, drain_overdue, s);
+	drain_step(s);
+}
+
+void server_conn_idle(struct target_server *s)
+{
+	if (s->draining)
+		drain_step(s);
+}

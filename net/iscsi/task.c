@@ -1,0 +1,565 @@
+/* The full feature phase: SCSI commands with their data, and the small PDUs beside them. */
+#include "net/iscsi/conn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "storage/scsi/limits.h"
+
+#define FREE_TASKS_MAX 64 /* kept for reuse */
+
+/* ---- tasks ---- */
+
+static struct task **hash_slot(struct conn *c, uint32_t itt)
+{
+	return &c->hash[(itt ^ itt >> 8) % TASK_HASH];
+}
+
+struct task *task_find(struct conn *c, uint32_t itt)
+{
+	struct task *t = *hash_slot(c, itt);
+	while (t && t->itt != itt)
+		t = t->next;
+	return t;
+}
+
+static struct task *task_new(struct conn *c, const uint8_t *bhs)
+{
+	struct target_server *s = c->server;
+	struct task *t = s->free_tasks, **slot;
+	if (t) {
+		s->free_tasks = t->next;
+		s->free_tasks_n--;
+	} else {
+		t = malloc(sizeof(*t));
+		if (!t)
+			return NULL;
+	}
+	memset(t, 0, sizeof(*t));
+	t->conn = c;
+	t->itt = get_be32(bhs + PDU_ITT);
+	t->edtl = get_be32(bhs + CMD_EDTL);
+	t->read = bhs[1] & ISCSI_CMD_READ;
+	t->write = bhs[1] & ISCSI_CMD_WRITE;
+	memcpy(t->lun, bhs + PDU_LUN, 8);
+	t->out = t->out_inline;
+	t->out_chunk = t->out_chunk_inline;
+	t->out_cap = ARRAY_SIZE(t->out_inline);
+	slot = hash_slot(c, t->itt);
+	t->next = *slot;
+	*slot = t;
+	c->tasks++;
+	return t;
+}
+
+static void task_free(struct task *t)
+{
+	struct conn *c = t->conn;
+	struct target_server *s = c->server;
+	struct task **p = hash_slot(c, t->itt);
+	while (*p != t)
+		p = &(*p)->next;
+	*p = t->next;
+	c->tasks--;
+	for (unsigned i = 0; i < t->out_n; i++)
+		chunk_unref(t->out_chunk[i]);
+	if (t->out != t->out_inline) {
+		free(t->out);
+		free(t->out_chunk);
+	}
+	chunk_unref(t->in_chunk);
+	if (t->cmd.in != t->in_inline)
+		free(t->cmd.in);
+	scsi_cmd_fini(&t->cmd);
+	conn_bytes(c, -(int64_t)t->bytes);
+	if (s->free_tasks_n < FREE_TASKS_MAX) {
+		t->next = s->free_tasks;
+		s->free_tasks = t;
+		s->free_tasks_n++;
+	} else {
+		free(t);
+	}
+}
+
+void task_abort(struct task *t)
+{
+	if (!t->running) {
+		task_free(t);
+	} else if (!t->aborted) {
+		t->aborted = true;
+		t->conn->server->aborting++;
+	}
+}
+
+void tasks_abort_all(struct conn *c)
+{
+	for (unsigned i = 0; i < TASK_HASH; i++) {
+		struct task *t, *next;
+		for (t = c->hash[i]; t; t = next) {
+			next = t->next;
+			task_abort(t);
+		}
+	}
+}
+
+/* ---- data-in and the response ---- */
+
+/* The most data in one Data-In PDU. */
+static uint32_t segment(const struct conn *c)
+{
+	return MIN(c->params.max_send, c->params.max_burst) & ~3u;
+}
+
+static int reserve_in(struct scsi_cmd *cmd, uint32_t len)
+{
+	struct task *t = container_of(cmd, struct task, cmd);
+	struct conn *c = t->conn;
+	uint32_t seg = segment(c), pdus = (len + seg - 1) / seg, left = len;
+	uint64_t size = (uint64_t)pdus * conn_pdu_size(c, seg);
+	uint8_t *p;
+
+	if (pdus > ARRAY_SIZE(t->in_inline)) {
+		cmd->in = calloc(pdus, sizeof(*cmd->in));
+		if (!cmd->in)
+			return -1;
+	} else {
+		cmd->in = t->in_inline;
+	}
+	if (pdus == 1)
+		size = conn_pdu_size(c, len);
+	if (size > UINT32_MAX)
+		return -1;
+	/* Small data shares a chunk, so that many responses become one piece for the kernel. */
+	if (size > CHUNK_SMALL / 4) {
+		t->in_chunk = chunk_get(c->server->pool, (uint32_t)size);
+		if (!t->in_chunk)
+			return -1;
+		t->in_base = t->in_chunk->data;
+	} else {
+		t->in_base = conn_room(c, (uint32_t)size, &t->in_chunk);
+		if (!t->in_base)
+			return -1;
+	}
+	p = t->in_base;
+	for (cmd->in_n = 0; cmd->in_n < pdus; cmd->in_n++) {
+		uint32_t n = MIN(left, seg);
+		uint8_t *data = p + ISCSI_BHS + (c->header_digest ? 4 : 0);
+		memset(p, 0, ISCSI_BHS);
+		if (n & 3)
+			memset(data + (n & ~3u), 0, 4); /* padding */
+		cmd->in[cmd->in_n] = (struct iovec){data, n};
+		p += conn_pdu_size(c, n);
+		left -= n;
+	}
+	return 0;
+}
+
+/* Residual counts (RFC 7143, 11.4.5): what the command would move against what was announced. */
+static uint8_t residual(const struct task *t, uint8_t *at)
+{
+	uint64_t moved = t->cmd.status == SCSI_GOOD ? t->cmd.transfer_len : 0;
+	if (moved > t->edtl) {
+		put_be32(at, (uint32_t)MIN(moved - t->edtl, (uint64_t)UINT32_MAX));
+		return ISCSI_RESP_OVERFLOW;
+	}
+	if (moved < t->edtl) {
+		put_be32(at, t->edtl - (uint32_t)moved);
+		return ISCSI_RESP_UNDERFLOW;
+	}
+	return 0;
+}
+
+/* The region as Data-In PDUs; the last one carries the status when that is GOOD. */
+static void send_data_in(struct task *t)
+{
+	struct conn *c = t->conn;
+	uint32_t off = 0, left = t->cmd.in_len, seg = segment(c), sn = 0, room = 0;
+	uint8_t *p = t->in_base;
+
+	while (left) {
+		uint32_t n = MIN(left, seg), size = conn_pdu_size(c, n);
+		bool last = n == left;
+		/* A burst ends with F (11.7.1). */
+		bool final = last || (off + n) % c->params.max_burst == 0 ||
+			     (off + n) % c->params.max_burst + seg > c->params.max_burst;
+		p[0] = ISCSI_DATA_IN;
+		p[1] = final ? ISCSI_FINAL : 0;
+		memcpy(p + PDU_LUN, t->lun, 8);
+		put_be24(p + PDU_DATA_LEN, n);
+		put_be32(p + PDU_ITT, t->itt);
+		put_be32(p + PDU_TTT, ISCSI_NO_TAG);
+		put_be32(p + DATA_SN, sn++);
+		put_be32(p + DATA_OFFSET, off);
+		conn_put_sn(c, p, last);
+		if (last) {
+			p[1] |= (uint8_t)(ISCSI_DATA_IN_STATUS | residual(t, p + RESP_RESIDUAL));
+			p[RESP_STATUS] = t->cmd.status;
+		} else {
+			put_be32(p + PDU_STATSN, 0);
+		}
+		conn_put_digests(c, p, n);
+		p += size;
+		room += size;
+		off += n;
+		left -= n;
+	}
+	conn_queue(c, t->in_base, room, t->in_chunk);
+	t->in_chunk = NULL;
+}
+
+static void send_response(struct task *t)
+{
+	struct conn *c = t->conn;
+	uint32_t len = t->cmd.sense_len ? 2u + t->cmd.sense_len : 0;
+	uint8_t *data, *r = conn_pdu(c, ISCSI_SCSI_RESPONSE, len, &data);
+	if (!r)
+		return;
+	r[1] = (uint8_t)(ISCSI_FINAL | residual(t, r + RESP_RESIDUAL));
+	r[RESP_STATUS] = t->cmd.status;
+	put_be32(r + PDU_ITT, t->itt);
+	if (len) { /* SenseLength, then the sense data (11.4.7.2) */
+		put_be16(data, t->cmd.sense_len);
+		memcpy(data + 2, t->cmd.sense, t->cmd.sense_len);
+	}
+	conn_send_pdu(c, r, len, true);
+}
+
+static void task_done(struct scsi_cmd *cmd)
+{
+	struct task *t = container_of(cmd, struct task, cmd);
+	struct conn *c = t->conn;
+	bool aborted = t->aborted;
+	if (!aborted && c->state != CONN_CLOSED) {
+		/* One fewer is under way: the window that the response announces opens by it. */
+		c->tasks--;
+		if (cmd->in_len && cmd->status == SCSI_GOOD)
+			send_data_in(t);
+		else
+			send_response(t);
+		c->tasks++;
+	}
+	t->running = false;
+	c->running--;
+	task_free(t);
+	if (aborted && --c->server->aborting == 0)
+		tmf_aborts_done(c->server);
+	conn_task_gone(c);
+}
+
+static unsigned list_luns(struct scsi_cmd *cmd, unsigned *numbers, unsigned max)
+{
+	struct conn *c = container_of(cmd, struct task, cmd)->conn;
+	for (unsigned i = 0; i < c->luns_n && i < max; i++)
+		numbers[i] = c->luns[i].lun->number;
+	return c->luns_n;
+}
+
+const struct scsi_transport target_transport = {
+	.reserve_in = reserve_in, .done = task_done, .list_luns = list_luns};
+
+/* ---- commands and data-out ---- */
+
+static void run(struct task *t)
+{
+	struct conn *c = t->conn;
+	struct scsi_cmd *cmd = &t->cmd;
+	int number = iscsi_lun_get(t->lun);
+	cmd->transport = &target_transport;
+	cmd->engine = c->server->config.engine;
+	for (unsigned i = 0; i < c->luns_n; i++) {
+		if ((int)c->luns[i].lun->number == number) {
+			cmd->lun = c->luns[i].lun;
+			cmd->nexus = &c->luns[i].nexus;
+		}
+	}
+	cmd->out = t->out;
+	cmd->out_n = t->out_n;
+	cmd->out_len = t->out_len;
+	cmd->in_max = t->read ? t->edtl : 0;
+	t->running = true;
+	c->running++;
+	scsi_execute(cmd);
+}
+
+static void refuse_length(struct task *t)
+{
+	t->cmd.transport = &target_transport;
+	t->running = true;
+	t->conn->running++;
+	scsi_check(&t->cmd, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+}
+
+/* Keeps received data where it lies. False: out of memory. */
+static bool keep_data(struct task *t, uint8_t *data, uint32_t len, struct chunk *chunk)
+{
+	struct iovec *last = t->out_n ? &t->out[t->out_n - 1] : NULL;
+	if (!len)
+		return true;
+	t->out_len += len;
+	if (last && t->out_chunk[t->out_n - 1] == chunk &&
+	    (uint8_t *)last->iov_base + last->iov_len == data) {
+		last->iov_len += len;
+		return true;
+	}
+	if (t->out_n == t->out_cap) {
+		unsigned cap = t->out_cap * 4;
+		struct iovec *out = malloc(cap * sizeof(*out));
+		struct chunk **chunks = malloc(cap * sizeof(struct chunk *));
+		if (!out || !chunks) {
+			free(out);
+			free(chunks);
+			return false;
+		}
+		memcpy(out, t->out, t->out_n * sizeof(*out));
+		memcpy(chunks, t->out_chunk, t->out_n * sizeof(struct chunk *));
+		if (t->out != t->out_inline) {
+			free(t->out);
+			free(t->out_chunk);
+		}
+		t->out = out;
+		t->out_chunk = chunks;
+		t->out_cap = cap;
+	}
+	t->out_chunk[t->out_n] = chunk_ref(chunk);
+	t->out[t->out_n++] = (struct iovec){data, len};
+	return true;
+}
+
+/* Asks for the next burst (11.8). */
+static void send_r2t(struct task *t)
+{
+	struct conn *c = t->conn;
+	uint32_t n = MIN(t->edtl - t->out_len, c->params.max_burst);
+	uint8_t *r = conn_pdu(c, ISCSI_R2T, 0, NULL);
+	if (!r)
+		return;
+	r[1] = ISCSI_FINAL;
+	memcpy(r + PDU_LUN, t->lun, 8);
+	put_be32(r + PDU_ITT, t->itt);
+	t->ttt = t->ttt + 1 == ISCSI_NO_TAG ? 0 : t->ttt + 1;
+	put_be32(r + PDU_TTT, t->ttt);
+	put_be32(r + R2T_SN, t->r2t_sn++);
+	put_be32(r + R2T_OFFSET, t->out_len);
+	put_be32(r + R2T_LENGTH, n);
+	t->solicited = t->out_len + n;
+	t->data_sn = 0;
+	conn_send_pdu(c, r, 0, false);
+}
+
+/* A peer that breaks the protocol: at recovery level 0 the session ends (RFC 7143, 7.1.4.1). */
+static void protocol_error(struct conn *c, const uint8_t *bhs, const char *what)
+{
+	log_warn("%s: %s; dropped", conn_name(c), what);
+	conn_reject(c, bhs, REJECT_PROTOCOL_ERROR);
+	conn_finish(c);
+}
+
+/* More data is on its way, or asked for; or the command can run. */
+static void advance(struct task *t, bool final)
+{
+	if (t->write && t->out_len < t->edtl) {
+		if (final)
+			send_r2t(t);
+		return;
+	}
+	run(t);
+}
+
+/*
+ * May a further PDU be taken that brings so many bytes under way? What waits to be sent counts: a
+ * peer that does not read must not make us hold more and more for it.
+ */
+static bool admit(struct conn *c, uint32_t bytes)
+{
+	struct target_server *s = c->server;
+	struct conn **p;
+	if (c->bytes == 0)
+		return true; /* nobody is starved by others */
+	if (c->bytes + bytes > CONN_BYTES_MAX) {
+		c->stalled = true; /* until some of its own are gone */
+		return false;
+	}
+	if (s->bytes + bytes <= SERVER_BYTES_MAX)
+		return true;
+	c->stalled = true;
+	for (p = &s->stalled; *p && *p != c; p = &(*p)->stalled_next)
+		;
+	if (!*p) {
+		c->stalled_next = NULL;
+		*p = c;
+	}
+	return false;
+}
+
+static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len,
+		    struct chunk *chunk)
+{
+	uint32_t edtl = get_be32(bhs + CMD_EDTL);
+	bool write = bhs[1] & ISCSI_CMD_WRITE, final = bhs[1] & ISCSI_FINAL;
+	struct task *t;
+
+	if (!c->target) {
+		protocol_error(c, bhs, "SCSI command in a discovery session");
+		return true;
+	}
+	if (task_find(c, get_be32(bhs + PDU_ITT))) {
+		conn_reject(c, bhs, REJECT_TASK_IN_PROGRESS);
+		return true;
+	}
+	if (len &&
+	    (!write || !c->params.immediate_data || len > edtl || len > c->params.first_burst)) {
+		protocol_error(c, bhs, "immediate data that was not agreed on");
+		return true;
+	}
+	if (write && !final && c->params.initial_r2t) {
+		protocol_error(c, bhs, "unsolicited data that was not agreed on");
+		return true;
+	}
+	t = task_new(c, bhs);
+	if (!t || !keep_data(t, data, len, chunk)) {
+		if (t)
+			task_free(t);
+		log_error("%s: out of memory; dropped", conn_name(c));
+		conn_close(c);
+		return true;
+	}
+	t->bytes = MIN(edtl, LIMIT_TRANSFER_BYTES);
+	conn_bytes(c, t->bytes);
+	memcpy(t->cmd.cdb, bhs + CMD_CDB, SCSI_CDB_MAX);
+	t->solicited = write ? MIN(edtl, c->params.first_burst) : 0;
+	t->ttt = ISCSI_NO_TAG;
+	if (write && edtl > LIMIT_TRANSFER_BYTES)
+		refuse_length(t); /* before any of it is gathered */
+	else
+		advance(t, final || !write);
+	return true;
+}
+
+static void data_out(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len,
+		     struct chunk *chunk)
+{
+	struct task *t = task_find(c, get_be32(bhs + PDU_ITT));
+	bool final = bhs[1] & ISCSI_FINAL;
+	if (!t || t->running || t->aborted)
+		return; /* data of a task that has been aborted meanwhile */
+	if (get_be32(bhs + PDU_TTT) != t->ttt) {
+		protocol_error(c, bhs, "data with a wrong target transfer tag");
+		return;
+	}
+	if (get_be32(bhs + DATA_OFFSET) != t->out_len || len > t->solicited - t->out_len) {
+		protocol_error(c, bhs, "data out of order or not asked for");
+		return;
+	}
+	if (get_be32(bhs + DATA_SN) != t->data_sn++) {
+		/* A PDU is missing, and recovery level 0 has no way to ask for it (7.1.4.1). */
+		protocol_error(c, bhs, "data with a wrong DataSN");
+		return;
+	}
+	if (!keep_data(t, data, len, chunk)) {
+		log_error("%s: out of memory; dropped", conn_name(c));
+		conn_close(c);
+		return;
+	}
+	if (final && t->ttt != ISCSI_NO_TAG && t->out_len < t->solicited) {
+		protocol_error(c, bhs, "a burst that ends early");
+		return;
+	}
+	advance(t, final);
+}
+
+/* ---- NOP and logout ---- */
+
+static void nop_out(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t len)
+{
+	uint8_t *echo, *r;
+	if (get_be32(bhs + PDU_ITT) == ISCSI_NO_TAG)
+		return;
+	len = MIN(len, c->params.max_send);
+	r = conn_pdu(c, ISCSI_NOP_IN, len, &echo);
+	if (!r)
+		return;
+	r[1] = ISCSI_FINAL;
+	memcpy(r + PDU_LUN, bhs + PDU_LUN, 8);
+	memcpy(r + PDU_ITT, bhs + PDU_ITT, 4);
+	put_be32(r + PDU_TTT, ISCSI_NO_TAG);
+	if (len)
+		memcpy(echo, data, len);
+	conn_send_pdu(c, r, len, true);
+}
+
+static void logout(struct conn *c, const uint8_t *bhs)
+{
+	uint8_t reason = bhs[LOGOUT_REASON] & 0x7f, response = 0, *r;
+	if (reason == 2)
+		response = 2; /* recovery is not supported */
+	else if (reason > 2 || (reason == 1 && get_be16(bhs + LOGOUT_CID) != c->cid))
+		response = 1; /* CID not found */
+	r = conn_pdu(c, ISCSI_LOGOUT_RESPONSE, 0, NULL);
+	if (!r)
+		return;
+	r[1] = ISCSI_FINAL;
+	r[2] = response;
+	memcpy(r + PDU_ITT, bhs + PDU_ITT, 4);
+	conn_send_pdu(c, r, 0, true);
+	if (response == 0) {
+		log_info("%s: logged out", conn_name(c));
+		conn_finish(c);
+	}
+}
+
+/* ---- dispatch ---- */
+
+/* Command numbering (4.2.2.1). False: the PDU is to be ignored. */
+static bool in_order(struct conn *c, const uint8_t *bhs)
+{
+	uint32_t sn = get_be32(bhs + PDU_CMDSN);
+	if (bhs[0] & ISCSI_IMMEDIATE)
+		return true;
+	if (sn == c->exp_cmd_sn && !sn_before(c->max_cmd_sn, sn)) {
+		c->exp_cmd_sn++;
+		return true;
+	}
+	/* One connection keeps the order: what is not the next is a repetition or beyond the
+	 * window, and is silently ignored. */
+	log_debug("%s: CmdSN %u where %u is next, up to %u; ignored", conn_name(c), sn,
+		  c->exp_cmd_sn, c->max_cmd_sn);
+	return false;
+}
+
+bool full_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len, struct chunk *chunk)
+{
+	uint8_t opcode = bhs[0] & ISCSI_OPCODE_MASK;
+	if (opcode == ISCSI_DATA_OUT) {
+		data_out(c, bhs, data, len, chunk);
+		return true;
+	}
+	if (opcode == ISCSI_SNACK) { /* only with recovery level 1 (11.16) */
+		conn_reject(c, bhs, REJECT_SNACK);
+		return true;
+	}
+	if (!admit(c, opcode == ISCSI_SCSI_COMMAND
+			      ? MIN(get_be32(bhs + CMD_EDTL), LIMIT_TRANSFER_BYTES)
+			      : len))
+		return false;
+	switch (opcode) {
+	case ISCSI_NOP_OUT:
+	case ISCSI_SCSI_COMMAND:
+	case ISCSI_TMF_REQUEST:
+	case ISCSI_TEXT_REQUEST:
+	case ISCSI_LOGOUT_REQUEST:
+		if (!in_order(c, bhs))
+			return true;
+		break;
+	case ISCSI_LOGIN_REQUEST: protocol_error(c, bhs, "login after login"); return true;
+	default: conn_reject(c, bhs, REJECT_NOT_SUPPORTED); return true;
+	}
+	switch (opcode) {
+	case ISCSI_NOP_OUT: nop_out(c, bhs, data, len); break;
+	case ISCSI_SCSI_COMMAND: return command(c, bhs, data, len, chunk);
+	case ISCSI_TMF_REQUEST: tmf_request(c, bhs); break;
+	case ISCSI_TEXT_REQUEST: text_request(c, bhs, data, len); break;
+	case ISCSI_LOGOUT_REQUEST: logout(c, bhs); break;
+	}
+	return true;
+}
