@@ -168,7 +168,7 @@ static bool command_ending(void *arg, int err, const char *text)
 	m->err = err;
 	snprintf(m->text, sizeof(m->text), "%s", text);
 	m->reporting = true;
-	if (m->exited)
+	if (m->exited || (err && err != -ECONNRESET))
 		command_report(m);
 	else
 		loop_timer_set(m->loop, &m->timer, err ? EXIT_NS : GOODBYE_NS, on_exit_overdue, m);

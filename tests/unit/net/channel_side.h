@@ -108,6 +108,15 @@ static inline void settle(struct loop *l)
 	}
 }
 
+/* Runs the loop for a moment; for waiting until something has come about, in a bounded loop. */
+static inline void wait_ms(struct loop *l, unsigned ms)
+{
+	struct loop_timer soon = {0};
+	loop_timer_set(l, &soon, ms * MS_NS, on_soon, l);
+	loop_run(l);
+	loop_timer_del(l, &soon);
+}
+
 static inline struct channel_config config(struct side *s, bool server, const struct channel_key *k)
 {
 	return (struct channel_config){.ops = &ops,
