@@ -30,8 +30,9 @@ struct lun_config {
 #define LUN_UA_MAX 8
 
 /* How an EXTENDED COPY ended, until the nexus asks or starts more (SPC-4, 6.27.2). */
+enum copy_state { COPY_NONE, COPY_RUNNING, COPY_DONE, COPY_FAILED };
 struct copy_status {
-	bool used, failed;
+	enum copy_state state;
 	uint8_t list_id;
 	uint16_t segments; /* processed */
 	uint64_t bytes;	   /* written */

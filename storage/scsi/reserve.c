@@ -83,22 +83,26 @@ static bool harmless(const struct scsi_cmd *cmd)
 	       (cmd->cdb[0] == 0x1e && (cmd->cdb[4] & 0x03) == 0);
 }
 
-bool reservations_allow(const struct scsi_cmd *cmd)
+bool reservations_permit(const struct lun_nexus *n, uint8_t flags)
 {
-	const struct lun *l = cmd->lun;
-	const struct pr_state *s = &l->reservations->now;
-	uint8_t flags = cmd->op->flags;
+	const struct pr_state *s = &n->lun->reservations->now;
 	int self;
 
-	if (l->reserved_by && l->reserved_by != cmd->nexus && !(flags & OP_ALWAYS))
+	if (n->lun->reserved_by && n->lun->reserved_by != n && !(flags & OP_ALWAYS))
 		return false;
-	if (s->type == PR_NONE || !(flags & (OP_CONFLICT_READ | OP_CONFLICT_WRITE)) ||
-	    harmless(cmd))
+	if (s->type == PR_NONE || !(flags & (OP_CONFLICT_READ | OP_CONFLICT_WRITE)))
 		return true;
 	if (!(flags & OP_CONFLICT_WRITE) && !pr_type_exclusive(s->type))
 		return true;
-	self = pr_find(s, cmd->nexus);
+	self = pr_find(s, n);
 	return self >= 0 && (pr_type_registrants(s->type) || s->holder == self);
+}
+
+bool reservations_allow(const struct scsi_cmd *cmd)
+{
+	uint8_t conflicts = OP_CONFLICT_READ | OP_CONFLICT_WRITE;
+	return reservations_permit(cmd->nexus,
+				   cmd->op->flags & (harmless(cmd) ? ~conflicts : 0xff));
 }
 
 /* ---- RESERVE(6) and RELEASE(6) (SPC-2, 7.16 and 7.21) ---- */

@@ -208,13 +208,26 @@ static void enter(struct scsi_cmd *cmd)
 static void leave(struct scsi_cmd *cmd)
 {
 	struct lun *l = cmd->lun;
-	struct scsi_cmd *next;
 	if (!cmd->entered)
 		return;
 	cmd->entered = false;
-	l->running--;
 	if (cmd->alone)
 		l->alone = false;
+	scsi_part(l);
+}
+
+bool scsi_join(struct lun *l)
+{
+	if (l->alone || l->waiting)
+		return false;
+	l->running++;
+	return true;
+}
+
+void scsi_part(struct lun *l)
+{
+	struct scsi_cmd *next;
+	l->running--;
 	if (l->draining) /* a command let in below has ended at once: the loop there goes on */
 		return;
 	l->draining = true;
@@ -360,5 +373,7 @@ void scsi_execute(struct scsi_cmd *cmd)
 void scsi_cmd_fini(struct scsi_cmd *cmd)
 {
 	free(cmd->param);
+	free(cmd->state);
 	cmd->param = NULL;
+	cmd->state = NULL;
 }

@@ -76,6 +76,7 @@ struct scsi_cmd {
 	void (*start)(struct scsi_cmd *cmd); /* while waiting to run */
 	int (*work)(struct scsi_cmd *cmd);   /* see scsi_run_blocking() */
 	uint8_t *param;			     /* scsi_param()'s copy */
+	void *state; /* what else a room allocates; freed with the command */
 	struct scsi_cmd *next;
 	bool alone, entered;
 };
@@ -143,6 +144,11 @@ int scsi_work_check(struct scsi_cmd *cmd, uint8_t key, uint16_t asc);
  * ends (COMPARE AND WRITE and the like: SBC-4, 5.3). */
 void scsi_run_alone(struct scsi_cmd *cmd, void (*start)(struct scsi_cmd *cmd));
 
+/* A command of another LUN works on this one as well: false when one that runs alone is at it or
+ * waits. scsi_part() ends it. */
+bool scsi_join(struct lun *l);
+void scsi_part(struct lun *l);
+
 /* Copies between data-out or data-in and plain memory. */
 void scsi_copy_out(const struct scsi_cmd *cmd, void *to, uint32_t off, uint32_t len);
 void scsi_copy_in(struct scsi_cmd *cmd, uint32_t off, const void *from, uint32_t len);
@@ -192,6 +198,8 @@ int reservations_new(struct reservations **out, const char *state_path);
 void reservations_free(struct reservations *r);
 /* May this nexus run the command beside the reservations in force (SPC-4, table 66)? */
 bool reservations_allow(const struct scsi_cmd *cmd);
+/* May this nexus run a command with these flags (OP_CONFLICT_..., OP_ALWAYS)? */
+bool reservations_permit(const struct lun_nexus *n, uint8_t flags);
 void scsi_reserve6(struct scsi_cmd *cmd);
 void scsi_release6(struct scsi_cmd *cmd);
 void scsi_pr_out(struct scsi_cmd *cmd);

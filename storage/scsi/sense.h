@@ -23,6 +23,7 @@ enum sense_key {
 /* additional sense code << 8 | qualifier */
 enum sense_code {
 	ASC_NONE = 0x0000,
+	ASC_OPERATION_IN_PROGRESS = 0x0016,
 	ASC_SANITIZE_IN_PROGRESS = 0x041b,
 	ASC_NOT_READY_STOPPED = 0x0402,
 	ASC_WRITE_ERROR = 0x0c00,
