@@ -110,7 +110,7 @@ unit:
 	@tests/run unit
 test: all $(B)/lab-tool
 	@$(MAKE) sanitized
-	@tests/run build unit conformance lab format cppcheck floors
+	@tests/run build unit conformance lab format cppcheck floors manual
 conformance: all
 	@tests/run conformance
 lab: all $(B)/lab-tool
@@ -157,7 +157,7 @@ help:
 	@echo "variables      XEN_VERSION=$(XEN_VERSION) SANITIZE=1 V=1"
 
 clean:
-	rm -rf build/obj build/san build/vstor build/vstor.debug
+	rm -rf build/obj build/san build/test build/vstor build/vstor.debug
 distclean:
 	rm -rf build
 
