@@ -51,7 +51,7 @@ int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH
 			return -EINVAL;
 		}
 	}
-	if (!w->r.portal) {
+	if (!w->r.portal || !*w->r.portal) {
 		snprintf(error, ATTACH_ERROR, "target= names no portal=HOST[:PORT]");
 		return -EINVAL;
 	}

@@ -192,7 +192,7 @@ enum text_result text_negotiate(struct iscsi_params *p, const struct iscsi_param
 
 	bool *flag = (bool *)((char *)p + k->field);
 	uint32_t *num = (uint32_t *)((char *)p + k->field);
-	const bool our_flag = *(const bool *)((const char *)offer + k->field);
+	const bool *our_flag = (const bool *)((const char *)offer + k->field);
 	const uint32_t *our_num = (const uint32_t *)((const char *)offer + k->field);
 
 	switch (k->rule) {
@@ -200,8 +200,8 @@ enum text_result text_negotiate(struct iscsi_params *p, const struct iscsi_param
 	case RULE_MAX: rc = negotiate_number(k, num, *our_num, pair->val, reply); break;
 	case RULE_DECLARE: rc = negotiate_number(k, num, 0, pair->val, reply); break;
 	case RULE_OR:
-	case RULE_AND: rc = negotiate_bool(k, flag, our_flag, pair->val, reply); break;
-	case RULE_DIGEST: rc = choose_digest(pair->val, our_flag, flag); break;
+	case RULE_AND: rc = negotiate_bool(k, flag, *our_flag, pair->val, reply); break;
+	case RULE_DIGEST: rc = choose_digest(pair->val, *our_flag, flag); break;
 	case RULE_REFUSE_BOOL: rc = reply ? 0 : -EINVAL; break;
 	case RULE_IRRELEVANT: break;
 	}

@@ -1,0 +1,63 @@
+/* The words of a disk's target=. */
+#include "xen/hotplug.h"
+
+#include "tests/unit/check.h"
+
+#define IQN "iqn.2026-11.local.vstor:t"
+
+static void test_words(void)
+{
+	char error[ATTACH_ERROR] = "";
+	struct hotplug_words w;
+
+	CHECK_EQ(hotplug_parse("portal=192.0.2.1,lun=3,iqn=" IQN, &w, error), 0);
+	CHECK_STR(w.r.portal, "192.0.2.1");
+	CHECK_STR(w.r.target, IQN);
+	CHECK_EQ(w.r.lun, 3);
+	CHECK_EQ(w.r.replacement_timeout, ATTACH_REPLACEMENT);
+	CHECK_EQ(hotplug_parse("portal=[fd00::1]:3261", &w, error), 0);
+	CHECK_STR(w.r.portal, "[fd00::1]:3261");
+	CHECK(!w.r.target);
+	CHECK_EQ(w.r.lun, 0);
+	/* as written for Xen's block-iscsi */
+	CHECK_EQ(hotplug_parse("iqn=" IQN ",portal=192.0.2.1:3260,multipath=n", &w, error), 0);
+	CHECK_STR(w.r.target, IQN);
+}
+
+static void test_bad_words(void)
+{
+	static const char *const bad[] = {
+		"",
+		"iqn=" IQN,
+		"portal",
+		"portal=",
+		"portal=h,lun=",
+		"portal=h,lun=x",
+		"portal=h,lun=-1",
+		"portal=h,lun=16384",
+		"portal=h,iqn=t",
+		"portal=h,iqn=",
+		"portal=h,nonsense=1",
+		"portal=h,multipath=y",
+		"/dev/sda",
+	};
+	char error[ATTACH_ERROR], longest[2 * HOTPLUG_PARAMS];
+	struct hotplug_words w;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		error[0] = '\0';
+		if (!CHECK(hotplug_parse(bad[i], &w, error) < 0) || !CHECK(error[0]))
+			printf("# '%s'\n", bad[i]);
+	}
+	memset(longest, 'a', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	memcpy(longest, "portal=", 7);
+	CHECK(hotplug_parse(longest, &w, error) < 0);
+}
+
+int main(void)
+{
+	CHECK_RUN(test_words);
+	CHECK_RUN(test_bad_words);
+	return CHECK_DONE();
+}
