@@ -157,7 +157,7 @@ help:
 	@echo "variables      XEN_VERSION=$(XEN_VERSION) SANITIZE=1 V=1"
 
 clean:
-	rm -rf build/obj build/san build/test build/vstor build/vstor.debug
+	rm -rf build/obj build/san build/test build/vstor build/vstor.debug build/lab-tool
 distclean:
 	rm -rf build
 
