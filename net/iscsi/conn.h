@@ -80,6 +80,7 @@ struct tmf {
 struct session_lun {
 	struct lun_nexus nexus;
 	struct lun *lun;
+	struct conn *conn;
 };
 
 struct conn {
@@ -212,6 +213,8 @@ void task_abort(struct task *t);
 /* ---- text_request.c, tmf.c ---- */
 void text_request(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t len);
 void tmf_request(struct conn *c, const uint8_t *bhs);
+/* Aborts the tasks of one connection on a LUN (-1: on all); returns how many there were. */
+unsigned tmf_abort_on_lun(struct conn *c, int lun);
 /* The last task that was aborted while it ran has ended. */
 void tmf_aborts_done(struct target_server *s);
 

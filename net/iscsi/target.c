@@ -175,6 +175,7 @@ int session_begin(struct conn *c)
 		return -ENOMEM;
 	for (unsigned i = 0; i < t->luns_n; i++) {
 		c->luns[i].lun = t->luns[i];
+		c->luns[i].conn = c;
 		lun_nexus_add(t->luns[i], &c->luns[i].nexus, c->port_name, 1);
 	}
 	c->luns_n = t->luns_n;

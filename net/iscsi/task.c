@@ -255,8 +255,26 @@ static unsigned list_luns(struct scsi_cmd *cmd, unsigned *numbers, unsigned max)
 	return c->luns_n;
 }
 
-const struct scsi_transport target_transport = {
-	.reserve_in = reserve_in, .done = task_done, .list_luns = list_luns};
+static struct lun_nexus *find_nexus(struct scsi_cmd *cmd, unsigned number)
+{
+	struct conn *c = container_of(cmd, struct task, cmd)->conn;
+	for (unsigned i = 0; i < c->luns_n; i++)
+		if (c->luns[i].lun->number == number)
+			return &c->luns[i].nexus;
+	return NULL;
+}
+
+static unsigned abort_tasks(struct lun_nexus *n)
+{
+	struct session_lun *l = container_of(n, struct session_lun, nexus);
+	return tmf_abort_on_lun(l->conn, (int)n->lun->number);
+}
+
+const struct scsi_transport target_transport = {.reserve_in = reserve_in,
+						.done = task_done,
+						.list_luns = list_luns,
+						.find_nexus = find_nexus,
+						.abort_tasks = abort_tasks};
 
 /* ---- commands and data-out ---- */
 
@@ -267,12 +285,8 @@ static void run(struct task *t)
 	int number = iscsi_lun_get(t->lun);
 	cmd->transport = &target_transport;
 	cmd->engine = c->server->config.engine;
-	for (unsigned i = 0; i < c->luns_n; i++) {
-		if ((int)c->luns[i].lun->number == number) {
-			cmd->lun = c->luns[i].lun;
-			cmd->nexus = &c->luns[i].nexus;
-		}
-	}
+	cmd->nexus = number < 0 ? NULL : find_nexus(cmd, (unsigned)number);
+	cmd->lun = cmd->nexus ? cmd->nexus->lun : NULL;
 	cmd->out = t->out;
 	cmd->out_n = t->out_n;
 	cmd->out_len = t->out_len;
@@ -282,12 +296,13 @@ static void run(struct task *t)
 	scsi_execute(cmd);
 }
 
-static void refuse_length(struct task *t)
+/* Ends a command that the device server never gets. */
+static void fail(struct task *t, uint8_t key, uint16_t asc)
 {
 	t->cmd.transport = &target_transport;
 	t->running = true;
 	t->conn->running++;
-	scsi_check(&t->cmd, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+	scsi_check(&t->cmd, key, asc);
 }
 
 /* Keeps received data where it lies. False: out of memory. */
@@ -430,7 +445,8 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 	t->solicited = write ? MIN(edtl, c->params.first_burst) : 0;
 	t->ttt = ISCSI_NO_TAG;
 	if (write && edtl > LIMIT_TRANSFER_BYTES)
-		refuse_length(t); /* before any of it is gathered */
+		/* before any of it is gathered */
+		fail(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
 	else
 		advance(t, final || !write);
 	return true;
@@ -443,17 +459,11 @@ static void data_out(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t
 	bool final = bhs[1] & ISCSI_FINAL;
 	if (!t || t->running || t->aborted)
 		return; /* data of a task that has been aborted meanwhile */
-	if (get_be32(bhs + PDU_TTT) != t->ttt) {
-		protocol_error(c, bhs, "data with a wrong target transfer tag");
-		return;
-	}
-	if (get_be32(bhs + DATA_OFFSET) != t->out_len || len > t->solicited - t->out_len) {
-		protocol_error(c, bhs, "data out of order or not asked for");
-		return;
-	}
-	if (get_be32(bhs + DATA_SN) != t->data_sn++) {
-		/* A PDU is missing, and recovery level 0 has no way to ask for it (7.1.4.1). */
-		protocol_error(c, bhs, "data with a wrong DataSN");
+	/* At recovery level 0 nothing can be asked for again: the command ends (11.4.7.2). */
+	if (get_be32(bhs + PDU_TTT) != t->ttt || get_be32(bhs + DATA_SN) != t->data_sn++ ||
+	    get_be32(bhs + DATA_OFFSET) != t->out_len || len > t->solicited - t->out_len) {
+		log_warn("%s: data out of order or not asked for; its command ends", conn_name(c));
+		fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
 		return;
 	}
 	if (!keep_data(t, data, len, chunk)) {
@@ -462,7 +472,8 @@ static void data_out(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t
 		return;
 	}
 	if (final && t->ttt != ISCSI_NO_TAG && t->out_len < t->solicited) {
-		protocol_error(c, bhs, "a burst that ends early");
+		log_warn("%s: a burst of data ends early; its command ends", conn_name(c));
+		fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
 		return;
 	}
 	advance(t, final);

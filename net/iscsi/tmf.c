@@ -14,17 +14,20 @@ static void respond(struct conn *c, uint32_t itt, uint8_t response)
 	conn_send_pdu(c, r, 0, true);
 }
 
-/* Aborts the tasks of one connection on a LUN (-1: on all). */
-static void abort_on_lun(struct conn *c, int lun)
+unsigned tmf_abort_on_lun(struct conn *c, int lun)
 {
+	unsigned n = 0;
 	for (unsigned i = 0; i < TASK_HASH; i++) {
 		struct task *t, *next;
 		for (t = c->hash[i]; t; t = next) {
 			next = t->next;
-			if (lun < 0 || iscsi_lun_get(t->lun) == lun)
-				task_abort(t);
+			if (lun >= 0 && iscsi_lun_get(t->lun) != lun)
+				continue;
+			task_abort(t);
+			n++;
 		}
 	}
+	return n;
 }
 
 /* The same on every connection to this target. */
@@ -32,7 +35,7 @@ static void abort_everywhere(struct conn *c, int lun)
 {
 	for (struct conn *o = c->server->conns; o; o = o->next)
 		if (o->target == c->target && o->state == CONN_FULL)
-			abort_on_lun(o, lun);
+			tmf_abort_on_lun(o, lun);
 }
 
 static struct session_lun *find_lun(struct conn *c, int number)
@@ -75,7 +78,7 @@ static uint8_t do_function(struct conn *c, const uint8_t *bhs, uint8_t function)
 	}
 	switch (function) {
 	case TMF_ABORT_TASK: return abort_task(c, bhs);
-	case TMF_ABORT_TASK_SET: abort_on_lun(c, number); return TMF_COMPLETE;
+	case TMF_ABORT_TASK_SET: tmf_abort_on_lun(c, number); return TMF_COMPLETE;
 	case TMF_CLEAR_TASK_SET:
 		abort_everywhere(c, number);
 		lun_attention_all(l->lun, &l->nexus, ASC_COMMANDS_CLEARED);
