@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Attacks in full feature phase: numbers, tags, lengths and data that are not what was agreed. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "tests/iscsi/hostile.h"
+
+#define BLOCK 512
+
+/* After whatever was sent: the session answers a ping, or has been closed. */
+static bool answers_or_closed(struct raw *r, const char *what)
+{
+	if (!raw_ping(r)) {
+		shutdown(r->fd, SHUT_WR);
+		if (!raw_drain(r))
+			return hostile_fail("%s: hangs", what);
+	}
+	raw_close(r);
+	return true;
+}
+
+/* Reserved opcodes, and those that only targets send. */
+static bool opcodes(void)
+{
+	for (unsigned op = 0; op < 64; op++) {
+		struct buf b = {0};
+		struct raw r;
+
+		if (op == ISCSI_TMF_REQUEST || op == ISCSI_LOGOUT_REQUEST)
+			continue;
+		if (!raw_open(&r, 2))
+			return false;
+		raw_put_next(&r, &b, (uint8_t)op | ISCSI_IMMEDIATE, ISCSI_FINAL, NULL, 0);
+		raw_send(&r, &b);
+		if (!answers_or_closed(&r, "opcode"))
+			return hostile_fail("0x%02x", op);
+	}
+	return true;
+}
+
+/* Each field of a WRITE's header at its limits. */
+static bool write_headers(void)
+{
+	static const struct {
+		const char *name;
+		unsigned at, width;
+		uint32_t value;
+	} cases[] = {
+		{"AHS length", PDU_AHS_LEN, 1, 0xff},
+		{"data length", PDU_DATA_LEN, 3, 0xffffff},
+		{"data length beyond what was agreed", PDU_DATA_LEN, 3, 0x800000},
+		{"no expected length", CMD_EDTL, 4, 0},
+		{"short expected length", CMD_EDTL, 4, 1},
+		{"huge expected length", CMD_EDTL, 4, 0xffffffff},
+		{"reserved ITT", PDU_ITT, 4, ISCSI_NO_TAG},
+		{"CmdSN before the window", PDU_CMDSN, 4, 0},
+		{"CmdSN far before the window", PDU_CMDSN, 4, 0x80000000},
+		{"CmdSN after the window", PDU_CMDSN, 4, 0x10000},
+		{"ExpStatSN from nowhere", PDU_EXPSTATSN, 4, 0x12345678},
+		{"LUN that does not exist", PDU_LUN, 2, 0x3fff},
+		{"LUN of a reserved kind", PDU_LUN, 4, 0xffffffff},
+		{"read and write at once", 1, 1, 0xe1},
+		{"no flags", 1, 1, 0},
+		{"blocks beyond the data", CMD_CDB + 7, 2, 0xffff},
+		{"beyond the end of the disk", CMD_CDB + 2, 4, 0xffffffff},
+		{"an unknown CDB", CMD_CDB, 1, 0xff},
+		{"a variable-length CDB", CMD_CDB, 1, 0x7f},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint8_t cdb[10], data[BLOCK] = {0}, *h;
+		struct buf b = {0};
+		struct raw r;
+
+		if (!raw_open(&r, 2))
+			return false;
+		raw_rw10(cdb, true, 128, 1);
+		h = raw_put_command(&r, &b, cdb, 10, ISCSI_CMD_WRITE, BLOCK, data, BLOCK);
+		for (unsigned k = 0; k < cases[i].width; k++)
+			h[cases[i].at + k] =
+				(uint8_t)(cases[i].value >> 8 * (cases[i].width - 1 - k));
+		raw_send(&r, &b);
+		/* What promises more bytes than came waits for them: end it. */
+		if (cases[i].at == PDU_AHS_LEN || cases[i].at == PDU_DATA_LEN)
+			shutdown(r.fd, SHUT_WR);
+		if (!answers_or_closed(&r, cases[i].name))
+			return false;
+	}
+	return true;
+}
+
+/* Starts a WRITE of some blocks without data; its R2T goes to *p. */
+static bool start_write(struct raw *r, struct pdu *p, uint16_t blocks)
+{
+	struct buf b = {0};
+	uint8_t cdb[10];
+
+	raw_rw10(cdb, true, 128, blocks);
+	raw_put_command(r, &b, cdb, 10, ISCSI_CMD_WRITE, blocks * BLOCK, NULL, 0);
+	return raw_send(r, &b) && raw_recv(r, p) == RAW_PDU && p->bhs[0] == ISCSI_R2T;
+}
+
+/* Data-Out that answers no R2T, or not as it asked. */
+static bool data_out(void)
+{
+	static const struct {
+		const char *name;
+		unsigned at;
+		uint32_t value;
+		uint8_t flags;
+		uint16_t len;
+	} cases[] = {
+		{"unknown ITT", PDU_ITT, 0xdeadbeef, ISCSI_FINAL, 8 * BLOCK},
+		{"unknown TTT", PDU_TTT, 0xdeadbeef, ISCSI_FINAL, 8 * BLOCK},
+		{"unsolicited", PDU_TTT, ISCSI_NO_TAG, ISCSI_FINAL, 8 * BLOCK},
+		{"DataSN not in order", DATA_SN, 7, ISCSI_FINAL, 8 * BLOCK},
+		{"offset beyond the burst", DATA_OFFSET, 4 * BLOCK, ISCSI_FINAL, 8 * BLOCK},
+		{"offset beyond everything", DATA_OFFSET, 0xffffff00, ISCSI_FINAL, 8 * BLOCK},
+		{"more than was asked for", DATA_OFFSET, 0, ISCSI_FINAL, 9 * BLOCK},
+		{"less, and final", DATA_OFFSET, 0, ISCSI_FINAL, BLOCK},
+		{"no data, and final", DATA_OFFSET, 0, ISCSI_FINAL, 0},
+		{"odd length", DATA_OFFSET, 0, ISCSI_FINAL, 7},
+		{"all of it, not final", DATA_OFFSET, 0, 0, 8 * BLOCK},
+	};
+	static uint8_t data[9 * BLOCK];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct buf b = {0};
+		struct pdu p = {0};
+		struct raw r;
+		uint8_t *h;
+
+		if (!raw_open(&r, 2) || !start_write(&r, &p, 8))
+			return hostile_fail("no R2T for a WRITE without data");
+		h = raw_put(&b, ISCSI_DATA_OUT, cases[i].flags, data, cases[i].len);
+		memcpy(h + PDU_LUN, p.bhs + PDU_LUN, 8);
+		memcpy(h + PDU_ITT, p.bhs + PDU_ITT, 4);
+		memcpy(h + PDU_TTT, p.bhs + PDU_TTT, 4);
+		put_be32(h + PDU_EXPSTATSN, r.expstatsn);
+		put_be32(h + cases[i].at, cases[i].value);
+		raw_pdu_free(&p);
+		/* Twice: the second one belongs to nothing any more. */
+		raw_send_bytes(&r, b.data, b.len);
+		raw_send(&r, &b);
+		if (!answers_or_closed(&r, cases[i].name))
+			return false;
+	}
+	return true;
+}
+
+/* WRITEs whose data never come keep nobody else from writing. */
+static bool stalled_writers(void)
+{
+	struct raw r[8], other;
+	uint8_t cdb[10], data[BLOCK] = {0};
+	bool ok = true;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(r); i++) {
+		struct buf b = {0};
+
+		if (!raw_open(&r[i], 20 + i))
+			return false;
+		for (unsigned k = 0; k < 16; k++) {
+			raw_rw10(cdb, true, 128, 1024);
+			raw_put_command(&r[i], &b, cdb, 10, ISCSI_CMD_WRITE, 1024 * BLOCK, NULL, 0);
+		}
+		raw_send(&r[i], &b);
+	}
+	raw_rw10(cdb, true, 128, 1);
+	ok = raw_open(&other, 3) && raw_run(&other, cdb, 10, data, BLOCK, NULL, 0) == 0;
+	raw_close(&other);
+	for (unsigned i = 0; i < ARRAY_SIZE(r); i++)
+		raw_close(&r[i]);
+	return ok || hostile_fail("another session cannot write");
+}
+
+/* READs whose data nobody takes neither fill the memory nor delay others. */
+static bool stalled_readers(void)
+{
+	unsigned long before = hostile_target_kib(), after;
+	struct raw r[8];
+	uint8_t cdb[10];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(r); i++) {
+		struct buf b = {0};
+
+		if (!raw_open(&r[i], 20 + i))
+			return false;
+		for (unsigned k = 0; k < 32; k++) {
+			raw_rw10(cdb, false, 0, 8192);
+			raw_put_command(&r[i], &b, cdb, 10, ISCSI_CMD_READ, 8192 * BLOCK, NULL, 0);
+		}
+		raw_send(&r[i], &b);
+	}
+	for (int i = 0; i < 50; i++)
+		hostile_pause();
+	after = hostile_target_kib();
+	for (unsigned i = 0; i < ARRAY_SIZE(r); i++)
+		raw_reset(&r[i]);
+	return after < before + 131072 ||
+	       hostile_fail("1 GiB that nobody reads: memory grew from %lu to %lu KiB", before,
+			    after);
+}
+
+/* A task aborted before its data come; they come all the same. */
+static bool aborted_write(void)
+{
+	static uint8_t data[8 * BLOCK];
+	struct buf b = {0};
+	struct pdu p = {0}, answer = {0};
+	struct raw r;
+	uint8_t *h;
+	bool ok;
+
+	if (!raw_open(&r, 2) || !start_write(&r, &p, 8))
+		return false;
+	h = raw_put_next(&r, &b, ISCSI_TMF_REQUEST | ISCSI_IMMEDIATE, ISCSI_FINAL | TMF_ABORT_TASK,
+			 NULL, 0);
+	memcpy(h + PDU_LUN, p.bhs + PDU_LUN, 8);
+	memcpy(h + TMF_RTT, p.bhs + PDU_ITT, 4);
+	put_be32(h + TMF_REFCMDSN, r.cmdsn - 1);
+	h = raw_put(&b, ISCSI_DATA_OUT, ISCSI_FINAL, data, sizeof(data));
+	memcpy(h + PDU_LUN, p.bhs + PDU_LUN, 8);
+	memcpy(h + PDU_ITT, p.bhs + PDU_ITT, 4);
+	memcpy(h + PDU_TTT, p.bhs + PDU_TTT, 4);
+	raw_pdu_free(&p);
+	/* A target may wait for the data that it has asked for before it answers (4.2.3.3). */
+	ok = raw_send(&r, &b) && raw_recv(&r, &answer) == RAW_PDU &&
+	     answer.bhs[0] == ISCSI_TMF_RESPONSE && answer.bhs[TMF_RESPONSE] == TMF_COMPLETE;
+	raw_pdu_free(&answer);
+	if (!ok) {
+		raw_close(&r);
+		return hostile_fail("ABORT TASK is not answered by function complete");
+	}
+	return answers_or_closed(&r, "data after an abort");
+}
+
+static bool aborted_nothing(void)
+{
+	for (unsigned f = 0; f < 16; f++) {
+		struct buf b = {0};
+		struct raw r;
+		uint8_t *h;
+
+		/* resets would hit the others, and rightly */
+		if (f >= TMF_LUN_RESET && f <= TMF_TARGET_COLD_RESET)
+			continue;
+		if (!raw_open(&r, 2))
+			return false;
+		h = raw_put_next(&r, &b, ISCSI_TMF_REQUEST | ISCSI_IMMEDIATE,
+				 (uint8_t)(ISCSI_FINAL | f), NULL, 0);
+		put_be32(h + TMF_RTT, 0xdeadbeef);
+		raw_send(&r, &b);
+		if (!answers_or_closed(&r, "task management"))
+			return hostile_fail("function %u", f);
+	}
+	return true;
+}
+
+/* Digests: a wrong one is not taken: of a header, the connection ends; of data, a Reject or that
+ * (RFC 7143, 7.8). */
+static bool wrong_digest(void)
+{
+	static const char *const keys[] = {"HeaderDigest=CRC32C", "DataDigest=CRC32C", NULL};
+	static const char data[] = "spoilt!";
+
+	for (int in_data = 0; in_data < 2; in_data++) {
+		struct buf b = {0};
+		struct pdu p = {0};
+		struct raw r;
+		bool ok = raw_connect(&r) && raw_login(&r, "iqn.2026-11.local.test:crc", keys, &p);
+		enum raw_event e;
+		uint8_t *h;
+
+		raw_pdu_free(&p);
+		if (!ok || !r.header_digest || !r.data_digest || !raw_ping(&r)) {
+			raw_close(&r);
+			return hostile_fail("CRC32C is not agreed to, or does not work");
+		}
+		h = raw_put_next(&r, &b, ISCSI_NOP_OUT | ISCSI_IMMEDIATE, ISCSI_FINAL, data,
+				 sizeof(data));
+		put_be32(h + PDU_TTT, ISCSI_NO_TAG);
+		raw_add_digests(&r, &b);
+		b.data[in_data ? ISCSI_BHS + 4 : PDU_ITT] ^= 1;
+		raw_send_bytes(&r, b.data, b.len);
+		buf_free(&b);
+		e = raw_recv(&r, &p);
+		ok = e == RAW_CLOSED || (in_data && e == RAW_PDU && p.bhs[0] == ISCSI_REJECT);
+		raw_pdu_free(&p);
+		raw_close(&r);
+		if (!ok)
+			return hostile_fail("a wrong %s digest is taken",
+					    in_data ? "data" : "header");
+	}
+	return true;
+}
+
+const struct attack data_attacks[] = {
+	{"every opcode after login", opcodes},
+	{"headers of a WRITE at their limits", write_headers},
+	{"Data-Out that nobody asked for", data_out},
+	{"WRITEs whose data never come", stalled_writers},
+	{"READs whose data nobody takes", stalled_readers},
+	{"an aborted WRITE", aborted_write},
+	{"task management of what is not there", aborted_nothing},
+	{"wrong digests", wrong_digest},
+	{NULL, NULL},
+};
