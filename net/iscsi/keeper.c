@@ -25,8 +25,9 @@
 #define LOGIN_TIME   (5 * SEC_NS)
 #define RETRY_MIN    (100 * MS_NS)
 #define RETRY_MAX    SEC_NS
-#define RELEASE_TIME 2	/* seconds */
-#define ASYNC_EVENT  36 /* offset of AsyncEvent (RFC 7143, 11.9.1) */
+#define STEADY	     (10 * SEC_NS) /* a connection that lived this long was no mistake */
+#define RELEASE_TIME 2		   /* seconds */
+#define ASYNC_EVENT  36		   /* offset of AsyncEvent (RFC 7143, 11.9.1) */
 #define ASYNC_LOGOUT 1
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -189,7 +190,10 @@ static void lost(struct keeper *k, const char *why)
 
 	if (was_up) {
 		log_warn("session %u %s: %s; reconnecting", k->session.sid, k->session.target, why);
-		k->retry = 0;
+		/* A target that drops us as soon as it has let us in gets time: each such round
+		 * costs every command one of its retries. */
+		if (loop_now(k->loop) - k->since > STEADY)
+			k->retry = 0;
 	} else if (strcmp(k->error, why)) {
 		log_warn("session %u %s: %s; trying again", k->session.sid, k->session.target, why);
 	}
