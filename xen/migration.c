@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/digest.h"
@@ -16,12 +17,14 @@
 #include "xen/message.h"
 #include "xen/quiesce.h"
 #include "xen/save_helper.h"
+#include "xen/stream.h"
 
-#define QUIESCE_NS (30 * SEC_NS)
-#define ANSWER_NS  (60 * SEC_NS) /* from GO to RUNNING: the receiver only renames and unpauses */
-#define ASK_NS	   (60 * SEC_NS)
-#define PIPE_BYTES (1 << 20)
-#define EVENTS_MAX 16
+#define QUIESCE_NS  (30 * SEC_NS)
+#define ANSWER_NS   (60 * SEC_NS) /* from GO to RUNNING: the receiver only renames and unpauses */
+#define ASK_NS	    (60 * SEC_NS)
+#define PIPE_BYTES  (1 << 20)
+#define EVENTS_MAX  16
+#define PREAMBLE_NS (2 * MS_NS) /* libxl needs a few turns of the loop for it */
 
 struct migration {
 	struct migration_options o;
@@ -43,7 +46,7 @@ struct migration {
 	struct toolstack_op op;
 	struct quiesce quiesce;
 	struct inquiry inquiry;
-	struct loop_timer limit, answer;
+	struct loop_timer limit, answer; /* answer: whatever the state waits for */
 	struct verdicts verdicts;
 	bool away; /* our domain carries its name of HANDOVER_AWAY */
 
@@ -369,10 +372,26 @@ static void copy(struct migration *m)
 		toolstack_failed(&m->op, rc);
 }
 
+/* Bytes that libxl and its helper have written so far. */
+static uint64_t written(const struct migration *m)
+{
+	int waiting = 0;
+
+	if (m->pipe[0] >= 0)
+		ioctl(m->pipe[0], FIONREAD, &waiting);
+	return m->pump.bytes + (uint64_t)waiting;
+}
+
 /* libxl ends the save helper and cancels a suspend that is under way; the helper may hang in its
  * pipe, so that goes first. on_saved() follows. */
-static void abort_save(struct migration *m)
+static void abort_save(void *arg)
 {
+	struct migration *m = arg;
+
+	if (m->op.running && written(m) < STREAM_PREAMBLE) {
+		loop_timer_set(m->loop, &m->answer, PREAMBLE_NS, abort_save, m);
+		return;
+	}
 	stop_pump(m);
 	if (m->op.running)
 		toolstack_abort(&m->op);

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/bytes.h"
 #include "core/log.h"
 #include "net/channel_pump.h"
 #include "xen/disks.h"
@@ -19,9 +21,10 @@
 #include "xen/save_helper.h"
 #include "xen/stream.h"
 
-#define EVENTS_MAX 16
-#define PIPE_BYTES (1 << 20)
-#define CPU_MAX	   2048
+#define EVENTS_MAX  16
+#define PIPE_BYTES  (1 << 20)
+#define PREAMBLE_NS (2 * MS_NS) /* libxl needs a few turns of the loop for it */
+#define CPU_MAX	    2048
 /* For the goodbye after the end; the channel's own time-outs end it before. */
 #define GOODBYE_NS (15 * SEC_NS)
 
@@ -33,7 +36,7 @@ struct reception {
 	enum receiver_event events[EVENTS_MAX];
 	unsigned n_events;
 	struct loop_task task;
-	struct loop_timer goodbye;
+	struct loop_timer timer; /* whatever the state waits for */
 
 	char id[MIGRATION_ID_LEN + 1];
 	char name[GUEST_NAME_MAX], uuid[GUEST_UUID_MAX];
@@ -53,7 +56,10 @@ struct reception {
 	int pipe[2];
 	struct channel_sink sink;
 	struct stream stream;
-	bool held; /* the frame in hand has been looked at already */
+	uint8_t preamble[STREAM_PREAMBLE];
+	size_t have;
+	bool held;   /* the frame in hand has been looked at already */
+	size_t skip; /* its bytes that were the preamble's */
 	bool restored, all_here;
 	struct toolstack_op op;
 	libxl_domain_restore_params params;
@@ -76,7 +82,7 @@ static void finish(struct reception *r)
 	if (r->ended)
 		return;
 	r->ended = true;
-	loop_timer_del(r->loop, &r->goodbye);
+	loop_timer_del(r->loop, &r->timer);
 	r->done(r->arg, r->end);
 }
 
@@ -156,7 +162,7 @@ static void goodbye(struct reception *r)
 		return;
 	r->finishing = true;
 	channel_finish(r->c);
-	loop_timer_set(r->loop, &r->goodbye, GOODBYE_NS, on_no_goodbye, r);
+	loop_timer_set(r->loop, &r->timer, GOODBYE_NS, on_no_goodbye, r);
 }
 
 /* ---- what comes over the channel --------------------------------------------------------------
@@ -223,23 +229,15 @@ static void on_preflight(struct reception *r, const uint8_t *p, size_t n)
 	raise_event(r, RE_PREFLIGHT);
 }
 
-static bool on_data(struct reception *r, const uint8_t *p, size_t n)
-{
-	if (r->state != R_RESTORE || r->pipe[1] < 0)
-		return true;
-	if (!r->held && stream_feed(&r->stream, p, n)) {
-		because(r, "the stream is damaged: %s", r->stream.error);
-		raise_event(r, RE_CANCEL);
-		return true;
-	}
-	r->held = !channel_sink_frame(&r->sink, p, n);
-	return !r->held;
-}
-
 static void close_pipe_end(struct reception *r, int end)
 {
-	if (end == 1)
+	if (end == 1) {
 		channel_sink_stop(&r->sink);
+		/* What the pipe will never take must not keep other messages waiting. */
+		if (r->held && r->c)
+			channel_resume(r->c);
+		r->held = false;
+	}
 	if (r->pipe[end] >= 0)
 		close(r->pipe[end]);
 	r->pipe[end] = -1;
@@ -249,6 +247,89 @@ static void both_done(struct reception *r)
 {
 	if (r->restored && r->all_here)
 		raise_event(r, RE_RESTORED);
+}
+
+static void on_restored(void *arg, int rc)
+{
+	struct reception *r = arg;
+
+	close_pipe_end(r, 0);
+	if (rc) {
+		because(r, "restoring it failed: %s", toolstack_cause(r->t, rc));
+		raise_event(r, RE_RESTORE_FAILED);
+		return;
+	}
+	r->restored = true;
+	/* When it is being called off, nothing more comes. */
+	if (r->state == R_ABORT)
+		raise_event(r, RE_RESTORED);
+	both_done(r);
+}
+
+static void on_sink_failed(void *arg, int err)
+{
+	struct reception *r = arg;
+
+	/* The restore says why; this only tells that it has ended. */
+	log_debug("domain %s: the restore helper takes no more: %s", r->name, strerror(-err));
+}
+
+static void start_restore(struct reception *r)
+{
+	char *incoming;
+	int rc;
+
+	if (asprintf(&incoming, "%s%s", r->name, HANDOVER_INCOMING) < 0 ||
+	    pipe2(r->pipe, O_CLOEXEC)) {
+		because(r, "cannot start the restore: %s", strerror(errno));
+		raise_event(r, RE_RESTORE_FAILED);
+		return;
+	}
+	free(r->config.c_info.name);
+	r->config.c_info.name = incoming;
+	fcntl(r->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
+	(void)!write(r->pipe[1], r->preamble, STREAM_PREAMBLE); /* into an empty pipe */
+	channel_sink_start(r->loop, &r->sink, r->c, r->pipe[1], on_sink_failed, r);
+	libxl_domain_restore_params_init(&r->params);
+	r->params.stream_version = 2;
+	toolstack_forget_cause(r->t);
+	rc = libxl_domain_create_restore(toolstack_ctx(r->t), &r->config, &r->domid, r->pipe[0], -1,
+					 &r->params, toolstack_how(r->t, &r->op, on_restored, r),
+					 NULL);
+	if (rc)
+		toolstack_failed(&r->op, rc);
+}
+
+/* The first bytes are kept back until they are all here and known to be good. */
+static size_t take_preamble(struct reception *r, const uint8_t *p, size_t n)
+{
+	size_t k = MIN(n, STREAM_PREAMBLE - r->have);
+
+	if (!k)
+		return 0;
+	memcpy(r->preamble + r->have, p, k);
+	r->have += k;
+	if (r->have == STREAM_PREAMBLE)
+		start_restore(r);
+	return k;
+}
+
+static bool on_data(struct reception *r, const uint8_t *p, size_t n)
+{
+	if (r->state != R_RESTORE || r->all_here)
+		return true;
+	if (!r->held) {
+		if (stream_feed(&r->stream, p, n)) {
+			because(r, "the stream is damaged: %s", r->stream.error);
+			raise_event(r, RE_CANCEL);
+			return true;
+		}
+		r->skip = take_preamble(r, p, n);
+	}
+	if (r->pipe[1] < 0)
+		return true;
+	r->held = !channel_sink_frame(&r->sink, p + r->skip, n - r->skip);
+	return !r->held;
 }
 
 static void on_end(struct reception *r, const uint8_t *p, size_t n)
@@ -363,34 +444,8 @@ static void send_verdicts(struct reception *r)
 	say(r, MSG_VERDICTS, &b);
 }
 
-static void on_restored(void *arg, int rc)
-{
-	struct reception *r = arg;
-
-	close_pipe_end(r, 0);
-	if (rc) {
-		because(r, "restoring it failed: %s", toolstack_cause(r->t, rc));
-		raise_event(r, RE_RESTORE_FAILED);
-		return;
-	}
-	r->restored = true;
-	/* When it is being called off, nothing more comes. */
-	if (r->state == R_ABORT)
-		raise_event(r, RE_RESTORED);
-	both_done(r);
-}
-
-static void on_sink_failed(void *arg, int err)
-{
-	struct reception *r = arg;
-
-	/* The restore says why; this only tells that it has ended. */
-	log_debug("domain %s: the restore helper takes no more: %s", r->name, strerror(-err));
-}
-
 static void begin_restore(struct reception *r)
 {
-	char *incoming;
 	int rc;
 
 	if (r->verdicts.refused) {
@@ -403,31 +458,21 @@ static void begin_restore(struct reception *r)
 		raise_event(r, RE_RESTORE_FAILED);
 		return;
 	}
-	if (asprintf(&incoming, "%s%s", r->name, HANDOVER_INCOMING) < 0 ||
-	    pipe2(r->pipe, O_CLOEXEC)) {
-		because(r, "cannot start the restore: %s", strerror(errno));
-		raise_event(r, RE_RESTORE_FAILED);
-		return;
-	}
-	free(r->config.c_info.name);
-	r->config.c_info.name = incoming;
-	fcntl(r->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
-	channel_sink_start(r->loop, &r->sink, r->c, r->pipe[1], on_sink_failed, r);
-	stream_init(&r->stream);
-	libxl_domain_restore_params_init(&r->params);
-	r->params.stream_version = 2;
-	toolstack_forget_cause(r->t);
 	log_info("domain %s: receiving it", r->name);
-	rc = libxl_domain_create_restore(toolstack_ctx(r->t), &r->config, &r->domid, r->pipe[0], -1,
-					 &r->params, toolstack_how(r->t, &r->op, on_restored, r),
-					 NULL);
-	if (rc)
-		toolstack_failed(&r->op, rc);
+	stream_init(&r->stream);
 }
 
 /* The helper sees the end of its pipe, and libxl is asked to stop; on_restored() follows. */
-static void abort_restore(struct reception *r)
+static void abort_restore(void *arg)
 {
+	struct reception *r = arg;
+	int waiting = 0;
+
+	if (r->op.running && ioctl(r->pipe[0], FIONREAD, &waiting) == 0 &&
+	    (uint64_t)waiting > r->sink.bytes) {
+		loop_timer_set(r->loop, &r->timer, PREAMBLE_NS, abort_restore, r);
+		return;
+	}
 	close_pipe_end(r, 1);
 	if (r->op.running)
 		toolstack_abort(&r->op);
@@ -589,7 +634,7 @@ void reception_free(struct reception *r)
 	drop_channel(r);
 	close_pipe_end(r, 0);
 	close_pipe_end(r, 1);
-	loop_timer_del(r->loop, &r->goodbye);
+	loop_timer_del(r->loop, &r->timer);
 	loop_defer_cancel(r->loop, &r->task);
 	handover_end(&r->handover);
 	disks_fini(&r->disks);

@@ -98,7 +98,7 @@ void __wrap_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflag
 int save_helper_main(int argc, char **argv)
 {
 	/* MODE FD BACK-FD DOMID ...; libxl's main only asserts that they are there. */
-	if (argc < 9 ||
+	if (argc < 8 ||
 	    (strcmp(argv[1], "--save-domain") != 0 && strcmp(argv[1], "--restore-domain") != 0)) {
 		log_error("the save helper is run by libxl, not by hand");
 		return 2;

@@ -89,12 +89,12 @@ static int libxl_record(struct stream *s)
 	uint32_t type = get_le32(s->small), length = get_le32(s->small + 4);
 
 	s->records++;
+	if (!s->context_seen && type != LIBXL_LIBXC_CONTEXT)
+		return bad(s, "a stream that does not begin with the guest");
 	switch (type) {
 	case LIBXL_END:
 		if (length)
 			return bad(s, "libxl END with contents");
-		if (!s->context_seen)
-			return bad(s, "stream without a guest");
 		s->ended = true;
 		return go(s, AT_END);
 	case LIBXL_LIBXC_CONTEXT:

@@ -11,6 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * libxl's header and the record that opens libxc's part. Until libxl has these behind it and its
+ * helper runs, it must see neither an error nor an abort: it would call a pointer that is not set
+ * yet (Xen 4.17: libxl_stream_read.c and libxl_stream_write.c, check_all_finished()).
+ */
+#define STREAM_PREAMBLE 24
+
 struct stream {
 	int state;
 	uint64_t skip;	     /* bytes of the current record that nobody looks at */

@@ -38,6 +38,15 @@ struct toolstack {
 /* ---- libxl's log ------------------------------------------------------------------------------
  */
 
+/* libxl puts "file.c:line:function: " before what it has to say. */
+static const char *without_place(const char *text)
+{
+	int end = 0;
+
+	sscanf(text, "%*[a-z0-9_].c:%*d:%*[A-Za-z0-9_]: %n", &end);
+	return text + end;
+}
+
 __attribute__((format(printf, 5, 0))) static void on_log(struct xentoollog_logger *l,
 							 xentoollog_level level, int errnoval,
 							 const char *context, const char *format,
@@ -57,10 +66,10 @@ __attribute__((format(printf, 5, 0))) static void on_log(struct xentoollog_logge
 	if (errnoval >= 0 && n < sizeof(text))
 		snprintf(text + n, sizeof(text) - n, ": %s", strerror(errnoval));
 	if (level >= XTL_ERROR && !t->cause[0])
-		snprintf(t->cause, sizeof(t->cause), "%.250s", text);
+		snprintf(t->cause, sizeof(t->cause), "%.250s", without_place(text));
 	/* libxl says a failure several times over; the user gets one line, from whoever asked. */
-	log_at(level >= XTL_WARN ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "libxl: %s: %s",
-	       context ? context : "", text);
+	log_at(level >= XTL_WARN ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "%s: %s",
+	       context ? context : "libxl", text);
 }
 
 static void on_progress(struct xentoollog_logger *l, const char *context, const char *doing_what,
@@ -68,7 +77,7 @@ static void on_progress(struct xentoollog_logger *l, const char *context, const 
 {
 	(void)l;
 	(void)percent;
-	log_debug("libxl: %s: %s %lu of %lu", context ? context : "", doing_what, done, total);
+	log_debug("%s: %s %lu of %lu", context ? context : "libxl", doing_what, done, total);
 }
 
 static void on_log_destroy(struct xentoollog_logger *l)
