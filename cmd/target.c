@@ -299,6 +299,8 @@ int cmd_target(int argc, char **argv)
 		log_error("cannot start: %s", strerror(errno));
 	else
 		status = serve(&r, &o);
+	for (unsigned i = 0; i < r.luns_n; i++)
+		lun_stop(r.luns[i]);
 	disk_engine_free(r.engine);
 	target_server_free(r.server);
 	for (unsigned i = 0; i < r.luns_n; i++)

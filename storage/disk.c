@@ -224,6 +224,11 @@ struct disk_engine *disk_engine_new(struct loop *l, unsigned threads)
 	return e;
 }
 
+struct loop *disk_engine_loop(const struct disk_engine *e)
+{
+	return e->loop;
+}
+
 void disk_engine_free(struct disk_engine *e)
 {
 	if (!e)

@@ -19,6 +19,7 @@ struct disk_engine;
 /* `threads` workers; NULL with errno. Freeing waits for I/O in flight. */
 struct disk_engine *disk_engine_new(struct loop *l, unsigned threads);
 void disk_engine_free(struct disk_engine *e);
+struct loop *disk_engine_loop(const struct disk_engine *e);
 
 struct disk_opts {
 	bool readonly;

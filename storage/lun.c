@@ -73,6 +73,14 @@ fail:
 	return rc;
 }
 
+void lun_stop(struct lun *l)
+{
+	if (l->sanitize)
+		log_warn("%s: stopped in the middle of SANITIZE: sanitize it again",
+			 disk_path(l->disk));
+	__atomic_store_n(&l->stopping, true, __ATOMIC_RELAXED);
+}
+
 int lun_close(struct lun *l)
 {
 	int rc;
@@ -80,6 +88,7 @@ int lun_close(struct lun *l)
 		return 0;
 	rc = disk_close(l->disk);
 	reservations_free(l->reservations);
+	free(l->sanitize);
 	free(l);
 	return rc;
 }

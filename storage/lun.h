@@ -13,6 +13,7 @@
 
 struct scsi_cmd;
 struct reservations;
+struct sanitize;
 
 struct lun_config {
 	const char *path;
@@ -68,6 +69,9 @@ struct lun {
 	bool stopped;	      /* START STOP UNIT */
 	bool ejected;	      /* no medium */
 	bool sanitize_failed; /* only REQUEST SENSE, INQUIRY and another SANITIZE work until then */
+	struct sanitize *sanitize;  /* under way (scsi/sanitize.c), or NULL */
+	uint16_t sanitize_progress; /* the worker's, of 65536 */
+	bool stopping;		    /* what runs in the background is to end soon */
 
 	/* Commands that are atomic against all others run alone: see scsi_run_alone(). */
 	unsigned running;
@@ -77,6 +81,8 @@ struct lun {
 
 /* Opens the disk and derives the identity. The error (negative errno) is logged. */
 int lun_open(struct lun **out, const struct lun_config *c);
+/* Before the engine is freed: ends what runs in the background, unfinished. */
+void lun_stop(struct lun *l);
 /* No nexus and no command may be left. Syncs; the error is logged and returned. */
 int lun_close(struct lun *l);
 

@@ -95,8 +95,9 @@ static unsigned block_limits(const struct lun *l, uint8_t *p)
 
 static unsigned characteristics(const struct lun *l, uint8_t *p)
 {
-	(void)l;
 	put_be16(p, 1); /* non-rotating: initiators need not sort for us */
+	/* WACEREQ, and WABEREQ where there is a block erase: afterwards blocks can be read */
+	p[3] = l->thin ? 0x50 : 0x10;
 	return 60;
 }
 

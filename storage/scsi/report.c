@@ -13,25 +13,30 @@ void scsi_request_sense(struct scsi_cmd *cmd)
 	bool descriptor = cmd->cdb[1] & 1;
 	uint8_t key = SENSE_NONE;
 	uint16_t asc = ASC_NONE;
+	struct sense_extra x = {.field = -1};
 	unsigned n;
 
 	if (!cmd->lun) {
 		key = SENSE_ILLEGAL_REQUEST;
 		asc = ASC_LUN_NOT_SUPPORTED;
 	} else if (cmd->nexus->ua_n) { /* reported this way, it is no longer pending */
-		struct lun_nexus *x = cmd->nexus;
+		struct lun_nexus *me = cmd->nexus;
 		key = SENSE_UNIT_ATTENTION;
-		asc = x->ua[0];
-		x->ua_n--;
-		memmove(x->ua, x->ua + 1, x->ua_n * sizeof(x->ua[0]));
+		asc = me->ua[0];
+		me->ua_n--;
+		memmove(me->ua, me->ua + 1, me->ua_n * sizeof(me->ua[0]));
+	} else if (cmd->lun->sanitize) {
+		key = SENSE_NOT_READY;
+		asc = ASC_SANITIZE_IN_PROGRESS;
+		x.progress = sanitize_progress(cmd->lun);
 	} else if (cmd->lun->sanitize_failed) {
 		key = SENSE_MEDIUM_ERROR;
-		asc = ASC_INVALID_CMD_WHILE_SANITIZE_FAILED;
+		asc = ASC_SANITIZE_FAILED;
 	} else if (cmd->lun->ejected) {
 		key = SENSE_NOT_READY;
 		asc = ASC_MEDIUM_NOT_PRESENT;
 	}
-	n = sense_build(p, descriptor, key, asc, NULL);
+	n = sense_build(p, descriptor, key, asc, &x);
 	scsi_reply(cmd, p, n, cmd->cdb[4]);
 }
 

@@ -8,7 +8,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 
-static void leave(struct scsi_cmd *cmd);
+static bool medium_ready(struct scsi_cmd *cmd);
 
 /* ---- the end of a command ---- */
 
@@ -17,7 +17,7 @@ void scsi_status(struct scsi_cmd *cmd, uint8_t status)
 	cmd->status = status;
 	if (status != SCSI_GOOD)
 		cmd->in_len = 0;
-	leave(cmd);
+	scsi_leave(cmd);
 	cmd->transport->done(cmd);
 }
 
@@ -205,7 +205,7 @@ static void enter(struct scsi_cmd *cmd)
 	cmd->start(cmd);
 }
 
-static void leave(struct scsi_cmd *cmd)
+void scsi_leave(struct scsi_cmd *cmd)
 {
 	struct lun *l = cmd->lun;
 	if (!cmd->entered)
@@ -238,11 +238,13 @@ void scsi_part(struct lun *l)
 		l->running++;
 		l->alone = next->alone;
 		next->entered = true;
-		/* What ran alone may have been a reservation against it. */
-		if (reservations_allow(next))
-			next->start(next);
-		else
+		/* What ran alone may have been a reservation against it, or SANITIZE. */
+		if (next->aborted)
+			scsi_status(next, SCSI_TASK_ABORTED);
+		else if (!reservations_allow(next))
 			scsi_status(next, SCSI_RESERVATION_CONFLICT);
+		else if (medium_ready(next))
+			next->start(next);
 	}
 	l->draining = false;
 }
@@ -309,8 +311,16 @@ static bool attention_pending(struct scsi_cmd *cmd)
 static bool medium_ready(struct scsi_cmd *cmd)
 {
 	struct lun *l = cmd->lun;
-	if (l->sanitize_failed) {
-		scsi_check(cmd, SENSE_MEDIUM_ERROR, ASC_INVALID_CMD_WHILE_SANITIZE_FAILED);
+	if (cmd->op->flags & OP_NO_ATTENTION) /* what tells about the LUN, in whatever state */
+		return true;
+	if (l->sanitize) {
+		struct sense_extra x = {.field = -1, .progress = sanitize_progress(l)};
+		set_sense(cmd, SENSE_NOT_READY, ASC_SANITIZE_IN_PROGRESS, &x);
+		scsi_status(cmd, SCSI_CHECK_CONDITION);
+		return false;
+	}
+	if (l->sanitize_failed && cmd->cdb[0] != 0x48) {
+		scsi_check(cmd, SENSE_MEDIUM_ERROR, ASC_SANITIZE_FAILED);
 		return false;
 	}
 	if (!(cmd->op->flags & OP_MEDIUM))
@@ -360,7 +370,7 @@ void scsi_execute(struct scsi_cmd *cmd)
 		scsi_status(cmd, SCSI_RESERVATION_CONFLICT);
 		return;
 	}
-	if (!(cmd->op->flags & OP_NO_ATTENTION) && !medium_ready(cmd))
+	if (!medium_ready(cmd))
 		return;
 	if (cmd->op->flags & OP_MEDIUM) {
 		cmd->start = cmd->op->run;
@@ -368,6 +378,13 @@ void scsi_execute(struct scsi_cmd *cmd)
 	} else {
 		cmd->op->run(cmd);
 	}
+}
+
+void scsi_abort(struct scsi_cmd *cmd)
+{
+	cmd->aborted = true;
+	if (cmd->on_abort)
+		cmd->on_abort(cmd);
 }
 
 void scsi_cmd_fini(struct scsi_cmd *cmd)

@@ -77,12 +77,16 @@ struct scsi_cmd {
 	int (*work)(struct scsi_cmd *cmd);   /* see scsi_run_blocking() */
 	uint8_t *param;			     /* scsi_param()'s copy */
 	void *state; /* what else a room allocates; freed with the command */
+	void (*on_abort)(struct scsi_cmd *cmd); /* see scsi_abort() */
 	struct scsi_cmd *next;
-	bool alone, entered;
+	bool alone, entered, aborted;
 };
 
 /* Takes the command; transport->done() is called now or later, in the engine's loop. */
 void scsi_execute(struct scsi_cmd *cmd);
+/* The transport wants no response any more. done() still comes, from the loop: at once where the
+ * command has nothing left to wait for. */
+void scsi_abort(struct scsi_cmd *cmd);
 /* Frees what a finished command still holds. */
 void scsi_cmd_fini(struct scsi_cmd *cmd);
 
@@ -144,6 +148,9 @@ int scsi_work_check(struct scsi_cmd *cmd, uint8_t key, uint16_t asc);
  * ends (COMPARE AND WRITE and the like: SBC-4, 5.3). */
 void scsi_run_alone(struct scsi_cmd *cmd, void (*start)(struct scsi_cmd *cmd));
 
+/* The command goes on, but others need not wait for it any longer. */
+void scsi_leave(struct scsi_cmd *cmd);
+
 /* A command of another LUN works on this one as well: false when one that runs alone is at it or
  * waits. scsi_part() ends it. */
 bool scsi_join(struct lun *l);
@@ -184,7 +191,10 @@ void scsi_test_unit_ready(struct scsi_cmd *cmd);
 void scsi_start_stop(struct scsi_cmd *cmd);
 void scsi_prevent_allow(struct scsi_cmd *cmd);
 void scsi_read_defect_data(struct scsi_cmd *cmd);
+/* sanitize.c */
 void scsi_sanitize(struct scsi_cmd *cmd);
+/* How much of a SANITIZE is done, of 65536; at least 1. */
+uint16_t sanitize_progress(const struct lun *l);
 /* report.c */
 void scsi_request_sense(struct scsi_cmd *cmd);
 void scsi_report_luns(struct scsi_cmd *cmd);

@@ -5,8 +5,13 @@
 #include "core/bytes.h"
 
 /* Sense-key specific bytes: field pointer (SPC-4, 4.5.2.4.2). */
-static void put_field_pointer(uint8_t *p, const struct sense_extra *x)
+static void put_key_specific(uint8_t *p, const struct sense_extra *x)
 {
+	if (x->progress) { /* progress indication, 4.5.2.4.4 */
+		p[0] = 0x80;
+		put_be16(p + 1, x->progress);
+		return;
+	}
 	p[0] = (uint8_t)(0x80 | (x->in_cdb ? 0x40 : 0) | (x->bit >= 0 ? 0x08 | x->bit : 0));
 	put_be16(p + 1, (uint16_t)x->field);
 }
@@ -25,10 +30,10 @@ static unsigned build_descriptor(uint8_t *out, uint8_t key, uint16_t asc,
 		put_be64(out + n + 4, x->info);
 		n += 12;
 	}
-	if (x && x->field >= 0) { /* sense-key specific descriptor, 4.5.2.4 */
+	if (x && (x->field >= 0 || x->progress)) { /* sense-key specific descriptor, 4.5.2.4 */
 		out[n] = 0x02;
 		out[n + 1] = 0x06;
-		put_field_pointer(out + n + 4, x);
+		put_key_specific(out + n + 4, x);
 		n += 8;
 	}
 	out[7] = (uint8_t)(n - 8);
@@ -49,7 +54,7 @@ unsigned sense_build(uint8_t *out, bool descriptor, uint8_t key, uint16_t asc,
 		out[0] |= 0x80; /* VALID */
 		put_be32(out + 3, (uint32_t)x->info);
 	}
-	if (x && x->field >= 0)
-		put_field_pointer(out + 15, x);
+	if (x && (x->field >= 0 || x->progress))
+		put_key_specific(out + 15, x);
 	return 18;
 }

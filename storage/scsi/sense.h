@@ -29,7 +29,7 @@ enum sense_code {
 	ASC_WRITE_ERROR = 0x0c00,
 	ASC_INCORRECT_AMOUNT_OF_DATA = 0x0c0d, /* RFC 7143, 11.4.7.2 */
 	ASC_INVALID_INFORMATION_UNIT = 0x0e03,
-	ASC_INVALID_CMD_WHILE_SANITIZE_FAILED = 0x3103, /* SANITIZE COMMAND FAILED */
+	ASC_SANITIZE_FAILED = 0x3103,
 	ASC_UNREACHABLE_COPY_TARGET = 0x0804,
 	ASC_COPY_TARGET_NOT_REACHABLE = 0x0d02,
 	ASC_UNRECOVERED_READ_ERROR = 0x1100,
@@ -70,6 +70,7 @@ struct sense_extra {
 	int field; /* sense-key specific: the CDB or parameter byte at fault, -1 none */
 	int bit;   /* its bit, -1 none */
 	bool in_cdb;
+	uint16_t progress; /* of 65536, 0: not given; stands in the place of field */
 	bool has_info;
 	uint64_t info; /* the LBA, or the offset of a miscompare */
 };

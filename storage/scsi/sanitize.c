@@ -1,0 +1,251 @@
+/*
+ * SANITIZE (SBC-3, 4.11 and 5.24): makes all that was on the medium unreadable. Once begun it goes
+ * on, whatever becomes of the command, its session or the LUN's resets; meanwhile the LUN answers
+ * little else than that.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/bytes.h"
+#include "core/log.h"
+#include "storage/scsi/scsi.h"
+
+#define ERASE_STEP (1u << 30)
+#define WRITE_STEP (1u << 20)
+
+#define HEADER 4 /* of OVERWRITE's parameter list, before the pattern */
+
+enum {
+	OVERWRITE = 0x01,
+	BLOCK_ERASE = 0x02,
+	CRYPTO_ERASE = 0x03,
+	EXIT_FAILURE_MODE = 0x1f,
+};
+
+enum { IMMED = 0x80, RESERVED = 0x40, AUSE = 0x20 }; /* byte 1 of the CDB */
+
+struct sanitize {
+	struct disk_io io;
+	struct lun *lun;
+	struct scsi_cmd *cmd; /* ends when the work does; NULL: nobody waits */
+	struct loop_task give_up;
+	bool discard; /* unmap instead of writing */
+	bool invert;  /* the pattern, after each pass */
+	unsigned passes;
+	uint32_t pattern_len;
+	uint8_t pattern[]; /* starts anew with each block */
+};
+
+uint16_t sanitize_progress(const struct lun *l)
+{
+	return MAX(__atomic_load_n(&l->sanitize_progress, __ATOMIC_RELAXED), (uint16_t)1);
+}
+
+/* ---- in the worker ---- */
+
+static void progress(struct lun *l, uint64_t done, uint64_t total)
+{
+	__atomic_store_n(&l->sanitize_progress, (uint16_t)(done * 65535 / total), __ATOMIC_RELAXED);
+}
+
+static bool stopping(struct lun *l)
+{
+	return __atomic_load_n(&l->stopping, __ATOMIC_RELAXED);
+}
+
+static int erase(struct lun *l)
+{
+	uint64_t size = l->blocks << l->block_shift;
+	int rc = 0;
+
+	for (uint64_t off = 0; off < size && rc == 0 && !stopping(l); off += ERASE_STEP) {
+		rc = disk_discard(l->disk, off, MIN(size - off, (uint64_t)ERASE_STEP));
+		progress(l, off >> 20, (size >> 20) + 1);
+	}
+	return rc;
+}
+
+static int overwrite(const struct sanitize *s)
+{
+	struct lun *l = s->lun;
+	uint64_t size = l->blocks << l->block_shift;
+	uint8_t *p = malloc(WRITE_STEP);
+	int rc = p ? 0 : -ENOMEM;
+
+	for (unsigned pass = 0; pass < s->passes && rc == 0; pass++) {
+		uint8_t flip = s->invert && pass % 2 ? 0xff : 0;
+		for (uint32_t i = 0; i < WRITE_STEP; i++)
+			p[i] = s->pattern[(i & (l->block_size - 1)) % s->pattern_len] ^ flip;
+		for (uint64_t off = 0; off < size && rc == 0 && !stopping(l); off += WRITE_STEP) {
+			rc = disk_write(l->disk, p, MIN(size - off, (uint64_t)WRITE_STEP), off,
+					false);
+			progress(l, (pass * size + off) >> 20, (s->passes * size >> 20) + 1);
+		}
+	}
+	free(p);
+	return rc;
+}
+
+static int work(struct disk_io *io)
+{
+	const struct sanitize *s = container_of(io, struct sanitize, io);
+	int rc = s->discard ? erase(s->lun) : overwrite(s);
+	return rc ? rc : disk_sync(s->lun->disk);
+}
+
+/* ---- in the loop ---- */
+
+static void done(struct disk_io *io)
+{
+	struct sanitize *s = container_of(io, struct sanitize, io);
+	struct scsi_cmd *cmd = s->cmd;
+	struct lun *l = s->lun;
+
+	l->sanitize = NULL;
+	l->sanitize_failed = io->rc != 0;
+	if (io->rc)
+		log_error("%s: cannot sanitize: %s; the LUN is closed until it is sanitized",
+			  disk_path(l->disk), strerror(-io->rc));
+	if (cmd)
+		loop_defer_cancel(disk_engine_loop(cmd->engine), &s->give_up);
+	if (cmd && io->rc)
+		scsi_check(cmd, SENSE_MEDIUM_ERROR, ASC_SANITIZE_FAILED);
+	else if (cmd)
+		scsi_good(cmd);
+	free(s);
+}
+
+/* The command is aborted: the work is not. */
+static void give_up(void *arg)
+{
+	struct sanitize *s = arg;
+	struct scsi_cmd *cmd = s->cmd;
+	s->cmd = NULL;
+	scsi_status(cmd, SCSI_TASK_ABORTED);
+}
+
+static void aborted(struct scsi_cmd *cmd)
+{
+	loop_defer(disk_engine_loop(cmd->engine), &cmd->lun->sanitize->give_up);
+}
+
+/* Nothing else runs on the LUN now, and from here on it is refused. */
+static void start(struct scsi_cmd *cmd)
+{
+	struct sanitize *s = cmd->state;
+	struct lun *l = cmd->lun;
+	struct disk_engine *engine = cmd->engine;
+
+	cmd->state = NULL;
+	l->sanitize = s;
+	l->sanitize_failed = false;
+	progress(l, 0, 1);
+	if (cmd->cdb[1] & IMMED) {
+		scsi_good(cmd);
+	} else {
+		s->cmd = cmd;
+		cmd->on_abort = aborted;
+		scsi_leave(cmd);
+	}
+	disk_submit(engine, &s->io); /* a call is never done at once */
+}
+
+static struct sanitize *prepare(struct scsi_cmd *cmd, uint32_t pattern_len)
+{
+	struct sanitize *s = calloc(1, sizeof(*s) + pattern_len);
+	cmd->state = s;
+	if (!s) {
+		scsi_status(cmd, SCSI_BUSY);
+		return NULL;
+	}
+	s->lun = cmd->lun;
+	s->give_up = (struct loop_task){.fn = give_up, .arg = s};
+	s->passes = 1;
+	s->pattern_len = pattern_len;
+	s->io = (struct disk_io){
+		.op = DISK_CALL, .disk = cmd->lun->disk, .call = work, .done = done};
+	return s;
+}
+
+static void prepare_overwrite(struct scsi_cmd *cmd, uint32_t len)
+{
+	struct sanitize *s;
+	const uint8_t *p;
+	uint32_t pattern_len;
+
+	if (len <= HEADER || len > HEADER + cmd->lun->block_size) {
+		scsi_invalid_cdb(cmd, 7, -1);
+		return;
+	}
+	p = scsi_param(cmd, len);
+	if (!p)
+		return;
+	pattern_len = get_be16(p + 2);
+	if ((p[0] & 0x1f) == 0) { /* OVERWRITE COUNT */
+		scsi_invalid_param(cmd, 0, 4);
+		return;
+	}
+	if (pattern_len == 0 || pattern_len != len - HEADER) {
+		scsi_invalid_param(cmd, 2, -1);
+		return;
+	}
+	s = prepare(cmd, pattern_len);
+	if (!s)
+		return;
+	s->passes = p[0] & 0x1f;
+	s->invert = p[0] & 0x80;
+	memcpy(s->pattern, p + HEADER, pattern_len);
+	scsi_run_alone(cmd, start);
+}
+
+/* Nothing is encrypted here, and yet what a cryptographic erase promises is kept: no old data can
+ * be read. A fully provisioned LUN keeps its space. */
+static void prepare_erase(struct scsi_cmd *cmd, uint32_t len)
+{
+	struct sanitize *s;
+	if (len) {
+		scsi_invalid_cdb(cmd, 7, -1);
+		return;
+	}
+	s = prepare(cmd, 1);
+	if (!s)
+		return;
+	s->discard = cmd->lun->thin;
+	scsi_run_alone(cmd, start);
+}
+
+static void exit_failure_mode(struct scsi_cmd *cmd, uint32_t len)
+{
+	if (len) {
+		scsi_invalid_cdb(cmd, 7, -1);
+		return;
+	}
+	cmd->lun->sanitize_failed = false;
+	scsi_good(cmd);
+}
+
+void scsi_sanitize(struct scsi_cmd *cmd)
+{
+	uint32_t len = get_be16(cmd->cdb + 7);
+	unsigned action = cmd->cdb[1] & 0x1f;
+
+	cmd->transfer_len = len;
+	if (cmd->cdb[1] & RESERVED) {
+		scsi_invalid_cdb(cmd, 1, 6);
+		return;
+	}
+	for (unsigned i = 2; i < 7; i++) {
+		if (cmd->cdb[i]) {
+			scsi_invalid_cdb(cmd, i, -1);
+			return;
+		}
+	}
+	switch (action) {
+	case OVERWRITE: prepare_overwrite(cmd, len); return;
+	case BLOCK_ERASE:
+	case CRYPTO_ERASE: prepare_erase(cmd, len); return;
+	case EXIT_FAILURE_MODE: exit_failure_mode(cmd, len); return;
+	default: scsi_invalid_cdb(cmd, 1, 4);
+	}
+}
