@@ -80,7 +80,7 @@ LOW_TESTS := $(patsubst tests/%.c,$(B)/%,$(call sources,$(addprefix tests/unit/,
 HIGH_TESTS := $(patsubst tests/%.c,$(B)/%,$(call sources,$(addprefix tests/unit/,xen cmd)))
 TEST_OBJS := $(patsubst $(B)/%,$(O)/tests/%.o,$(LOW_TESTS) $(HIGH_TESTS))
 $(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): STD += $(HIGH_CFLAGS)
-$(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): $(O)/config.h
+$(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): $(O)/config.h $(XEN_LIBS)
 
 $(O)/low.a: $(LOW)
 	@rm -f $@ && ar rcsD $@ $^
