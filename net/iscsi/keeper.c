@@ -26,8 +26,9 @@
 #define RETRY_MIN    (100 * MS_NS)
 #define RETRY_MAX    SEC_NS
 #define STEADY	     (10 * SEC_NS) /* a connection that lived this long was no mistake */
-#define RELEASE_TIME 2		   /* seconds */
-#define ASYNC_EVENT  36		   /* offset of AsyncEvent (RFC 7143, 11.9.1) */
+#define FLAP_WAIT    (2 * SEC_NS)
+#define RELEASE_TIME 2	/* seconds */
+#define ASYNC_EVENT  36 /* offset of AsyncEvent (RFC 7143, 11.9.1) */
 #define ASYNC_LOGOUT 1
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -181,8 +182,7 @@ static void enter(struct keeper *k, enum state state)
 	k->state = state;
 }
 
-/* The connection is lost, or an attempt failed: the kernel lets go of it, and we try again later.
- */
+/* The connection is lost, or an attempt failed: the kernel lets go of it; we try again later. */
 static void lost(struct keeper *k, const char *why)
 {
 	const bool was_up = k->state == UP;
@@ -191,9 +191,9 @@ static void lost(struct keeper *k, const char *why)
 	if (was_up) {
 		log_warn("session %u %s: %s; reconnecting", k->session.sid, k->session.target, why);
 		/* A target that drops us as soon as it has let us in gets time: each such round
-		 * costs every command one of its retries. */
-		if (loop_now(k->loop) - k->since > STEADY)
-			k->retry = 0;
+		 * costs the commands under way one of the five retries that the kernel gives them.
+		 */
+		k->retry = loop_now(k->loop) - k->since > STEADY ? 0 : FLAP_WAIT;
 	} else if (strcmp(k->error, why)) {
 		log_warn("session %u %s: %s; trying again", k->session.sid, k->session.target, why);
 	}

@@ -15,15 +15,13 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "core/log.h"
 #include "core/loop.h"
 #include "net/iscsi/kernel.h"
 
 #define SESSIONS "/sys/class/iscsi_session"
 #define PATH_LEN 512
 /* SCSI numbers LUNs from 256 on with the flat addressing bit, as scsilun_to_int() does. */
-#define FLAT	0x4000u
-#define RETRIES "100"
+#define FLAT 0x4000u
 
 /* One line of a file, without its newline. */
 static int read_line(const char *path, char *out, size_t size)
@@ -297,23 +295,6 @@ static int uevents_open(void)
 	return fd;
 }
 
-/*
- * A command that was under way when the connection broke counts that as a failure, and after five
- * the kernel gives up: too few for a target that comes and goes. How long I/O may wait is the
- * replacement timeout's to say.
- */
-static void be_patient(const struct iscsi_session *s, unsigned lun)
-{
-	char path[PATH_LEN];
-	int err;
-
-	snprintf(path, sizeof(path), "/sys/class/scsi_disk/%u:0:%u:%u/max_retries", s->host,
-		 s->target_id, lun_number(lun));
-	err = write_text(path, RETRIES);
-	if (err)
-		log_debug("%s: %s", path, strerror(-err));
-}
-
 int iscsi_disk_scan(const struct iscsi_session *s, unsigned lun, uint64_t timeout_ns,
 		    struct iscsi_disk *d)
 {
@@ -346,8 +327,6 @@ int iscsi_disk_scan(const struct iscsi_session *s, unsigned lun, uint64_t timeou
 		err = iscsi_disk_find(s, lun, d);
 	}
 	close(p.fd);
-	if (!err)
-		be_patient(s, lun);
 	return err;
 }
 
