@@ -31,16 +31,16 @@ const char *conn_name(const struct conn *c)
 	return name;
 }
 
-void conn_bytes(struct conn *c, int64_t delta)
+void conn_in_bytes(struct conn *c, int64_t delta)
 {
 	struct target_server *s = c->server;
 	struct conn *w;
-	c->bytes += (uint64_t)delta;
-	s->bytes += (uint64_t)delta;
+	c->in_bytes += (uint64_t)delta;
+	s->in_bytes += (uint64_t)delta;
 	if (delta > 0)
 		return;
 	/* From the loop: we may be deep in some command. flush() resumes them. */
-	while (s->bytes < SERVER_BYTES_MAX && (w = s->stalled)) {
+	while (s->in_bytes < SERVER_BYTES_MAX && (w = s->stalled)) {
 		s->stalled = w->stalled_next;
 		w->stalled_next = NULL;
 		loop_defer(s->config.loop, &w->flush);
@@ -77,7 +77,7 @@ void conn_queue(struct conn *c, uint8_t *p, uint32_t n, struct chunk *chunk)
 		chunk_unref(chunk);
 		return;
 	}
-	conn_bytes(c, n);
+	conn_in_bytes(c, n);
 	if (c->tx_n) {
 		last = &c->tx[(c->tx_head + c->tx_n - 1) % c->tx_cap];
 		if (last->chunk == chunk && last->p + last->len == p) {
@@ -91,7 +91,7 @@ void conn_queue(struct conn *c, uint8_t *p, uint32_t n, struct chunk *chunk)
 		unsigned cap = c->tx_cap ? c->tx_cap * 2 : 32;
 		struct tx_part *tx = malloc(cap * sizeof(*tx));
 		if (!tx) {
-			conn_bytes(c, -(int64_t)n);
+			conn_in_bytes(c, -(int64_t)n);
 			chunk_unref(chunk);
 			conn_close(c);
 			return;
@@ -187,10 +187,17 @@ void conn_reject(struct conn *c, const uint8_t *bhs, uint8_t reason)
 	conn_send_pdu(c, r, ISCSI_BHS, true);
 }
 
+void conn_protocol_error(struct conn *c, const uint8_t *bhs, const char *what)
+{
+	log_warn("%s: %s; dropped", conn_name(c), what);
+	conn_reject(c, bhs, REJECT_PROTOCOL_ERROR);
+	conn_finish(c);
+}
+
 /* Drops n sent bytes from the queue. */
 static void tx_sent(struct conn *c, size_t n)
 {
-	conn_bytes(c, -(int64_t)n);
+	conn_in_bytes(c, -(int64_t)n);
 	while (n) {
 		struct tx_part *t = &c->tx[c->tx_head];
 		if (n < t->len) {
@@ -445,6 +452,7 @@ void conn_new(struct target_server *s, int fd, const struct sock_addr *peer)
 	c->id = s->next_id++;
 	c->flush.fn = flush;
 	c->flush.arg = c;
+	c->r2t_tail = &c->r2t_wait;
 	if (login_begin(c))
 		goto fail;
 	sock_nodelay(fd);
@@ -509,7 +517,7 @@ void conn_close(struct conn *c)
 	login_end(c);
 	unstall(c);
 	while (c->tx_n) {
-		conn_bytes(c, -(int64_t)c->tx[c->tx_head].len);
+		conn_in_bytes(c, -(int64_t)c->tx[c->tx_head].len);
 		chunk_unref(c->tx[c->tx_head].chunk);
 		c->tx_head = (c->tx_head + 1) % c->tx_cap;
 		c->tx_n--;

@@ -18,12 +18,17 @@
 #include "net/sock.h"
 #include "storage/scsi/scsi.h"
 
-#define TARGET_MAX_RECV	 262144u /* MaxRecvDataSegmentLength that we declare */
-#define TARGET_MAX_BURST 1048576u
-#define QUEUE_DEPTH	 256u /* commands that an initiator may have under way */
-#define TASK_HASH	 256u
-#define TEXT_MAX	 65536u /* most text of a login or text exchange: hostile peers */
-/* Data on its way, of one connection and of all: beyond this no further command is started. */
+#define TARGET_MAX_RECV	   262144u /* MaxRecvDataSegmentLength that we declare */
+#define TARGET_MAX_BURST   1048576u
+#define TARGET_FIRST_BURST 131072u
+#define QUEUE_DEPTH	   128u /* commands that an initiator may have under way */
+#define TASK_HASH	   256u
+#define TEXT_MAX	   65536u /* most text of a login or text exchange: hostile peers */
+/*
+ * Memory is bounded whatever initiators do. Data-in, from its read until it is sent: beyond this
+ * much no further PDU is taken from the connection. Data-out: beyond this much no further R2T is
+ * sent (what comes unsolicited is bounded by QUEUE_DEPTH and TARGET_FIRST_BURST).
+ */
 #define CONN_BYTES_MAX	 (4u << 20)
 #define SERVER_BYTES_MAX (32u << 20)
 
@@ -47,7 +52,8 @@ struct task {
 	struct conn *conn;
 	struct task *next; /* in the hash chain, or free */
 	uint32_t itt, edtl;
-	uint32_t bytes; /* its share of CONN_BYTES_MAX */
+	uint32_t in_bytes, asked_bytes; /* its share of conn.in_bytes and conn.asked_bytes */
+	struct task *r2t_next;		/* see conn.r2t_wait */
 	bool read, write;
 	bool running; /* in the device server */
 	bool aborted; /* no response is owed */
@@ -106,7 +112,9 @@ struct conn {
 	unsigned tx_head, tx_n, tx_cap;
 	struct chunk *pdu_chunk; /* between conn_pdu() and conn_send_pdu() */
 	struct chunk *tx_chunk;	 /* headers and small data are put here one behind the other */
-	uint32_t bytes;		 /* data under way, see CONN_BYTES_MAX */
+	uint64_t in_bytes;	 /* data-in being read or waiting to be sent, responses too */
+	uint64_t asked_bytes;	 /* data-out of tasks that have sent an R2T */
+	struct task *r2t_wait, **r2t_tail; /* tasks in line for an R2T */
 
 	/* session */
 	struct login *login;   /* only in the login phase */
@@ -150,9 +158,9 @@ struct target_server {
 	struct conn *conns;
 	unsigned conns_n, next_id;
 	uint16_t next_tsih;
-	uint64_t bytes;	      /* the sum of all connections' */
-	unsigned aborting;    /* tasks that run on though they have been aborted */
-	struct conn *stalled; /* in line for SERVER_BYTES_MAX */
+	uint64_t in_bytes, asked_bytes; /* the sums of all connections' */
+	unsigned aborting;		/* tasks that run on though they have been aborted */
+	struct conn *stalled;		/* in line for SERVER_BYTES_MAX */
 	struct task *free_tasks;
 	unsigned free_tasks_n;
 	bool draining;
@@ -169,8 +177,8 @@ void conn_close(struct conn *c);
 void conn_task_gone(struct conn *c);
 /* Sends what is queued, then closes. */
 void conn_finish(struct conn *c);
-/* Counts bytes under way; fewer of them let stalled connections go on. */
-void conn_bytes(struct conn *c, int64_t delta);
+/* Counts data-in under way; less of it lets stalled connections go on. */
+void conn_in_bytes(struct conn *c, int64_t delta);
 /* Begins parsing again after a stall. */
 void conn_resume(struct conn *c);
 /* A zeroed header with room for `data` bytes (and padding) behind it, not yet queued; NULL: the
@@ -209,6 +217,23 @@ extern const struct scsi_transport target_transport;
 struct task *task_find(struct conn *c, uint32_t itt);
 /* Ends a task without a response, now or when the device server gives it back. */
 void task_abort(struct task *t);
+
+/* Ends a command that the device server never gets. */
+void task_fail(struct task *t, uint8_t key, uint16_t asc);
+/* All its data is here. */
+void task_run(struct task *t);
+/* A peer that breaks the protocol: at recovery level 0 the session ends (RFC 7143, 7.1.4.1). */
+void conn_protocol_error(struct conn *c, const uint8_t *bhs, const char *what);
+
+/* ---- data_out.c ---- */
+/* Keeps received data where it lies. False: out of memory. */
+bool data_out_keep(struct task *t, uint8_t *data, uint32_t len, struct chunk *chunk);
+/* More data is on its way or asked for, or the command runs. `final`: the F bit has been seen. */
+void data_out_advance(struct task *t, bool final);
+void data_out_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len,
+		  struct chunk *chunk);
+/* A task ends: out of the line for R2Ts, its pieces of data given back. */
+void data_out_end(struct task *t);
 
 /* ---- text_request.c, tmf.c ---- */
 void text_request(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t len);

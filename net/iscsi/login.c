@@ -28,7 +28,7 @@ int login_begin(struct conn *c)
 	iscsi_params_default(&l->offer, TARGET_MAX_RECV);
 	l->offer.initial_r2t = false;
 	l->offer.max_burst = TARGET_MAX_BURST;
-	l->offer.first_burst = TARGET_MAX_RECV;
+	l->offer.first_burst = TARGET_FIRST_BURST;
 	l->offer.time2wait = 0;
 	l->offer.time2retain = 0; /* tasks are not kept for a lost connection */
 	l->offer.header_digest = l->offer.data_digest = true;

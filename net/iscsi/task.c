@@ -62,17 +62,12 @@ static void task_free(struct task *t)
 		p = &(*p)->next;
 	*p = t->next;
 	c->tasks--;
-	for (unsigned i = 0; i < t->out_n; i++)
-		chunk_unref(t->out_chunk[i]);
-	if (t->out != t->out_inline) {
-		free(t->out);
-		free(t->out_chunk);
-	}
+	data_out_end(t);
 	chunk_unref(t->in_chunk);
 	if (t->cmd.in != t->in_inline)
 		free(t->cmd.in);
 	scsi_cmd_fini(&t->cmd);
-	conn_bytes(c, -(int64_t)t->bytes);
+	conn_in_bytes(c, -(int64_t)t->in_bytes);
 	if (s->free_tasks_n < FREE_TASKS_MAX) {
 		t->next = s->free_tasks;
 		s->free_tasks = t;
@@ -89,6 +84,7 @@ void task_abort(struct task *t)
 	} else if (!t->aborted) {
 		t->aborted = true;
 		t->conn->server->aborting++;
+		scsi_abort(&t->cmd);
 	}
 }
 
@@ -276,9 +272,9 @@ const struct scsi_transport target_transport = {.reserve_in = reserve_in,
 						.find_nexus = find_nexus,
 						.abort_tasks = abort_tasks};
 
-/* ---- commands and data-out ---- */
+/* ---- commands ---- */
 
-static void run(struct task *t)
+void task_run(struct task *t)
 {
 	struct conn *c = t->conn;
 	struct scsi_cmd *cmd = &t->cmd;
@@ -296,89 +292,12 @@ static void run(struct task *t)
 	scsi_execute(cmd);
 }
 
-/* Ends a command that the device server never gets. */
-static void fail(struct task *t, uint8_t key, uint16_t asc)
+void task_fail(struct task *t, uint8_t key, uint16_t asc)
 {
 	t->cmd.transport = &target_transport;
 	t->running = true;
 	t->conn->running++;
 	scsi_check(&t->cmd, key, asc);
-}
-
-/* Keeps received data where it lies. False: out of memory. */
-static bool keep_data(struct task *t, uint8_t *data, uint32_t len, struct chunk *chunk)
-{
-	struct iovec *last = t->out_n ? &t->out[t->out_n - 1] : NULL;
-	if (!len)
-		return true;
-	t->out_len += len;
-	if (last && t->out_chunk[t->out_n - 1] == chunk &&
-	    (uint8_t *)last->iov_base + last->iov_len == data) {
-		last->iov_len += len;
-		return true;
-	}
-	if (t->out_n == t->out_cap) {
-		unsigned cap = t->out_cap * 4;
-		struct iovec *out = malloc(cap * sizeof(*out));
-		struct chunk **chunks = malloc(cap * sizeof(struct chunk *));
-		if (!out || !chunks) {
-			free(out);
-			free(chunks);
-			return false;
-		}
-		memcpy(out, t->out, t->out_n * sizeof(*out));
-		memcpy(chunks, t->out_chunk, t->out_n * sizeof(struct chunk *));
-		if (t->out != t->out_inline) {
-			free(t->out);
-			free(t->out_chunk);
-		}
-		t->out = out;
-		t->out_chunk = chunks;
-		t->out_cap = cap;
-	}
-	t->out_chunk[t->out_n] = chunk_ref(chunk);
-	t->out[t->out_n++] = (struct iovec){data, len};
-	return true;
-}
-
-/* Asks for the next burst (11.8). */
-static void send_r2t(struct task *t)
-{
-	struct conn *c = t->conn;
-	uint32_t n = MIN(t->edtl - t->out_len, c->params.max_burst);
-	uint8_t *r = conn_pdu(c, ISCSI_R2T, 0, NULL);
-	if (!r)
-		return;
-	r[1] = ISCSI_FINAL;
-	memcpy(r + PDU_LUN, t->lun, 8);
-	put_be32(r + PDU_ITT, t->itt);
-	t->ttt = t->ttt + 1 == ISCSI_NO_TAG ? 0 : t->ttt + 1;
-	put_be32(r + PDU_TTT, t->ttt);
-	put_be32(r + R2T_SN, t->r2t_sn++);
-	put_be32(r + R2T_OFFSET, t->out_len);
-	put_be32(r + R2T_LENGTH, n);
-	t->solicited = t->out_len + n;
-	t->data_sn = 0;
-	conn_send_pdu(c, r, 0, false);
-}
-
-/* A peer that breaks the protocol: at recovery level 0 the session ends (RFC 7143, 7.1.4.1). */
-static void protocol_error(struct conn *c, const uint8_t *bhs, const char *what)
-{
-	log_warn("%s: %s; dropped", conn_name(c), what);
-	conn_reject(c, bhs, REJECT_PROTOCOL_ERROR);
-	conn_finish(c);
-}
-
-/* More data is on its way, or asked for; or the command can run. */
-static void advance(struct task *t, bool final)
-{
-	if (t->write && t->out_len < t->edtl) {
-		if (final)
-			send_r2t(t);
-		return;
-	}
-	run(t);
 }
 
 /*
@@ -389,13 +308,13 @@ static bool admit(struct conn *c, uint32_t bytes)
 {
 	struct target_server *s = c->server;
 	struct conn **p;
-	if (c->bytes == 0)
+	if (c->in_bytes == 0)
 		return true; /* nobody is starved by others */
-	if (c->bytes + bytes > CONN_BYTES_MAX) {
+	if (c->in_bytes + bytes > CONN_BYTES_MAX) {
 		c->stalled = true; /* until some of its own are gone */
 		return false;
 	}
-	if (s->bytes + bytes <= SERVER_BYTES_MAX)
+	if (s->in_bytes + bytes <= SERVER_BYTES_MAX)
 		return true;
 	c->stalled = true;
 	for (p = &s->stalled; *p && *p != c; p = &(*p)->stalled_next)
@@ -415,7 +334,7 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 	struct task *t;
 
 	if (!c->target) {
-		protocol_error(c, bhs, "SCSI command in a discovery session");
+		conn_protocol_error(c, bhs, "SCSI command in a discovery session");
 		return true;
 	}
 	if (task_find(c, get_be32(bhs + PDU_ITT))) {
@@ -424,59 +343,34 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 	}
 	if (len &&
 	    (!write || !c->params.immediate_data || len > edtl || len > c->params.first_burst)) {
-		protocol_error(c, bhs, "immediate data that was not agreed on");
+		conn_protocol_error(c, bhs, "immediate data that was not agreed on");
 		return true;
 	}
 	if (write && !final && c->params.initial_r2t) {
-		protocol_error(c, bhs, "unsolicited data that was not agreed on");
+		conn_protocol_error(c, bhs, "unsolicited data that was not agreed on");
 		return true;
 	}
 	t = task_new(c, bhs);
-	if (!t || !keep_data(t, data, len, chunk)) {
+	if (!t || !data_out_keep(t, data, len, chunk)) {
 		if (t)
 			task_free(t);
 		log_error("%s: out of memory; dropped", conn_name(c));
 		conn_close(c);
 		return true;
 	}
-	t->bytes = MIN(edtl, LIMIT_TRANSFER_BYTES);
-	conn_bytes(c, t->bytes);
+	if (t->read) {
+		t->in_bytes = MIN(edtl, LIMIT_TRANSFER_BYTES);
+		conn_in_bytes(c, t->in_bytes);
+	}
 	memcpy(t->cmd.cdb, bhs + CMD_CDB, SCSI_CDB_MAX);
 	t->solicited = write ? MIN(edtl, c->params.first_burst) : 0;
 	t->ttt = ISCSI_NO_TAG;
 	if (write && edtl > LIMIT_TRANSFER_BYTES)
 		/* before any of it is gathered */
-		fail(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+		task_fail(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
 	else
-		advance(t, final || !write);
+		data_out_advance(t, final || !write);
 	return true;
-}
-
-static void data_out(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len,
-		     struct chunk *chunk)
-{
-	struct task *t = task_find(c, get_be32(bhs + PDU_ITT));
-	bool final = bhs[1] & ISCSI_FINAL;
-	if (!t || t->running || t->aborted)
-		return; /* data of a task that has been aborted meanwhile */
-	/* At recovery level 0 nothing can be asked for again: the command ends (11.4.7.2). */
-	if (get_be32(bhs + PDU_TTT) != t->ttt || get_be32(bhs + DATA_SN) != t->data_sn++ ||
-	    get_be32(bhs + DATA_OFFSET) != t->out_len || len > t->solicited - t->out_len) {
-		log_warn("%s: data out of order or not asked for; its command ends", conn_name(c));
-		fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
-		return;
-	}
-	if (!keep_data(t, data, len, chunk)) {
-		log_error("%s: out of memory; dropped", conn_name(c));
-		conn_close(c);
-		return;
-	}
-	if (final && t->ttt != ISCSI_NO_TAG && t->out_len < t->solicited) {
-		log_warn("%s: a burst of data ends early; its command ends", conn_name(c));
-		fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
-		return;
-	}
-	advance(t, final);
 }
 
 /* ---- NOP and logout ---- */
@@ -541,17 +435,20 @@ static bool in_order(struct conn *c, const uint8_t *bhs)
 bool full_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len, struct chunk *chunk)
 {
 	uint8_t opcode = bhs[0] & ISCSI_OPCODE_MASK;
+	uint32_t answer = 0; /* bytes that it makes us send */
 	if (opcode == ISCSI_DATA_OUT) {
-		data_out(c, bhs, data, len, chunk);
+		data_out_pdu(c, bhs, data, len, chunk);
 		return true;
 	}
 	if (opcode == ISCSI_SNACK) { /* only with recovery level 1 (11.16) */
 		conn_reject(c, bhs, REJECT_SNACK);
 		return true;
 	}
-	if (!admit(c, opcode == ISCSI_SCSI_COMMAND
-			      ? MIN(get_be32(bhs + CMD_EDTL), LIMIT_TRANSFER_BYTES)
-			      : len))
+	if (opcode != ISCSI_SCSI_COMMAND)
+		answer = len;
+	else if (bhs[1] & ISCSI_CMD_READ)
+		answer = MIN(get_be32(bhs + CMD_EDTL), LIMIT_TRANSFER_BYTES);
+	if (!admit(c, answer))
 		return false;
 	switch (opcode) {
 	case ISCSI_NOP_OUT:
@@ -562,7 +459,7 @@ bool full_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len, s
 		if (!in_order(c, bhs))
 			return true;
 		break;
-	case ISCSI_LOGIN_REQUEST: protocol_error(c, bhs, "login after login"); return true;
+	case ISCSI_LOGIN_REQUEST: conn_protocol_error(c, bhs, "login after login"); return true;
 	default: conn_reject(c, bhs, REJECT_NOT_SUPPORTED); return true;
 	}
 	switch (opcode) {

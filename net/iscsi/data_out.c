@@ -1,0 +1,166 @@
+/* Data-out: asking for it with R2Ts and keeping it where it was received (RFC 7143, 11.7 and 11.8).
+ */
+#include "net/iscsi/conn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+
+bool data_out_keep(struct task *t, uint8_t *data, uint32_t len, struct chunk *chunk)
+{
+	struct iovec *last = t->out_n ? &t->out[t->out_n - 1] : NULL;
+	if (!len)
+		return true;
+	t->out_len += len;
+	if (last && t->out_chunk[t->out_n - 1] == chunk &&
+	    (uint8_t *)last->iov_base + last->iov_len == data) {
+		last->iov_len += len;
+		return true;
+	}
+	if (t->out_n == t->out_cap) {
+		unsigned cap = t->out_cap * 4;
+		struct iovec *out = malloc(cap * sizeof(*out));
+		struct chunk **chunks = malloc(cap * sizeof(struct chunk *));
+		if (!out || !chunks) {
+			free(out);
+			free(chunks);
+			return false;
+		}
+		memcpy(out, t->out, t->out_n * sizeof(*out));
+		memcpy(chunks, t->out_chunk, t->out_n * sizeof(struct chunk *));
+		if (t->out != t->out_inline) {
+			free(t->out);
+			free(t->out_chunk);
+		}
+		t->out = out;
+		t->out_chunk = chunks;
+		t->out_cap = cap;
+	}
+	t->out_chunk[t->out_n] = chunk_ref(chunk);
+	t->out[t->out_n++] = (struct iovec){data, len};
+	return true;
+}
+
+/* Asks for the next burst (11.8). */
+static void put_r2t(struct task *t)
+{
+	struct conn *c = t->conn;
+	uint32_t n = MIN(t->edtl - t->out_len, c->params.max_burst);
+	uint8_t *r = conn_pdu(c, ISCSI_R2T, 0, NULL);
+	if (!r)
+		return;
+	r[1] = ISCSI_FINAL;
+	memcpy(r + PDU_LUN, t->lun, 8);
+	put_be32(r + PDU_ITT, t->itt);
+	t->ttt = t->ttt + 1 == ISCSI_NO_TAG ? 0 : t->ttt + 1;
+	put_be32(r + PDU_TTT, t->ttt);
+	put_be32(r + R2T_SN, t->r2t_sn++);
+	put_be32(r + R2T_OFFSET, t->out_len);
+	put_be32(r + R2T_LENGTH, n);
+	t->solicited = t->out_len + n;
+	t->data_sn = 0;
+	conn_send_pdu(c, r, 0, false);
+}
+
+/* Sends the R2Ts that there is room for now. */
+static void next_r2t(struct conn *c)
+{
+	struct target_server *s = c->server;
+	struct task *t;
+	while ((t = c->r2t_wait) && c->state == CONN_FULL) {
+		if (c->asked_bytes && (c->asked_bytes + t->edtl > CONN_BYTES_MAX ||
+				       s->asked_bytes + t->edtl > SERVER_BYTES_MAX))
+			return; /* the next of its tasks to end comes back here */
+		c->r2t_wait = t->r2t_next;
+		if (!c->r2t_wait)
+			c->r2t_tail = &c->r2t_wait;
+		t->asked_bytes = t->edtl;
+		c->asked_bytes += t->edtl;
+		s->asked_bytes += t->edtl;
+		put_r2t(t);
+	}
+}
+
+static void leave_line(struct task *t)
+{
+	struct conn *c = t->conn;
+	if (t->asked_bytes) {
+		c->asked_bytes -= t->asked_bytes;
+		c->server->asked_bytes -= t->asked_bytes;
+		next_r2t(c);
+		return;
+	}
+	for (struct task **p = &c->r2t_wait; *p; p = &(*p)->r2t_next) {
+		if (*p != t)
+			continue;
+		*p = t->r2t_next;
+		if (!*p)
+			c->r2t_tail = p;
+		return;
+	}
+}
+
+void data_out_end(struct task *t)
+{
+	leave_line(t);
+	for (unsigned i = 0; i < t->out_n; i++)
+		chunk_unref(t->out_chunk[i]);
+	if (t->out != t->out_inline) {
+		free(t->out);
+		free(t->out_chunk);
+	}
+}
+
+/* An R2T is a promise of memory: in line with the others for it. */
+static void send_r2t(struct task *t)
+{
+	struct conn *c = t->conn;
+	if (t->asked_bytes) {
+		put_r2t(t);
+		return;
+	}
+	*c->r2t_tail = t;
+	t->r2t_next = NULL;
+	c->r2t_tail = &t->r2t_next;
+	next_r2t(c);
+}
+
+void data_out_advance(struct task *t, bool final)
+{
+	if (t->write && t->out_len < t->edtl) {
+		if (final) {
+			t->solicited = t->out_len; /* nothing more until the R2T */
+			send_r2t(t);
+		}
+		return;
+	}
+	task_run(t);
+}
+
+void data_out_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len,
+		  struct chunk *chunk)
+{
+	struct task *t = task_find(c, get_be32(bhs + PDU_ITT));
+	bool final = bhs[1] & ISCSI_FINAL;
+	if (!t || t->running || t->aborted)
+		return; /* data of a task that has been aborted meanwhile */
+	/* At recovery level 0 nothing can be asked for again: the command ends (11.4.7.2). */
+	if (get_be32(bhs + PDU_TTT) != t->ttt || get_be32(bhs + DATA_SN) != t->data_sn++ ||
+	    get_be32(bhs + DATA_OFFSET) != t->out_len || len > t->solicited - t->out_len) {
+		log_warn("%s: data out of order or not asked for; its command ends", conn_name(c));
+		task_fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
+		return;
+	}
+	if (!data_out_keep(t, data, len, chunk)) {
+		log_error("%s: out of memory; dropped", conn_name(c));
+		conn_close(c);
+		return;
+	}
+	if (final && t->ttt != ISCSI_NO_TAG && t->out_len < t->solicited) {
+		log_warn("%s: a burst of data ends early; its command ends", conn_name(c));
+		task_fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
+		return;
+	}
+	data_out_advance(t, final);
+}
