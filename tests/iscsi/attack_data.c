@@ -175,6 +175,38 @@ static bool stalled_writers(void)
 	return ok || hostile_fail("another session cannot write");
 }
 
+/* The window bounds commands, but not those for immediate delivery (RFC 7143, 4.2.2.1): WRITEs of
+ * one block each whose data never come. The target may reject them, or end the session. */
+static bool immediate_without_end(void)
+{
+	unsigned long before = hostile_target_kib(), after;
+	struct raw r;
+	bool open;
+
+	if (!raw_open(&r, 2))
+		return false;
+	open = true;
+	for (int i = 0; i < 2000 && open; i++) {
+		struct buf b = {0};
+
+		for (int k = 0; k < 100; k++) {
+			uint8_t cdb[10], *h;
+
+			raw_rw10(cdb, true, 128, 1);
+			h = raw_put_next(&r, &b, ISCSI_SCSI_COMMAND | ISCSI_IMMEDIATE,
+					 ISCSI_FINAL | ISCSI_CMD_WRITE | 1, NULL, 0);
+			h[PDU_LUN + 1] = raw_target.lun;
+			put_be32(h + CMD_EDTL, BLOCK);
+			memcpy(h + CMD_CDB, cdb, sizeof(cdb));
+		}
+		open = raw_send(&r, &b) && raw_skip(&r);
+	}
+	after = hostile_target_kib();
+	raw_close(&r);
+	return after < before + 65536 ||
+	       hostile_fail("200,000 of them: memory grew from %lu to %lu KiB", before, after);
+}
+
 /* READs whose data nobody takes neither fill the memory nor delay others. */
 static bool stalled_readers(void)
 {
@@ -301,6 +333,7 @@ const struct attack data_attacks[] = {
 	{"headers of a WRITE at their limits", write_headers},
 	{"Data-Out that nobody asked for", data_out},
 	{"WRITEs whose data never come", stalled_writers},
+	{"immediate commands without end", immediate_without_end},
 	{"READs whose data nobody takes", stalled_readers},
 	{"an aborted WRITE", aborted_write},
 	{"task management of what is not there", aborted_nothing},

@@ -237,6 +237,17 @@ void raw_pdu_free(struct pdu *p)
 	p->data = NULL;
 }
 
+bool raw_skip(struct raw *r)
+{
+	char b[65536];
+	ssize_t k;
+
+	do
+		k = recv(r->fd, b, sizeof(b), MSG_DONTWAIT);
+	while (k > 0);
+	return k < 0 && errno == EAGAIN;
+}
+
 bool raw_drain(struct raw *r)
 {
 	uint64_t deadline = clock_ns() + RAW_LIMIT * MS_NS;

@@ -63,6 +63,8 @@ bool raw_send_bytes(struct raw *r, const void *p, size_t n);
 enum raw_event raw_recv(struct raw *r, struct pdu *p);
 enum raw_event raw_recv_within(struct raw *r, struct pdu *p, int ms);
 void raw_pdu_free(struct pdu *p);
+/* Throws away what has come; false when the target has closed. */
+bool raw_skip(struct raw *r);
 /* Reads until the target closes. */
 bool raw_drain(struct raw *r);
 
