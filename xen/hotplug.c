@@ -38,6 +38,8 @@ int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH
 			w->r.target = value;
 		} else if (strcmp(word, "initiator") == 0 && iscsi_name_valid(value)) {
 			w->r.initiator = value;
+		} else if (strcmp(word, "serial") == 0 && *value) {
+			w->r.serial = value;
 		} else if (strcmp(word, "lun") == 0 && parse_u64(value, &lun) == 0 &&
 			   lun <= ISCSI_LUN_MAX) {
 			w->r.lun = (unsigned)lun;
@@ -46,7 +48,7 @@ int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH
 		} else {
 			snprintf(error, ATTACH_ERROR,
 				 "target=: '%s=%s': known are portal=HOST[:PORT], iqn=IQN, lun=N, "
-				 "initiator=IQN, multipath=n",
+				 "serial=S, initiator=IQN, multipath=n",
 				 word, value);
 			return -EINVAL;
 		}

@@ -236,13 +236,29 @@ out:
 	return err;
 }
 
+/* A LUN number may have come to stand for another disk: never the wrong one. */
+static int check_serial(const struct attachment *a, const struct attach_request *r,
+			char error[ATTACH_ERROR])
+{
+	char serial[256];
+
+	if (!r->serial)
+		return 0;
+	iscsi_disk_serial(&a->disk, serial);
+	if (strcmp(serial, r->serial) == 0)
+		return 0;
+	return failed(error, -EMEDIUMTYPE,
+		      "%s: LUN %u is not the disk that was meant: its serial is '%s', not '%s'",
+		      a->session.target, r->lun, serial, r->serial);
+}
+
 static int find_disk(struct attachment *a, const struct attach_request *r, char error[ATTACH_ERROR])
 {
 	const struct iscsi_session *s = &a->session;
 	int err = iscsi_disk_find(s, r->lun, &a->disk);
 
 	if (err == 0)
-		return 0;
+		return check_serial(a, r, error);
 	/* A session that is down is not scanned, and would look empty. */
 	if (strcmp(s->state, "LOGGED_IN"))
 		return failed(error, -EHOSTDOWN,
@@ -251,7 +267,11 @@ static int find_disk(struct attachment *a, const struct attach_request *r, char 
 	a->existed = false;
 	err = iscsi_disk_scan(s, r->lun, r->timeout_ns, &a->disk);
 	switch (err) {
-	case 0: return 0;
+	case 0:
+		err = check_serial(a, r, error);
+		if (err)
+			iscsi_disk_remove(&a->disk);
+		return err;
 	case -ENXIO: return failed(error, err, "%s: no LUN %u there", s->target, r->lun);
 	case -ENODEV:
 		return failed(error, err, "%s: LUN %u is no disk: choose another with --lun",

@@ -21,6 +21,7 @@ struct attach_request {
 	const char *target;    /* NULL: the only one that the portal has */
 	const char *initiator; /* NULL: initiator_default_name() */
 	unsigned lun;
+	const char *serial;	 /* the disk's serial number must be this; NULL: any */
 	int replacement_timeout; /* seconds that I/O waits for a lost target; -1: for ever */
 	uint64_t timeout_ns;
 };

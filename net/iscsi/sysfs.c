@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "core/bytes.h"
 #include "core/loop.h"
 #include "net/iscsi/kernel.h"
 
@@ -328,6 +329,35 @@ int iscsi_disk_scan(const struct iscsi_session *s, unsigned lun, uint64_t timeou
 	}
 	close(p.fd);
 	return err;
+}
+
+int iscsi_disk_serial(const struct iscsi_disk *d, char out[256])
+{
+	uint8_t page[4 + 255];
+	char path[PATH_LEN], *start;
+	ssize_t n;
+	size_t len;
+	int fd;
+
+	out[0] = '\0';
+	snprintf(path, sizeof(path), "/sys/class/block/%s/device/vpd_pg80", d->name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, page, sizeof(page));
+	close(fd);
+	if (n < 4)
+		return -ENODATA;
+	len = MIN((size_t)n - 4, (size_t)get_be16(page + 2));
+	memcpy(out, page + 4, len);
+	out[len] = '\0';
+	start = out + strspn(out, " ");
+	len = strlen(start);
+	while (len && start[len - 1] == ' ')
+		len--;
+	memmove(out, start, len);
+	out[len] = '\0';
+	return 0;
 }
 
 int iscsi_disk_remove(const struct iscsi_disk *d)

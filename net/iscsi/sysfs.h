@@ -60,6 +60,8 @@ int iscsi_disk_of(const char *path, struct iscsi_session *s, struct iscsi_disk *
  */
 int iscsi_disk_scan(const struct iscsi_session *s, unsigned lun, uint64_t timeout_ns,
 		    struct iscsi_disk *d);
+/* The disk's unit serial number (SPC-6, 7.7.19), without the blanks around it; 0 or -errno. */
+int iscsi_disk_serial(const struct iscsi_disk *d, char out[256]);
 /* Writes back what the kernel holds of the disk, and takes the disk away. 0 or -errno. */
 int iscsi_disk_remove(const struct iscsi_disk *d);
 /* Why the disk must not be taken away: "mounted on /x", "held by dm-0", ...; NULL: it is free. */
