@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "core/opts.h"
 #include "net/channel_open.h"
+#include "xen/guardian.h"
 #include "xen/handover.h"
 #include "xen/reception.h"
 
@@ -32,6 +33,7 @@ struct server {
 	bool listening, stopping;
 	int status;
 	struct handover_sweep sweep;
+	struct guardian guardian;
 	struct loop_signal sigint, sigterm, sighup;
 };
 
@@ -131,18 +133,40 @@ static void on_swept(void *arg)
 	(void)arg;
 }
 
+static void stop_loop(void *arg)
+{
+	loop_stop(arg, 0);
+}
+
+/* In the guardian: what the killed receiver had in hand is destroyed, or, after GO, started. */
+static void on_orphaned(void *arg, const void *note, size_t n)
+{
+	struct loop *l = loop_new();
+	struct handover_sweep sweep;
+	struct toolstack *t;
+
+	(void)arg;
+	(void)note;
+	(void)n;
+	if (!l || toolstack_open(l, &t))
+		return;
+	handover_sweep(&sweep, t, l, stop_loop, l);
+	loop_run(l);
+}
+
 static int serve(struct server *s, const char *listen)
 {
 	const struct channel_config cfg = {.key = &s->key, .server = true};
 	int rc;
 
-	s->loop = loop_new();
-	if (!s->loop) {
-		log_error("%s", strerror(errno));
-		return 1;
-	}
 	signal(SIGPIPE, SIG_IGN);
 	s->status = 1;
+	rc = guardian_start(&s->guardian, -1, on_orphaned, NULL);
+	s->loop = loop_new();
+	if (rc || !s->loop) {
+		log_error("%s", strerror(rc ? -rc : errno));
+		goto out;
+	}
 	rc = toolstack_open(s->loop, &s->t);
 	if (rc)
 		goto out;
@@ -173,6 +197,7 @@ out:
 	}
 	toolstack_close(s->t);
 	loop_free(s->loop);
+	guardian_dismiss(&s->guardian);
 	return s->status;
 }
 

@@ -115,6 +115,26 @@ out:
 	return rc;
 }
 
+int handover_claim(const char *uuid)
+{
+	char path[512];
+	int fd, rc;
+
+	if (mkdir(handover_dir, 0700) && errno != EEXIST)
+		return -errno;
+	if (strspn(uuid, "0123456789abcdef-") != strlen(uuid) ||
+	    snprintf(path, sizeof(path), "%s/%s.lock", handover_dir, uuid) >= (int)sizeof(path))
+		return -EINVAL;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	close(fd);
+	return rc;
+}
+
 int handover_set(struct handover *h, enum handover_is is)
 {
 	return h->fd < 0 ? -EBADF : put(h, is);

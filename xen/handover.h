@@ -38,6 +38,12 @@ struct handover {
 	char name[GUEST_NAME_MAX];
 };
 
+/*
+ * One migration of a guest at a time: a lock that lives as long as the descriptor, in whatever
+ * processes have it. The descriptor, or -EBUSY, or another -errno.
+ */
+int handover_claim(const char *uuid);
+
 /* Names that a guest has on the two hosts until it has been handed over. */
 #define HANDOVER_INCOMING "--incoming"
 #define HANDOVER_AWAY	  "--migratedaway"

@@ -12,10 +12,12 @@
 #include "core/log.h"
 #include "net/channel_pump.h"
 #include "xen/cpu.h"
+#include "xen/guardian.h"
 #include "xen/guest.h"
 #include "xen/host.h"
 #include "xen/message.h"
 #include "xen/quiesce.h"
+#include "xen/recovery.h"
 #include "xen/save_helper.h"
 #include "xen/stream.h"
 
@@ -49,6 +51,8 @@ struct migration {
 	struct loop_timer limit, answer; /* answer: whatever the state waits for */
 	struct verdicts verdicts;
 	bool away; /* our domain carries its name of HANDOVER_AWAY */
+	int claim; /* see handover_claim() */
+	struct guardian guardian;
 
 	uint64_t began, ended, suspend_at, go_at, running_at, took_ns, bytes;
 	unsigned rounds;
@@ -423,6 +427,15 @@ static void settle(struct migration *m)
 	quiesce_start(&m->quiesce, m->loop, m->guest.domid, QUIESCE_NS, on_quiet, m);
 }
 
+static void note(struct migration *m, bool handed_over)
+{
+	struct recovery_note n = {.domid = m->guest.domid, .handed_over = handed_over};
+
+	snprintf(n.name, sizeof(n.name), "%s", m->guest.name);
+	snprintf(n.id, sizeof(n.id), "%s", m->id);
+	guardian_note(&m->guardian, &n, sizeof(n));
+}
+
 static int rename_guest(struct migration *m, bool away)
 {
 	char name[GUEST_NAME_MAX + sizeof(HANDOVER_AWAY)];
@@ -450,6 +463,7 @@ static void hand_over(struct migration *m)
 	struct buf b = {0};
 
 	loop_timer_del(m->loop, &m->limit);
+	note(m, true);
 	if (rename_guest(m, true)) {
 		because(m, "cannot rename it here: %s", toolstack_cause(m->t, ERROR_FAIL));
 		drop_channel(m);
@@ -579,6 +593,19 @@ static void on_guest(void *arg, int err)
 	}
 }
 
+/* In the guardian: this process's own loop and toolstack are not to be touched there. */
+static void on_orphaned(void *arg, const void *text, size_t n)
+{
+	struct migration *m = arg;
+	struct recovery_note last;
+
+	if (n != sizeof(last))
+		return;
+	memcpy(&last, text, n);
+	toolstack_forked(m->t);
+	recovery_run(&last, &m->o.way);
+}
+
 int migration_start(struct loop *l, struct toolstack *t, const struct migration_options *o,
 		    void (*done)(void *arg), void *arg, struct migration **out)
 {
@@ -591,7 +618,7 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	m->o = *o;
 	m->loop = l;
 	m->t = t;
-	m->pipe[0] = m->pipe[1] = -1;
+	m->pipe[0] = m->pipe[1] = m->claim = m->guardian.fd = -1;
 	m->task = (struct loop_task){.fn = run_events, .arg = m};
 	m->done = done;
 	m->arg = arg;
@@ -608,6 +635,20 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	rc = guest_find(t, o->domain, &m->guest);
 	if (rc)
 		goto out;
+	m->claim = handover_claim(m->guest.uuid);
+	if (m->claim < 0) {
+		rc = m->claim;
+		log_error(rc == -EBUSY ? "domain %s: it is being migrated already"
+				       : "domain %s: cannot keep its lock in /run/vstor: %s",
+			  m->guest.name, strerror(-rc));
+		goto out;
+	}
+	rc = guardian_start(&m->guardian, m->claim, on_orphaned, m);
+	if (rc) {
+		log_error("domain %s: cannot start its guardian: %s", m->guest.name, strerror(-rc));
+		goto out;
+	}
+	note(m, false);
 	if (o->timeout_ns)
 		loop_timer_set(l, &m->limit, o->timeout_ns, on_limit, m);
 	guest_read(&m->guest, on_guest, m);
@@ -692,5 +733,8 @@ void migration_free(struct migration *m)
 	loop_defer_cancel(m->loop, &m->task);
 	verdicts_fini(&m->verdicts);
 	guest_fini(&m->guest);
+	guardian_dismiss(&m->guardian);
+	if (m->claim >= 0)
+		close(m->claim);
 	free(m);
 }

@@ -382,6 +382,11 @@ void toolstack_close(struct toolstack *t)
 	free(t);
 }
 
+void toolstack_forked(struct toolstack *t)
+{
+	libxl_postfork_child_noexec(t->ctx);
+}
+
 libxl_ctx *toolstack_ctx(struct toolstack *t)
 {
 	return t->ctx;

@@ -21,6 +21,10 @@ int toolstack_open(struct loop *l, struct toolstack **out);
 /* No operation may be under way. Harmless with NULL. */
 void toolstack_close(struct toolstack *t);
 
+/* In a forked child that is to open a toolstack of its own: forgets the parent's (never close it
+ * there). */
+void toolstack_forked(struct toolstack *t);
+
 libxl_ctx *toolstack_ctx(struct toolstack *t);
 /* The running hypervisor's release, e.g. 4 and 17. */
 void toolstack_xen_version(struct toolstack *t, unsigned *major, unsigned *minor);
