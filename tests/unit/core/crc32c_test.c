@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The source itself: so that the way without the CPU's instruction is tested everywhere. */
+#include "core/crc32c.c"
+
+#include "tests/unit/check.h"
+
+/* The examples of RFC 3720, appendix B.4, as the 32-bit value; there they are written byte by byte
+ * in wire order. */
+static void test_examples_of_rfc_3720(void)
+{
+	static const uint8_t read_pdu[48] = {
+		0x01, 0xc0, 0, 0, 0, 0, 0,    0, 0,    0, 0, 0,	   0, 0, 0, 0,
+		0x14, 0,    0, 0, 0, 0, 0x04, 0, 0,    0, 0, 0x14, 0, 0, 0, 0x18,
+		0x28, 0,    0, 0, 0, 0, 0,    0, 0x02, 0, 0, 0,	   0, 0, 0, 0};
+	uint8_t b[32];
+
+	memset(b, 0, sizeof(b));
+	CHECK_EQ(crc32c(0, b, 32), 0x8a9136aa);
+	memset(b, 0xff, sizeof(b));
+	CHECK_EQ(crc32c(0, b, 32), 0x62a8ab43);
+	for (int i = 0; i < 32; i++)
+		b[i] = (uint8_t)i;
+	CHECK_EQ(crc32c(0, b, 32), 0x46dd794e);
+	for (int i = 0; i < 32; i++)
+		b[i] = (uint8_t)(31 - i);
+	CHECK_EQ(crc32c(0, b, 32), 0x113fdb5c);
+	CHECK_EQ(crc32c(0, read_pdu, 48), 0xd9963a56);
+	CHECK_EQ(crc32c(0, "123456789", 9), 0xe3069283);
+}
+
+/* Bit by bit, from the definition. */
+static uint32_t reference(const uint8_t *p, size_t n)
+{
+	uint32_t c = ~0u;
+
+	while (n--) {
+		c ^= *p++;
+		for (int k = 0; k < 8; k++)
+			c = c & 1 ? c >> 1 ^ 0x82f63b78u : c >> 1;
+	}
+	return ~c;
+}
+
+static void test_every_length_and_alignment(void)
+{
+	uint8_t b[300];
+
+	for (size_t i = 0; i < sizeof(b); i++)
+		b[i] = (uint8_t)(i * 131 + (i >> 3));
+	for (size_t at = 0; at < 16; at++)
+		for (size_t n = 0; at + n <= sizeof(b); n += n < 40 ? 1 : 13)
+			if (!CHECK_EQ(crc32c(0, b + at, n), reference(b + at, n)))
+				return;
+}
+
+static void test_without_the_instruction(void)
+{
+	uint8_t b[300];
+
+	for (size_t i = 0; i < sizeof(b); i++)
+		b[i] = (uint8_t)(i * 37 + (i >> 5));
+	crc32c(0, b, 0); /* makes the table */
+	for (size_t at = 0; at < 8; at++)
+		for (size_t n = 0; at + n <= sizeof(b); n += n < 40 ? 1 : 13)
+			if (!CHECK_EQ(~update_table(~0u, b + at, n), reference(b + at, n)))
+				return;
+}
+
+static void test_continues_from_any_place(void)
+{
+	uint8_t b[100];
+	uint32_t whole;
+
+	for (size_t i = 0; i < sizeof(b); i++)
+		b[i] = (uint8_t)(i * 77);
+	whole = crc32c(0, b, sizeof(b));
+	for (size_t cut = 0; cut <= sizeof(b); cut++)
+		CHECK_EQ(crc32c(crc32c(0, b, cut), b + cut, sizeof(b) - cut), whole);
+}
+
+int main(void)
+{
+	CHECK_RUN(test_examples_of_rfc_3720);
+	CHECK_RUN(test_every_length_and_alignment);
+	CHECK_RUN(test_without_the_instruction);
+	CHECK_RUN(test_continues_from_any_place);
+	return CHECK_DONE();
+}

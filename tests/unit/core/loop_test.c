@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/check.h"
+
+#define LIMIT (20 * SEC_NS) /* nothing here takes a hundredth of it */
+
+static struct loop *l;
+static char order[256]; /* what happened, a letter each */
+static struct loop_timer guard;
+
+static void note(char c)
+{
+	size_t n = strlen(order);
+
+	if (n + 1 < sizeof(order)) {
+		order[n] = c;
+		order[n + 1] = '\0';
+	}
+}
+
+static void too_late(void *arg)
+{
+	(void)arg;
+	note('!');
+	loop_stop(l, -1);
+}
+
+static void begin(void)
+{
+	order[0] = '\0';
+	l = loop_new();
+	if (!l)
+		abort();
+	loop_timer_set(l, &guard, LIMIT, too_late, NULL);
+}
+
+static int run(void)
+{
+	return loop_run(l);
+}
+
+static void end(void)
+{
+	loop_timer_del(l, &guard);
+	loop_free(l);
+}
+
+static void stop(void *arg)
+{
+	(void)arg;
+	loop_stop(l, 7);
+}
+
+/* ---- timers ---- */
+
+static void letter(void *arg)
+{
+	note(*(char *)arg);
+}
+
+static void test_timers_fire_in_order_of_time(void)
+{
+	static char name[] = "edcba";
+	struct loop_timer t[5] = {0}, last = {0};
+
+	begin();
+	for (unsigned i = 0; i < 5; i++)
+		loop_timer_set(l, &t[i], (5 - i) * MS_NS, letter, &name[i]);
+	loop_timer_set(l, &last, 10 * MS_NS, stop, NULL);
+	CHECK_EQ(run(), 7);
+	CHECK_STR(order, "abcde");
+	end();
+}
+
+static void test_timer_does_not_fire_early(void)
+{
+	struct loop_timer t = {0};
+	uint64_t start;
+
+	begin();
+	start = clock_ns();
+	loop_timer_set(l, &t, 3 * MS_NS, stop, NULL);
+	run();
+	CHECK(clock_ns() - start >= 3 * MS_NS);
+	CHECK(loop_now(l) - start >= 3 * MS_NS);
+	end();
+}
+
+static void test_timer_moved_and_deleted(void)
+{
+	static char a[] = "a", b[] = "b";
+	struct loop_timer t = {0}, u = {0}, last = {0};
+
+	begin();
+	loop_timer_set(l, &t, 1 * MS_NS, letter, a);
+	loop_timer_set(l, &t, 6 * MS_NS, letter, b); /* moves it: fires once, as b */
+	loop_timer_set(l, &u, 2 * MS_NS, letter, a);
+	loop_timer_del(l, &u);
+	loop_timer_del(l, &u);
+	loop_timer_set(l, &last, 9 * MS_NS, stop, NULL);
+	run();
+	CHECK_STR(order, "b");
+	CHECK_EQ(t.pos, 0);
+	end();
+}
+
+static struct loop_timer many[2000];
+static uint64_t last_due;
+static unsigned fired;
+
+static void in_order(void *arg)
+{
+	struct loop_timer *t = arg;
+
+	if (t->due < last_due)
+		note('x');
+	last_due = t->due;
+	fired++;
+	/* Each takes a neighbour away from inside the callback. */
+	loop_timer_del(l, &many[(size_t)(t - many) ^ 1]);
+}
+
+static void test_heap_of_many_timers(void)
+{
+	uint64_t x = 88172645463325252ull;
+	struct loop_timer last = {0};
+	unsigned n = sizeof(many) / sizeof(many[0]);
+
+	begin();
+	last_due = fired = 0;
+	for (unsigned i = 0; i < n; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		loop_timer_set(l, &many[i], x % (20 * MS_NS), in_order, &many[i]);
+	}
+	/* Deleting from the middle of the heap keeps its order. */
+	for (unsigned i = 0; i < n; i += 16)
+		loop_timer_del(l, &many[i]);
+	loop_timer_set(l, &last, 40 * MS_NS, stop, NULL);
+	run();
+	CHECK_STR(order, "");
+	CHECK_EQ(fired, n / 2);
+	for (unsigned i = 0; i < n; i++)
+		CHECK_EQ(many[i].pos, 0);
+	end();
+}
+
+static void again(void *arg)
+{
+	struct loop_timer *t = arg;
+
+	note('a');
+	if (strlen(order) < 5)
+		loop_timer_set(l, t, 0, again, t);
+	else
+		loop_stop(l, 0);
+}
+
+static void test_timer_set_from_its_own_callback(void)
+{
+	struct loop_timer t = {0};
+
+	begin();
+	loop_timer_set(l, &t, 0, again, &t);
+	run();
+	CHECK_STR(order, "aaaaa");
+	end();
+}
+
+/* ---- file descriptors ---- */
+
+struct end {
+	struct loop_fd w;
+	int fd, peer;
+	char name;
+	struct end *victim; /* whom it removes when it is called */
+};
+
+static void pair(struct end *e, char name)
+{
+	int sv[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) < 0)
+		abort();
+	*e = (struct end){.fd = sv[0], .peer = sv[1], .name = name};
+}
+
+static void unpair(struct end *e)
+{
+	loop_fd_del(l, &e->w);
+	close(e->fd);
+	if (e->peer >= 0)
+		close(e->peer);
+}
+
+static void got(void *arg, unsigned events)
+{
+	struct end *e = arg;
+	char c;
+
+	note(e->name);
+	note(events == LOOP_READ ? 'r' : events == LOOP_WRITE ? 'w' : '+');
+	if (events & LOOP_READ && read(e->fd, &c, 1) == 0) {
+		note('0');
+		loop_fd_del(l, &e->w);
+	}
+	if (e->victim)
+		loop_fd_del(l, &e->victim->w);
+	loop_stop(l, 0);
+}
+
+static void test_readable_writable_and_end_of_file(void)
+{
+	struct end a;
+
+	begin();
+	pair(&a, 'a');
+	CHECK_EQ(loop_fd_add(l, &a.w, a.fd, LOOP_READ, got, &a), 0);
+	CHECK_EQ(loop_fd_add(l, &(struct loop_fd){0}, a.fd, LOOP_READ, got, &a), -EEXIST);
+	(void)!write(a.peer, "xy", 2);
+	run();
+	CHECK_STR(order, "ar");
+	/* level-triggered: a byte is left */
+	run();
+	CHECK_STR(order, "arar");
+	CHECK_EQ(loop_fd_mod(l, &a.w, LOOP_WRITE), 0);
+	run();
+	CHECK_STR(order, "araraw");
+	CHECK_EQ(loop_fd_mod(l, &a.w, LOOP_READ), 0);
+	close(a.peer);
+	a.peer = -1;
+	order[0] = '\0';
+	run();
+	CHECK(order[0] == 'a' && order[2] == '0');
+	unpair(&a);
+	end();
+}
+
+static void test_errors_come_without_being_asked_for(void)
+{
+	struct end a;
+
+	begin();
+	pair(&a, 'a');
+	CHECK_EQ(loop_fd_add(l, &a.w, a.fd, 0, got, &a), 0);
+	close(a.peer);
+	a.peer = -1;
+	run();
+	CHECK_EQ(order[0], 'a');
+	unpair(&a);
+	end();
+}
+
+static void test_regular_file_is_refused(void)
+{
+	struct loop_fd w = {0};
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	begin();
+	CHECK_EQ(loop_fd_add(l, &w, fd, LOOP_READ, got, NULL), -EPERM);
+	loop_fd_del(l, &w); /* harmless */
+	close(fd);
+	end();
+}
+
+static void test_watch_removed_by_another_one_of_the_same_round(void)
+{
+	struct end a, b;
+
+	begin();
+	pair(&a, 'a');
+	pair(&b, 'b');
+	a.victim = &b;
+	b.victim = &a;
+	loop_fd_add(l, &a.w, a.fd, LOOP_READ, got, &a);
+	loop_fd_add(l, &b.w, b.fd, LOOP_READ, got, &b);
+	(void)!write(a.peer, "x", 1);
+	(void)!write(b.peer, "x", 1);
+	run();
+	/* Both were ready; whoever came first has taken the other one away. */
+	CHECK_EQ(strlen(order), 2);
+	unpair(&a);
+	unpair(&b);
+	end();
+}
+
+/* ---- tasks ---- */
+
+static void defer_b(void *arg)
+{
+	note('a');
+	loop_defer(l, arg);
+}
+
+static void task_b(void *arg)
+{
+	(void)arg;
+	note('b');
+}
+
+static void test_deferred_tasks_run_once_in_order(void)
+{
+	static char c[] = "c";
+	struct loop_task b = {.fn = task_b}, a = {.fn = defer_b, .arg = &b};
+	struct loop_task other = {.fn = letter, .arg = c}, gone = {.fn = letter, .arg = c};
+	struct loop_timer t = {0};
+
+	begin();
+	loop_defer(l, &a);
+	loop_defer(l, &gone);
+	loop_defer(l, &other);
+	loop_defer(l, &other);
+	loop_defer_cancel(l, &gone);
+	loop_defer_cancel(l, &gone);
+	loop_timer_set(l, &t, 0, stop, NULL);
+	run();
+	CHECK_STR(order, "acb");
+	/* The last one of the queue taken back: the queue goes on. */
+	order[0] = '\0';
+	loop_defer(l, &other);
+	loop_defer(l, &gone);
+	loop_defer_cancel(l, &gone);
+	loop_defer(l, &b);
+	loop_timer_set(l, &t, 0, stop, NULL);
+	run();
+	CHECK_STR(order, "cb");
+	end();
+}
+
+#define POSTERS 4
+#define POSTS	5000
+
+struct posted {
+	struct loop_task task;
+	unsigned *left;
+};
+
+static void count_down(void *arg)
+{
+	struct posted *p = arg;
+
+	if (--*p->left == 0)
+		loop_stop(l, 0);
+}
+
+static void *poster(void *arg)
+{
+	struct posted *p = arg;
+
+	for (unsigned i = 0; i < POSTS; i++)
+		loop_post(l, &p[i].task);
+	return NULL;
+}
+
+static void test_posts_from_threads_all_arrive(void)
+{
+	static struct posted p[POSTERS][POSTS];
+	pthread_t thread[POSTERS];
+	unsigned left = POSTERS * POSTS;
+
+	begin();
+	for (unsigned i = 0; i < POSTERS; i++) {
+		for (unsigned k = 0; k < POSTS; k++)
+			p[i][k] = (struct posted){{.fn = count_down, .arg = &p[i][k]}, &left};
+		pthread_create(&thread[i], NULL, poster, p[i]);
+	}
+	run();
+	CHECK_EQ(left, 0);
+	CHECK_STR(order, "");
+	for (unsigned i = 0; i < POSTERS; i++)
+		pthread_join(thread[i], NULL);
+	end();
+}
+
+/* ---- signals ---- */
+
+static struct loop_signal first, second, third;
+
+static void on_signal(void *arg, int signo)
+{
+	note(*(char *)arg);
+	if (signo == SIGUSR2)
+		loop_stop(l, 0);
+}
+
+static void test_signals_reach_all_their_watchers(void)
+{
+	static char a[] = "a", b[] = "b", z[] = "z";
+
+	begin();
+	CHECK_EQ(loop_signal_add(l, &first, SIGUSR1, on_signal, a), 0);
+	CHECK_EQ(loop_signal_add(l, &second, SIGUSR1, on_signal, b), 0);
+	CHECK_EQ(loop_signal_add(l, &third, SIGUSR2, on_signal, z), 0);
+	raise(SIGUSR1);
+	raise(SIGUSR2);
+	run();
+	CHECK_EQ(strlen(order), 3);
+	CHECK(strchr(order, 'a') && strchr(order, 'b'));
+	CHECK_EQ(order[2], 'z');
+	/* One of two watchers gone: the other one stays. */
+	loop_signal_del(l, &second);
+	order[0] = '\0';
+	raise(SIGUSR1);
+	raise(SIGUSR2);
+	run();
+	CHECK_STR(order, "az");
+	end();
+	/* The end gave the signal back its default. */
+	CHECK(signal(SIGUSR1, SIG_DFL) == SIG_DFL);
+}
+
+static void remove_others(void *arg, int signo)
+{
+	(void)arg, (void)signo;
+	note('r');
+	loop_signal_del(l, &first);
+	loop_signal_del(l, &second);
+	loop_signal_del(l, &third);
+	/* as an owner that is freed would leave them */
+	memset(&first, 0xa5, sizeof(first));
+	memset(&second, 0xa5, sizeof(second));
+	memset(&third, 0xa5, sizeof(third));
+	loop_stop(l, 0);
+}
+
+static void test_signal_callback_removes_all_watchers(void)
+{
+	begin();
+	loop_signal_add(l, &first, SIGUSR1, remove_others, NULL);
+	loop_signal_add(l, &second, SIGUSR1, remove_others, NULL);
+	loop_signal_add(l, &third, SIGUSR1, remove_others, NULL);
+	raise(SIGUSR1);
+	run();
+	CHECK_STR(order, "r");
+	end();
+	memset(&first, 0, sizeof(first));
+	memset(&second, 0, sizeof(second));
+	memset(&third, 0, sizeof(third));
+}
+
+static void test_flood_of_one_signal_does_not_hide_another(void)
+{
+	static char a[] = "a", z[] = "z";
+
+	begin();
+	loop_signal_add(l, &first, SIGUSR1, on_signal, a);
+	loop_signal_add(l, &third, SIGUSR2, on_signal, z);
+	for (int i = 0; i < 100000; i++) /* more than a pipe holds */
+		raise(SIGUSR1);
+	raise(SIGUSR2);
+	run();
+	CHECK_STR(order, "az");
+	end();
+}
+
+/* ---- children ---- */
+
+static int child_status;
+
+static void on_child(void *arg, int status)
+{
+	(void)arg;
+	child_status = status;
+	note('c');
+	loop_stop(l, 0);
+}
+
+static pid_t child(int status)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(status);
+	return pid;
+}
+
+static void test_child_that_ends_is_reaped(void)
+{
+	struct loop_child c = {0};
+
+	begin();
+	CHECK_EQ(loop_child_add(l, &c, child(3), on_child, NULL), 0);
+	run();
+	CHECK_STR(order, "c");
+	CHECK(WIFEXITED(child_status));
+	CHECK_EQ(WEXITSTATUS(child_status), 3);
+	CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+	end();
+}
+
+static void test_child_that_ended_before_it_was_watched(void)
+{
+	struct loop_child c = {0};
+	siginfo_t si;
+	pid_t pid;
+
+	begin();
+	pid = child(4);
+	waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT);
+	loop_child_add(l, &c, pid, on_child, NULL);
+	run();
+	CHECK_EQ(WEXITSTATUS(child_status), 4);
+	end();
+}
+
+static void test_child_of_others_is_left_alone(void)
+{
+	struct loop_child c = {0};
+	siginfo_t si;
+	pid_t theirs;
+
+	begin();
+	theirs = child(5);
+	waitid(P_PID, (id_t)theirs, &si, WEXITED | WNOWAIT);
+	loop_child_add(l, &c, child(0), on_child, NULL);
+	run();
+	CHECK_EQ(waitpid(theirs, &child_status, WNOHANG), theirs);
+	CHECK_EQ(WEXITSTATUS(child_status), 5);
+	end();
+}
+
+static void test_child_killed_and_child_reaped_by_another(void)
+{
+	struct loop_child c = {0};
+	pid_t pid;
+
+	begin();
+	pid = fork();
+	if (pid == 0)
+		for (;;)
+			pause();
+	loop_child_add(l, &c, pid, on_child, NULL);
+	kill(pid, SIGKILL);
+	run();
+	CHECK(WIFSIGNALED(child_status) && WTERMSIG(child_status) == SIGKILL);
+	pid = child(0);
+	waitpid(pid, NULL, 0);
+	loop_child_add(l, &c, pid, on_child, NULL);
+	run();
+	CHECK_EQ(WEXITSTATUS(child_status), 255);
+	CHECK_STR(order, "cc");
+	end();
+}
+
+static struct loop_child children[3];
+static unsigned children_left;
+
+static void one_less(void *arg, int status)
+{
+	(void)arg, (void)status;
+	if (--children_left == 0)
+		loop_stop(l, 0);
+}
+
+static void test_many_children_end_at_once(void)
+{
+	begin();
+	children_left = 3;
+	for (unsigned i = 0; i < 3; i++)
+		loop_child_add(l, &children[i], child(0), one_less, NULL);
+	run();
+	CHECK_EQ(children_left, 0);
+	CHECK_STR(order, "");
+	end();
+}
+
+/* ---- the loop ---- */
+
+static void test_status_and_second_run(void)
+{
+	struct loop_timer t = {0};
+
+	begin();
+	for (int i = 0; i < 3; i++) {
+		loop_timer_set(l, &t, 0, stop, NULL);
+		CHECK_EQ(run(), 7);
+	}
+	end();
+	loop_free(NULL);
+}
+
+int main(void)
+{
+	CHECK_RUN(test_timers_fire_in_order_of_time);
+	CHECK_RUN(test_timer_does_not_fire_early);
+	CHECK_RUN(test_timer_moved_and_deleted);
+	CHECK_RUN(test_heap_of_many_timers);
+	CHECK_RUN(test_timer_set_from_its_own_callback);
+	CHECK_RUN(test_readable_writable_and_end_of_file);
+	CHECK_RUN(test_errors_come_without_being_asked_for);
+	CHECK_RUN(test_regular_file_is_refused);
+	CHECK_RUN(test_watch_removed_by_another_one_of_the_same_round);
+	CHECK_RUN(test_deferred_tasks_run_once_in_order);
+	CHECK_RUN(test_posts_from_threads_all_arrive);
+	CHECK_RUN(test_signals_reach_all_their_watchers);
+	CHECK_RUN(test_signal_callback_removes_all_watchers);
+	CHECK_RUN(test_flood_of_one_signal_does_not_hide_another);
+	CHECK_RUN(test_child_that_ends_is_reaped);
+	CHECK_RUN(test_child_that_ended_before_it_was_watched);
+	CHECK_RUN(test_child_of_others_is_left_alone);
+	CHECK_RUN(test_child_killed_and_child_reaped_by_another);
+	CHECK_RUN(test_many_children_end_at_once);
+	CHECK_RUN(test_status_and_second_run);
+	return CHECK_DONE();
+}
