@@ -1,8 +1,8 @@
 #!/bin/bash
 # Builds what the toolstack needs of Xen, and the three libraries Xen itself needs, as static archives.
 # usage: build-libs.sh OUT DOWNLOADS XEN_VERSION CC
-#   OUT          made afresh: include/, lib/, version (the Debian version built), log (all output);
-#                it appears only when all is done
+#   OUT          made afresh: include/, lib/, version (the Debian version built), recipe (this script's
+#                checksum), log (all output); it appears only when all is done
 #   DOWNLOADS    folder for the source packages, see fetch-sources.sh
 #   XEN_VERSION  as fetch-sources.sh takes it
 #   CC           musl-gcc or gcc
@@ -43,10 +43,15 @@ for tool in "$CC" make dpkg-source patch perl python3 iasl xz; do
 	command -v "$tool" > /dev/null || die "$tool is missing: run make deps"
 done
 
-# Of two builds started at once, the second finds the work done.
+# Of two builds started at once, the second finds the work done. So does one after a checkout that
+# made this script newer but not different.
 exec 8> "$DONE.lock"
 flock 8
-[ ! "$DONE/version" -nt "$HERE/build-libs.sh" ] || [ ! "$DONE/version" -nt "$HERE/fetch-sources.sh" ] || exit 0
+recipe=$(sha256sum < "$HERE/build-libs.sh")
+if [ "$recipe" = "$(cat "$DONE/recipe" 2> /dev/null)" ]; then
+	touch "$DONE/version"
+	exit 0
+fi
 rm -rf "$OUT"
 mkdir -p "$SRC" "$SYS/include" "$SYS/lib" "$OUT/include" "$OUT/lib"
 : > "$OUT/log"
@@ -157,6 +162,7 @@ cp -r "$SYS/include/"{zlib.h,zconf.h,yajl,uuid} "$OUT/include/"
 cp "$X"/tools/libs/light/{libxl_sr_stream_format,_libxl_save_msgs_helper}.h "$OUT/include/"
 cp "$X"/tools/libs/guest/xg_sr_stream_format.h "$OUT/include/"
 mv "$SYS"/lib/*.a "$OUT/lib/"
+echo "$recipe" > "$OUT/recipe"
 echo "$version" > "$OUT/version"
 rm -rf "$SRC" "$SYS" "$DONE"
 mv "$OUT" "$DONE"

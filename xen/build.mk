@@ -15,7 +15,7 @@ XEN_LDLIBS := -L$(XEN)/lib -lxlsavehelper -Wl,--whole-archive -lxenguest -Wl,--n
 # Our pre-copy policy steps in where the save helper sets its callbacks up.
 XEN_LINK := $(if $(wildcard xen/save_helper.c),-Wl$(comma)--wrap=helper_setcallbacks_save)
 
-$(XEN_LIBS): xen/build-libs.sh xen/fetch-sources.sh
+$(XEN_LIBS): xen/build-libs.sh
 	$(Q)xen/build-libs.sh $(XEN) build/downloads $(XEN_WANTED) $(CC)
 
 # The kernel's interface headers, where musl-gcc does not look for them.
