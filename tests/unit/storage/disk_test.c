@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "storage/disk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "core/log.h"
+#include "tests/unit/check.h"
+
+#define SIZE (4u << 20)
+
+/* A file on a disk if the build directory is on one, so that workers have their part. */
+static char path[] = "build/disk_test.XXXXXX";
+static struct loop *loop;
+static struct disk_engine *engine;
+
+static struct disk *open_disk(struct disk_opts *o)
+{
+	struct disk *d;
+	return disk_open(&d, path, o) == 0 ? d : NULL;
+}
+
+struct waiting {
+	struct disk_io io;
+	bool done;
+};
+static unsigned outstanding;
+
+static void on_done(struct disk_io *io)
+{
+	container_of(io, struct waiting, io)->done = true;
+	if (--outstanding == 0)
+		loop_stop(loop, 0);
+}
+
+/* Submits and waits. */
+static int run(struct disk_io *io)
+{
+	struct waiting w = {.io = *io};
+	w.io.done = on_done;
+	outstanding = 1;
+	if (disk_submit(engine, &w.io))
+		return w.io.rc;
+	loop_run(loop);
+	CHECK(w.done);
+	return w.io.rc;
+}
+
+static int transfer(struct disk *d, enum disk_op op, void *p, size_t n, uint64_t off, bool fua)
+{
+	struct iovec v[3] = {
+		{p, n / 3}, {(char *)p + n / 3, n / 3}, {(char *)p + n / 3 * 2, n - n / 3 * 2}};
+	struct disk_io io = {.op = op, .disk = d, .iov = v, .niov = 3, .off = off, .fua = fua};
+	return run(&io);
+}
+
+static void test_what_is_written_is_read(void)
+{
+	struct disk_opts o = {0};
+	struct disk *d = open_disk(&o);
+	uint8_t *a = malloc(100000), *b = malloc(100000);
+	if (!CHECK(d != NULL))
+		return;
+	CHECK_EQ(disk_size(d), SIZE);
+	for (unsigned i = 0; i < 100000; i++)
+		a[i] = (uint8_t)(i * 7 + i / 251);
+	CHECK_EQ(transfer(d, DISK_WRITE, a, 100000, 12345, false), 0);
+	CHECK_EQ(transfer(d, DISK_READ, b, 100000, 12345, false), 0);
+	CHECK_MEM(a, b, 100000);
+	CHECK_EQ(transfer(d, DISK_WRITE, a, 5000, 512, true), 0);
+	CHECK_EQ(transfer(d, DISK_READ, b, 5000, 512, false), 0);
+	CHECK_MEM(a, b, 5000);
+	CHECK_EQ(run(&(struct disk_io){.op = DISK_SYNC, .disk = d}), 0);
+	CHECK_EQ(disk_close(d), 0);
+	free(a);
+	free(b);
+}
+
+static void test_many_at_once(void)
+{
+	struct disk_opts o = {0};
+	struct disk *d = open_disk(&o);
+	static struct waiting w[256];
+	static struct iovec v[256];
+	static uint8_t data[256][512], back[512];
+	if (!CHECK(d != NULL))
+		return;
+	outstanding = 1;
+	for (unsigned i = 0; i < 256; i++) {
+		memset(data[i], (int)i, 512);
+		v[i] = (struct iovec){data[i], 512};
+		w[i].io = (struct disk_io){.op = DISK_WRITE,
+					   .disk = d,
+					   .iov = &v[i],
+					   .niov = 1,
+					   .off = i * 4096ull,
+					   .done = on_done};
+		outstanding++;
+		if (disk_submit(engine, &w[i].io))
+			outstanding--;
+	}
+	if (--outstanding)
+		loop_run(loop);
+	for (unsigned i = 0; i < 256; i++) {
+		CHECK_EQ(w[i].io.rc, 0);
+		CHECK_EQ(transfer(d, DISK_READ, back, 512, i * 4096ull, false), 0);
+		CHECK_MEM(back, data[i], 512);
+	}
+	CHECK_EQ(disk_close(d), 0);
+}
+
+static void test_a_file_that_shrinks_gives_an_error(void)
+{
+	struct disk_opts o = {0};
+	struct disk *d = open_disk(&o);
+	uint8_t b[4096];
+	if (!CHECK(d != NULL))
+		return;
+	CHECK_EQ(truncate(path, SIZE / 2), 0);
+	CHECK_EQ(transfer(d, DISK_READ, b, sizeof(b), SIZE - sizeof(b), false), -EIO);
+	CHECK_EQ(transfer(d, DISK_READ, b, sizeof(b), SIZE / 2 - 2048, false), -EIO);
+	CHECK_EQ(truncate(path, SIZE), 0);
+	CHECK_EQ(disk_close(d), 0);
+}
+
+static void test_discard_and_map(void)
+{
+	struct disk_opts o = {0};
+	struct disk *d = open_disk(&o);
+	uint8_t *b = malloc(SIZE);
+	bool mapped;
+	uint64_t run_len;
+	if (!CHECK(d != NULL))
+		return;
+	memset(b, 0x55, SIZE);
+	CHECK_EQ(disk_write(d, b, SIZE, 0, false), 0);
+	CHECK_EQ(disk_discard(d, 65536, 131072), 0);
+	CHECK_EQ(disk_read(d, b, SIZE, 0), 0);
+	CHECK(b[65535] == 0x55 && b[65536] == 0 && b[65536 + 131071] == 0 &&
+	      b[65536 + 131072] == 0x55);
+	CHECK_EQ(disk_map(d, 0, &mapped, &run_len), 0);
+	CHECK(mapped);
+	CHECK_EQ(disk_map(d, 65536, &mapped, &run_len), 0);
+	/* A file system without holes says that all is mapped. */
+	CHECK(mapped || run_len == 131072);
+	CHECK_EQ(disk_close(d), 0);
+	free(b);
+}
+
+static void test_refusals(void)
+{
+	struct disk_opts rw = {0}, ro = {.readonly = true}, create = {.create_size = 1 << 20};
+	struct disk *d, *e;
+	char other[64];
+	CHECK_EQ(log_set_destination("syslog"), 0); /* the messages are not what is tested */
+	CHECK_EQ(disk_open(&d, "/nonexistent/disk", &rw), -ENOENT);
+	CHECK_EQ(disk_open(&d, "/dev/null", &rw), -EINVAL);
+	CHECK_EQ(disk_open(&d, "build", &ro), -EINVAL);
+	/* one writer, or several readers */
+	CHECK_EQ(disk_open(&d, path, &rw), 0);
+	CHECK_EQ(disk_open(&e, path, &rw), -EWOULDBLOCK);
+	CHECK_EQ(disk_open(&e, path, &ro), -EWOULDBLOCK);
+	CHECK_EQ(disk_close(d), 0);
+	CHECK_EQ(disk_open(&d, path, &ro), 0);
+	CHECK(disk_readonly(d));
+	CHECK_EQ(disk_open(&e, path, &ro), 0);
+	CHECK_EQ(disk_close(d), 0);
+	CHECK_EQ(disk_close(e), 0);
+	snprintf(other, sizeof(other), "%s.new", path);
+	CHECK_EQ(disk_open(&d, other, &create), 0);
+	CHECK_EQ(disk_size(d), 1 << 20);
+	CHECK_EQ(disk_close(d), 0);
+	/* what is there stays as it is */
+	create.create_size = 2 << 20;
+	CHECK_EQ(disk_open(&d, other, &create), 0);
+	CHECK_EQ(disk_size(d), 1 << 20);
+	CHECK_EQ(disk_close(d), 0);
+	CHECK_EQ(truncate(other, 0), 0);
+	CHECK_EQ(disk_open(&d, other, &rw), -EINVAL);
+	unlink(other);
+}
+
+int main(void)
+{
+	int fd;
+	mkdir("build", 0777);
+	fd = mkstemp(path);
+	if (fd < 0 || ftruncate(fd, SIZE) < 0) {
+		printf("not ok storage/disk: cannot make %s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	close(fd);
+	loop = loop_new();
+	engine = disk_engine_new(loop, 4);
+	CHECK_RUN(test_what_is_written_is_read);
+	CHECK_RUN(test_many_at_once);
+	CHECK_RUN(test_a_file_that_shrinks_gives_an_error);
+	CHECK_RUN(test_discard_and_map);
+	CHECK_RUN(test_refusals);
+	disk_engine_free(engine);
+	loop_free(loop);
+	unlink(path);
+	return CHECK_DONE();
+}
