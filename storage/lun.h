@@ -66,7 +66,6 @@ struct lun {
 
 	bool swp;	      /* software write protect (control mode page) */
 	bool d_sense;	      /* descriptor format sense data */
-	bool stopped;	      /* START STOP UNIT */
 	bool ejected;	      /* no medium */
 	bool sanitize_failed; /* only REQUEST SENSE, INQUIRY and another SANITIZE work until then */
 	struct sanitize *sanitize;  /* under way (scsi/sanitize.c), or NULL */

@@ -233,7 +233,7 @@ static int target_refuses(const struct lun_nexus *n, bool write)
 {
 	if (!n)
 		return ASC_COPY_TARGET_NOT_REACHABLE;
-	if (n->lun->ejected || n->lun->stopped || n->lun->sanitize_failed)
+	if (n->lun->ejected || n->lun->sanitize || n->lun->sanitize_failed)
 		return ASC_UNREACHABLE_COPY_TARGET;
 	if (write && (n->lun->swp || disk_readonly(n->lun->disk)))
 		return ASC_WRITE_PROTECTED;

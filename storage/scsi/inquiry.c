@@ -95,9 +95,8 @@ static unsigned block_limits(const struct lun *l, uint8_t *p)
 
 static unsigned characteristics(const struct lun *l, uint8_t *p)
 {
-	put_be16(p, 1); /* non-rotating: initiators need not sort for us */
-	/* WACEREQ, and WABEREQ where there is a block erase: afterwards blocks can be read */
-	p[3] = l->thin ? 0x50 : 0x10;
+	put_be16(p, 1);		   /* non-rotating: initiators need not sort for us */
+	p[3] = l->thin ? 0x50 : 0; /* WABEREQ, WACEREQ: after an erase all can be read */
 	return 60;
 }
 

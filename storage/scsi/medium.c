@@ -24,24 +24,20 @@ static bool removal_prevented(const struct lun *l)
 	return false;
 }
 
-/* SBC-3, 5.25 */
+/* SBC-3, 5.25. There is nothing to spin: power conditions change nothing, and a stop without eject
+ * only flushes. Stopping a disk that several hosts use would be one host taking it from all. */
 void scsi_start_stop(struct scsi_cmd *cmd)
 {
 	struct lun *l = cmd->lun;
 	uint8_t power = cmd->cdb[4] >> 4;
 	bool no_flush = cmd->cdb[4] & 0x04, loej = cmd->cdb[4] & 0x02, start = cmd->cdb[4] & 0x01;
 
-	if (power) { /* power conditions: there is nothing to spin; START and LOEJ are ignored */
-		static const uint16_t known =
-			1u << 1 | 1u << 2 | 1u << 3 | 1u << 7 | 1u << 10 | 1u << 11;
-		if (known & 1u << power)
-			scsi_good(cmd);
-		else
-			scsi_invalid_cdb(cmd, 4, 7);
+	if (power) { /* START and LOEJ are ignored */
+		scsi_good(cmd);
 		return;
 	}
 	if (loej && l->removable) {
-		if (!start && removal_prevented(l)) {
+		if (removal_prevented(l)) {
 			scsi_check(cmd, SENSE_ILLEGAL_REQUEST, ASC_MEDIUM_REMOVAL_PREVENTED);
 			return;
 		}
@@ -49,8 +45,6 @@ void scsi_start_stop(struct scsi_cmd *cmd)
 			lun_attention_all(l, cmd->nexus, ASC_MEDIUM_CHANGED);
 		l->ejected = !start;
 	}
-	/* Stopping a fixed disk that several hosts use would be one host taking it from all. */
-	l->stopped = l->removable && !start;
 	if (!start && !no_flush)
 		scsi_run_blocking(cmd, sync_work);
 	else

@@ -30,8 +30,8 @@ struct sanitize {
 	struct lun *lun;
 	struct scsi_cmd *cmd; /* ends when the work does; NULL: nobody waits */
 	struct loop_task give_up;
-	bool discard; /* unmap instead of writing */
-	bool invert;  /* the pattern, after each pass */
+	bool erase;  /* unmap instead of writing */
+	bool invert; /* the pattern, after each pass */
 	unsigned passes;
 	uint32_t pattern_len;
 	uint8_t pattern[]; /* starts anew with each block */
@@ -90,7 +90,7 @@ static int overwrite(const struct sanitize *s)
 static int work(struct disk_io *io)
 {
 	const struct sanitize *s = container_of(io, struct sanitize, io);
-	int rc = s->discard ? erase(s->lun) : overwrite(s);
+	int rc = s->erase ? erase(s->lun) : overwrite(s);
 	return rc ? rc : disk_sync(s->lun->disk);
 }
 
@@ -200,7 +200,7 @@ static void prepare_overwrite(struct scsi_cmd *cmd, uint32_t len)
 }
 
 /* Nothing is encrypted here, and yet what a cryptographic erase promises is kept: no old data can
- * be read. A fully provisioned LUN keeps its space. */
+ * be read. Thin LUNs only: a fully provisioned one would lose its space. */
 static void prepare_erase(struct scsi_cmd *cmd, uint32_t len)
 {
 	struct sanitize *s;
@@ -211,7 +211,7 @@ static void prepare_erase(struct scsi_cmd *cmd, uint32_t len)
 	s = prepare(cmd, 1);
 	if (!s)
 		return;
-	s->discard = cmd->lun->thin;
+	s->erase = true;
 	scsi_run_alone(cmd, start);
 }
 

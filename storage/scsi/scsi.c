@@ -329,10 +329,6 @@ static bool medium_ready(struct scsi_cmd *cmd)
 		scsi_check(cmd, SENSE_NOT_READY, ASC_MEDIUM_NOT_PRESENT);
 		return false;
 	}
-	if (l->stopped) {
-		scsi_check(cmd, SENSE_NOT_READY, ASC_NOT_READY_STOPPED);
-		return false;
-	}
 	if (cmd->op->flags & OP_MODIFY && (l->swp || disk_readonly(l->disk))) {
 		scsi_check(cmd, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
 		return false;
