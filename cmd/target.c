@@ -23,6 +23,7 @@
 struct target_opts {
 	struct opt_list luns, listen, allow;
 	const char *name, *config, *state_dir;
+	const char *chap_user, *chap_file, *mutual_user, *mutual_file;
 	uint64_t ready_fd;
 };
 
@@ -212,13 +213,58 @@ static int tell_ready(uint64_t fd)
 	return 0;
 }
 
+/* A user and the file of its secret: both or neither. */
+static int read_secret(const char *option, const char *user, const char *file, char *secret)
+{
+	int rc;
+	if (!user != !file) {
+		log_error("--%s-user and --%s-secret-file go together", option, option);
+		return 2;
+	}
+	if (!user)
+		return 0;
+	rc = chap_read_secret(file, secret);
+	if (rc) {
+		log_error("--%s-secret-file %s: %s", option, file, chap_secret_strerror(rc));
+		return 1;
+	}
+	return 0;
+}
+
+static int read_credentials(struct chap_credentials *c, const struct target_opts *o)
+{
+	static char secret[CHAP_SECRET_MAX], mutual[CHAP_SECRET_MAX];
+	int rc = read_secret("chap", o->chap_user, o->chap_file, secret);
+	if (rc == 0)
+		rc = read_secret("mutual", o->mutual_user, o->mutual_file, mutual);
+	if (rc)
+		return rc;
+	if (o->mutual_user && !o->chap_user) {
+		log_error("--mutual-user: needs --chap-user as well (RFC 7143, 12.1.3)");
+		return 2;
+	}
+	/* One secret for both ways would let each side answer with what it was asked. */
+	if (o->mutual_user && strcmp(secret, mutual) == 0) {
+		log_error("--mutual-secret-file %s: the same secret as --chap-secret-file; use two",
+			  o->mutual_file);
+		return 1;
+	}
+	*c = (struct chap_credentials){.user = o->chap_user,
+				       .secret = secret,
+				       .mutual_user = o->mutual_user,
+				       .mutual_secret = mutual};
+	return 0;
+}
+
 static int serve(struct target_run *r, const struct target_opts *o)
 {
 	struct target_server_config config = {.loop = r->loop,
 					      .engine = r->engine,
 					      .access = r->access,
 					      .max_connections = MAX_CONNECTIONS};
-	int rc;
+	int rc = read_credentials(&config.credentials, o);
+	if (rc)
+		return rc;
 	r->server = target_server_new(&config);
 	if (!r->server) {
 		log_error("out of memory");
@@ -253,6 +299,13 @@ int cmd_target(int argc, char **argv)
 		 "the target's name (default: iqn.2026-11.local.vstor:HOSTNAME)", .min = 0},
 		{"allow", OPT_LIST, &o.allow, "CIDR|IQN",
 		 "who may log in (default: directly connected networks and loopback)", .min = 0},
+		{"chap-user", OPT_STRING, &o.chap_user, "NAME",
+		 "ask initiators for CHAP as this user (default: no CHAP)", .min = 0},
+		{"chap-secret-file", OPT_STRING, &o.chap_file, "FILE",
+		 "its secret, in a file that only its owner can read", .min = 0},
+		{"mutual-user", OPT_STRING, &o.mutual_user, "NAME",
+		 "show initiators who we are, too, as this user", .min = 0},
+		{"mutual-secret-file", OPT_STRING, &o.mutual_file, "FILE", "its secret", .min = 0},
 		{"state-dir", OPT_STRING, &o.state_dir, "DIR",
 		 "where persistent reservations outlive the target (default: nowhere)", .min = 0},
 		{"ready-fd", OPT_U64, &o.ready_fd, "FD", "write a newline here once it listens",

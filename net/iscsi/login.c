@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "net/iscsi/login_chap.h"
 
 /* What a login gathers; gone when the full feature phase begins. */
 struct login {
 	struct iscsi_params offer;
+	struct login_chap chap;
 	struct buf text;  /* requests that continue */
 	struct buf reply; /* not sent yet */
 	bool started, declared, discovery, named_target;
@@ -148,6 +150,24 @@ static bool list_has(const char *list, const char *word)
 	}
 }
 
+/* With a --chap-user CHAP is a must, without one there is nothing to check. */
+static enum key_result choose_method(struct conn *c, const uint8_t *bhs, const char *offered)
+{
+	struct login *l = c->login;
+	const char *method = c->server->config.credentials.user ? "CHAP" : "None";
+	if (!list_has(offered, method)) {
+		refuse(c, bhs, LOGIN_AUTH_FAILED,
+		       c->server->config.credentials.user
+			       ? "it does not offer CHAP"
+			       : "it insists on an AuthMethod, and there is no --chap-user");
+		return KEY_REFUSED;
+	}
+	text_put(&l->reply, "AuthMethod", "%s", method);
+	if (c->server->config.credentials.user && l->chap.stage == LOGIN_CHAP_NONE)
+		l->chap.stage = LOGIN_CHAP_CHOSEN;
+	return KEY_TAKEN;
+}
+
 static enum key_result take_key(struct conn *c, const uint8_t *bhs, const struct text_pair *p)
 {
 	struct login *l = c->login;
@@ -155,14 +175,10 @@ static enum key_result take_key(struct conn *c, const uint8_t *bhs, const struct
 	enum key_result r = take_name(c, bhs, p);
 	if (r != KEY_UNKNOWN)
 		return r;
-	if (text_is(p, "AuthMethod")) {
-		if (!list_has(p->val, "None")) {
-			refuse(c, bhs, LOGIN_AUTH_FAILED, "it offers no AuthMethod that is in use");
-			return KEY_REFUSED;
-		}
-		text_put(&l->reply, "AuthMethod", "None");
+	if (text_is(p, "AuthMethod"))
+		return choose_method(c, bhs, p->val);
+	if (l->stage == ISCSI_STAGE_SECURITY && login_chap_key(&l->chap, p))
 		return KEY_TAKEN;
-	}
 	if (text_negotiate(&c->params, &l->offer, p, &l->reply) == TEXT_UNKNOWN) {
 		snprintf(key, sizeof(key), "%.*s", (int)p->key_len, p->key);
 		text_put(&l->reply, key, "NotUnderstood");
@@ -205,8 +221,16 @@ static void advance(struct conn *c, const uint8_t *bhs, uint8_t csg, uint8_t nsg
 {
 	struct login *l = c->login;
 	uint8_t flags = (uint8_t)(ISCSI_LOGIN_TRANSIT | csg << 2 | nsg);
-	bool header_digest, data_digest;
 
+	if (c->server->config.credentials.user && l->chap.stage == LOGIN_CHAP_NONE) {
+		refuse(c, bhs, LOGIN_AUTH_FAILED, "it has not shown who it is (CHAP)");
+		return;
+	}
+	/* Ready to go on, it says, but we are not yet (RFC 7143, 6.3). */
+	if (c->server->config.credentials.user && l->chap.stage != LOGIN_CHAP_DONE) {
+		respond(c, bhs, (uint8_t)(csg << 2), LOGIN_OK);
+		return;
+	}
 	if (nsg != ISCSI_STAGE_FULL) {
 		l->stage = nsg;
 		respond(c, bhs, flags, LOGIN_OK);
@@ -221,10 +245,8 @@ static void advance(struct conn *c, const uint8_t *bhs, uint8_t csg, uint8_t nsg
 	if (c->state == CONN_CLOSED)
 		return;
 	/* From the next PDU on, in both directions (13.1). */
-	header_digest = c->params.header_digest;
-	data_digest = c->params.data_digest;
-	c->header_digest = header_digest;
-	c->data_digest = data_digest;
+	c->header_digest = c->params.header_digest;
+	c->data_digest = c->params.data_digest;
 	c->state = CONN_FULL;
 	loop_timer_del(c->server->config.loop, &c->timer);
 	log_info("%s: logged in to %s", conn_name(c), c->target ? c->target->name : "discovery");
@@ -238,6 +260,7 @@ void login_pdu(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t
 	bool transit = bhs[1] & ISCSI_LOGIN_TRANSIT, first = !l->started;
 	struct reader r;
 	struct text_pair pair;
+	const char *why;
 	int rc;
 
 	if ((bhs[0] & ISCSI_OPCODE_MASK) != ISCSI_LOGIN_REQUEST) {
@@ -248,6 +271,11 @@ void login_pdu(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t
 	}
 	if (first && !start(c, bhs))
 		return;
+	if (first && csg == ISCSI_STAGE_OPERATIONAL && c->server->config.credentials.user) {
+		refuse(c, bhs, LOGIN_AUTH_FAILED,
+		       "it skips the security stage, and CHAP is asked for");
+		return;
+	}
 	if (first)
 		l->stage = csg;
 	if (csg != l->stage || csg > ISCSI_STAGE_OPERATIONAL ||
@@ -273,13 +301,18 @@ void login_pdu(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t
 	while ((rc = text_next(&r, &pair)) > 0)
 		if (take_key(c, bhs, &pair) == KEY_REFUSED)
 			return;
-	l->text.len = 0;
+	l->text.len = 0; /* its bytes stay until the next request */
 	if (rc < 0) {
 		refuse(c, bhs, LOGIN_INITIATOR_ERROR, "malformed text");
 		return;
 	}
 	if (!c->port_name[0] && !identify(c, bhs))
 		return;
+	why = login_chap_step(&l->chap, &c->server->config.credentials, &l->reply);
+	if (why) {
+		refuse(c, bhs, LOGIN_AUTH_FAILED, why);
+		return;
+	}
 	if (csg == ISCSI_STAGE_OPERATIONAL && !l->declared) {
 		text_put(&l->reply, "MaxRecvDataSegmentLength", "%u", TARGET_MAX_RECV);
 		l->declared = true;

@@ -9,6 +9,7 @@
 
 #include "core/loop.h"
 #include "net/access.h"
+#include "net/iscsi/chap.h"
 #include "storage/disk.h"
 #include "storage/lun.h"
 
@@ -19,6 +20,7 @@ struct target_server_config {
 	struct loop *loop;
 	struct disk_engine *engine;
 	const struct access *access; /* who may connect and log in; the caller's */
+	struct chap_credentials credentials; /* user NULL: no CHAP */
 	unsigned max_connections;
 };
 
