@@ -6,7 +6,7 @@
 static const struct {
 	uint32_t size;
 	unsigned keep;
-} classes[] = {{CHUNK_SMALL, 8}, {CHUNK_LARGE, 6}};
+} classes[] = {{CHUNK_SMALL, 4}, {CHUNK_LARGE, 6}};
 #define CLASSES (sizeof(classes) / sizeof(classes[0]))
 
 struct chunk_pool {

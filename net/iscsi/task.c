@@ -126,8 +126,8 @@ static int reserve_in(struct scsi_cmd *cmd, uint32_t len)
 		size = conn_pdu_size(c, len);
 	if (size > UINT32_MAX)
 		return -1;
-	/* Small data shares a chunk, so that many responses become one piece for the kernel. */
-	if (size > CHUNK_SMALL / 4) {
+	/* What fits shares a chunk, so that many responses become one piece for the kernel. */
+	if (size > CHUNK_LARGE / 2) {
 		t->in_chunk = chunk_get(c->server->pool, (uint32_t)size);
 		if (!t->in_chunk)
 			return -1;
