@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `vstor bench` as a program would use it: words in, exit status, one JSON object out. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "core/log.h"
+#include "tests/unit/check.h"
+
+static char out[1 << 20], err[1 << 20]; /* what was said on stdout, stderr */
+static char dir[] = "/tmp/vstor-bench-XXXXXX";
+
+static int temporary(void)
+{
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		abort();
+	return fd;
+}
+
+static void take(int fd, char *to)
+{
+	ssize_t n = pread(fd, to, sizeof(out) - 1, 0);
+
+	to[n < 0 ? 0 : n] = '\0';
+	close(fd);
+}
+
+/* Runs `bench LINE` in a child; when signo is not 0, sends it once the first line has come. Returns
+ * its exit status. */
+static int bench(const char *line, int signo)
+{
+	static char copy[1024];
+	char *args[32], c;
+	int argc = 0, status, said = temporary(), complained = temporary(), lines[2];
+	pid_t pid;
+
+	snprintf(copy, sizeof(copy), "bench %s", line);
+	for (char *w = strtok(copy, " "); w; w = strtok(NULL, " "))
+		args[argc++] = w;
+	args[argc] = NULL;
+	if (pipe2(lines, O_CLOEXEC) < 0)
+		abort();
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		dup2(said, STDOUT_FILENO);
+		dup2(signo ? lines[1] : complained, STDERR_FILENO);
+		log_init("vstor bench");
+		exit(cmd_bench(argc, args));
+	}
+	close(lines[1]);
+	if (signo && read(lines[0], &c, 1) == 1) {
+		kill(pid, signo);
+		while (read(lines[0], &c, 1) == 1)
+			;
+	}
+	close(lines[0]);
+	waitpid(pid, &status, 0);
+	take(said, out);
+	take(complained, err);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static unsigned lines(const char *s)
+{
+	unsigned n = 0;
+
+	for (; *s; s++)
+		n += *s == '\n';
+	return n;
+}
+
+/* One line with one object that closes all it opens, and has this in it. */
+static bool is_object_with(const char *what)
+{
+	int depth = 0;
+
+	for (const char *c = out; *c; c++)
+		depth += (*c == '{' || *c == '[') - (*c == '}' || *c == ']');
+	return lines(out) == 1 && out[0] == '{' && depth == 0 && strstr(out, what);
+}
+
+static void test_lists_its_loads(void)
+{
+	CHECK_EQ(bench("", 0), 2);
+	CHECK(strstr(err, "memory") && !*out);
+	CHECK_EQ(bench("--help", 0), 0);
+	CHECK(strstr(out, "ping") && !*err);
+	CHECK_EQ(bench("nothing", 0), 2);
+	CHECK_EQ(lines(err), 1);
+}
+
+static void test_cpu(void)
+{
+	CHECK_EQ(bench("cpu --duration 0.2 --prime 500", 0), 0);
+	CHECK(strstr(out, "ops/s") && strstr(out, "p99"));
+	CHECK_EQ(bench("cpu --duration 0.2 --prime 500 --threads 3 --json", 0), 0);
+	CHECK(is_object_with("\"threads\":3"));
+	CHECK(is_object_with("\"interrupted\":false"));
+}
+
+static void test_memory(void)
+{
+	CHECK_EQ(bench("memory --duration 0.2 --size 1M --threads 2 --json", 0), 0);
+	CHECK(is_object_with("\"mb_per_s\":"));
+	CHECK_EQ(bench("memory --duration 0.2 --size 1M --rate 1M --threads 1 --json", 0), 0);
+	CHECK(is_object_with("\"rate\":1048576"));
+}
+
+static void test_disk_in_a_directory_leaves_nothing(void)
+{
+	char words[256];
+
+	snprintf(words, sizeof(words),
+		 "disk %s --size 1M --write 50 --random --fsync 10 --threads 2 --duration 0.2 "
+		 "--json",
+		 dir);
+	CHECK_EQ(bench(words, 0), 0);
+	CHECK(is_object_with("\"write_percent\":50"));
+	CHECK_EQ(rmdir(dir), 0);
+	CHECK_EQ(mkdir(dir, 0700), 0);
+}
+
+/* A file: read freely, written only when that was allowed. */
+static void test_disk_file_is_not_destroyed_by_accident(void)
+{
+	static char before[65536], after[65536];
+	char path[128], words[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/file", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	memset(before, 'x', sizeof(before));
+	CHECK_EQ(write(fd, before, sizeof(before)), sizeof(before));
+
+	snprintf(words, sizeof(words), "disk %s --duration 0.1 --json", path);
+	CHECK_EQ(bench(words, 0), 0);
+	CHECK(is_object_with("\"size\":65536"));
+	snprintf(words, sizeof(words), "disk %s --write 100 --duration 0.1", path);
+	CHECK_EQ(bench(words, 0), 1);
+	CHECK_EQ(lines(err), 1);
+	CHECK_EQ(pread(fd, after, sizeof(after), 0), sizeof(after));
+	CHECK_MEM(before, after, sizeof(after));
+	snprintf(words, sizeof(words), "disk %s --size 32k --write 100 --overwrite --duration 0.1",
+		 path);
+	CHECK_EQ(bench(words, 0), 0);
+	CHECK_EQ(pread(fd, after, sizeof(after), 0), sizeof(after));
+	CHECK(memcmp(before, after, 32768) != 0);
+	CHECK_MEM(before + 32768, after + 32768, 32768); /* not beyond --size */
+	close(fd);
+	unlink(path);
+}
+
+static void test_bad_words_and_places(void)
+{
+	static const struct {
+		const char *words;
+		int status;
+	} wrong[] = {
+		{"disk", 2},
+		{"disk /nonexistent", 1},
+		{"disk /dev/null", 1},
+		{"disk /proc/version", 1},
+		{"disk /tmp --write 101", 2},
+		{"cpu --threads 0", 2},
+		{"cpu operand", 2},
+		{"memory --block-size 33", 2},
+		{"memory --size 4k --block-size 8k", 2},
+		{"memory --size 1000000T", 1},
+		{"ping", 2},
+		{"ping 127.0.0.1 --interval 0", 2},
+		{"ping 300.300.300.300", 1},
+	};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		if (!CHECK_EQ(bench(wrong[i].words, 0), wrong[i].status) ||
+		    !CHECK_EQ(lines(err), 1) || !CHECK_STR(out, ""))
+			printf("# %s: %s", wrong[i].words, err);
+	}
+}
+
+/* With --json the lines go to stderr, so the object is all there is on stdout. */
+static void test_signal_ends_it_with_its_summary(void)
+{
+	static const int signals[] = {SIGINT, SIGTERM};
+
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(bench("cpu --duration 0 --prime 500 --json", signals[i]), 0);
+		CHECK(is_object_with("\"interrupted\":true"));
+		CHECK(is_object_with("\"samples\":[{"));
+	}
+}
+
+int main(void)
+{
+	if (!mkdtemp(dir))
+		abort();
+	CHECK_RUN(test_lists_its_loads);
+	CHECK_RUN(test_cpu);
+	CHECK_RUN(test_memory);
+	CHECK_RUN(test_disk_in_a_directory_leaves_nothing);
+	CHECK_RUN(test_disk_file_is_not_destroyed_by_accident);
+	CHECK_RUN(test_bad_words_and_places);
+	CHECK_RUN(test_signal_ends_it_with_its_summary);
+	rmdir(dir);
+	return CHECK_DONE();
+}
