@@ -50,3 +50,17 @@ lock_cache() {
 unlock_cache() {
 	exec {cache_lock}>&-
 }
+
+# Says what this machine lacks for a lab, if anything.
+lacking() {
+	local tool
+
+	[ "$(id -u)" -eq 0 ] || { echo "a lab makes namespaces: run it as root"; return; }
+	[ -c /dev/net/tun ] || { echo "there is no /dev/net/tun: load the module tun"; return; }
+	for tool in qemu-system-x86_64 ip tc mke2fs debugfs flock nsenter setpriv readelf xz; do
+		command -v "$tool" >/dev/null || { echo "$tool is missing: run make deps"; return; }
+	done
+	for tool in "$VSTOR" "$LAB_TOOL"; do
+		[ -x "$tool" ] || { echo "${tool#"$TOP"/} is not built: run make ${tool#"$TOP"/}"; return; }
+	done
+}
