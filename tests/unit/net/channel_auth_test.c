@@ -377,7 +377,8 @@ static void test_strangers(void)
 	peer_end(&p);
 }
 
-static void test_dead_peer(void)
+/* A peer that was there once: it says nothing more, whatever we do meanwhile. */
+static void falls_silent(void (*meanwhile)(struct peer *p))
 {
 	struct peer p = {.side.loop = loop_new()};
 	struct channel_config cfg = config(&p.side, true, &key);
@@ -386,10 +387,65 @@ static void test_dead_peer(void)
 	put(&p, p.mine, sizeof(p.mine));
 	put_proof(&p);
 	must_write(p.fd, p.stream, p.len);
-	run(p.side.loop);
+	settle(p.side.loop);
 	CHECK(p.side.opened);
+	meanwhile(&p);
+	run(p.side.loop);
 	CHECK_EQ(p.side.err, -ETIMEDOUT);
 	CHECK(strstr(p.side.text, "nothing heard for 0.2 s") != NULL);
+	peer_end(&p);
+}
+
+static void idle(struct peer *p)
+{
+	(void)p;
+}
+
+/* It does not even take what we send. */
+static void stuff(struct peer *p)
+{
+	uint8_t *to;
+	for (int room = 1; room;) {
+		while ((to = channel_reserve(p->side.c, 65536))) {
+			memset(to, 0, 65536);
+			channel_commit(p->side.c, 20, 65536);
+		}
+		settle(p->side.loop);
+		room = channel_writable(p->side.c);
+	}
+}
+
+static void say_goodbye(struct peer *p)
+{
+	channel_finish(p->side.c);
+}
+
+static void test_dead_peer(void)
+{
+	falls_silent(idle);
+	falls_silent(stuff);
+	falls_silent(say_goodbye);
+}
+
+/* It takes nothing for long, but shows that it lives: it is waited for. */
+static void test_slow_peer(void)
+{
+	struct peer p = {.side.loop = loop_new()};
+	struct channel_config cfg = config(&p.side, true, &key);
+	cfg.dead_ns = 400 * MS_NS;
+	peer_begin_with(&p, &cfg);
+	put(&p, p.mine, sizeof(p.mine));
+	put_proof(&p);
+	must_write(p.fd, p.stream, p.len);
+	settle(p.side.loop);
+	stuff(&p);
+	for (unsigned i = 0; i < 60 && !p.side.closed; i++) {
+		p.len = 0;
+		put_frame(&p, &p.auth.send, 1, "");
+		must_write(p.fd, p.stream, p.len);
+		wait_ms(p.side.loop, 20);
+	}
+	CHECK(!p.side.closed);
 	peer_end(&p);
 }
 
@@ -404,5 +460,6 @@ int main(void)
 	CHECK_RUN(test_reflection);
 	CHECK_RUN(test_strangers);
 	CHECK_RUN(test_dead_peer);
+	CHECK_RUN(test_slow_peer);
 	return CHECK_DONE();
 }
