@@ -16,9 +16,10 @@
 #include "net/channel_priv.h"
 
 #define PIPE_SIZE  (1 << 20)
-#define EXIT_NS	   SEC_NS	/* how long a command whose output has ended may take to end */
-#define GOODBYE_NS (5 * SEC_NS) /* the same after a goodbye: ssh closes its session */
-#define KILL_NS	   (2 * SEC_NS) /* from SIGTERM to SIGKILL */
+#define EXIT_NS	   SEC_NS	  /* how long a command whose output has ended may take to end */
+#define GOODBYE_NS (5 * SEC_NS)	  /* the same after a goodbye: ssh closes its session */
+#define KILL_NS	   (2 * SEC_NS)	  /* from SIGTERM to SIGKILL */
+#define ASK_NS	   (120 * SEC_NS) /* for the first answer: ssh may ask for a password */
 #define MAKE_A_KEY "make one: (umask 077; head -c 32 /dev/urandom | base64 >FILE)"
 
 /* ---- the key ---- */
@@ -218,6 +219,8 @@ int channel_command(struct loop *l, const char *line, const struct channel_confi
 	rc = channel_alloc(l, cfg, &m->c);
 	if (rc)
 		goto fail;
+	if (!cfg->handshake_ns)
+		m->c->handshake_ns = ASK_NS;
 	if (pipe2(to, O_CLOEXEC) < 0 || pipe2(from, O_CLOEXEC) < 0) {
 		rc = -errno;
 		goto fail;
