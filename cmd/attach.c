@@ -27,8 +27,7 @@ static void list_disk(struct json *j, const struct iscsi_session *s, const struc
 {
 	char portal[SOCK_HOST_MAX + 16];
 	struct keeper_status st;
-	uint8_t isid[ISCSI_ISID];
-	const bool ours = keeper_owns(s, isid);
+	const bool ours = keeper_owns(s);
 	const bool kept = keeper_status(s->sid, &st) == 0;
 	const char *keeper = !ours ? "other" : kept ? st.state : "none";
 
@@ -101,6 +100,44 @@ static int resume(void)
 	return err ? 1 : 0;
 }
 
+/* Options that attach and discover have in common. */
+#define LOGIN_OPTIONS(r)                                                                           \
+	{.name = "initiator",                                                                      \
+	 .type = OPT_STRING,                                                                       \
+	 .out = &(r).initiator,                                                                    \
+	 .arg = "IQN",                                                                             \
+	 .help = "our name (default: that in /etc/iscsi/initiatorname.iscsi, else "                \
+		 "iqn.2026-11.local.vstor:HOSTNAME)"},                                             \
+		{.name = "chap-user",                                                              \
+		 .type = OPT_STRING,                                                               \
+		 .out = &(r).chap_user,                                                            \
+		 .arg = "U",                                                                       \
+		 .help = "show by CHAP that we are U ..."},                                        \
+		{.name = "chap-secret-file",                                                       \
+		 .type = OPT_STRING,                                                               \
+		 .out = &(r).chap_secret_file,                                                     \
+		 .arg = "F",                                                                       \
+		 .help = "... with the secret in F, which others must not be able to read"},       \
+		{.name = "mutual-user",                                                            \
+		 .type = OPT_STRING,                                                               \
+		 .out = &(r).mutual_user,                                                          \
+		 .arg = "U",                                                                       \
+		 .help = "have the target show that it is U ..."},                                 \
+	{                                                                                          \
+		.name = "mutual-secret-file", .type = OPT_STRING, .out = &(r).mutual_secret_file,  \
+		.arg = "F", .help = "... with the secret in F"                                     \
+	}
+
+/* A wrong name, or NULL. */
+static const char *bad_name(const struct attach_request *r)
+{
+	if (r->target && !iscsi_name_valid(r->target))
+		return r->target;
+	if (r->initiator && !iscsi_name_valid(r->initiator))
+		return r->initiator;
+	return NULL;
+}
+
 static int attach(struct attach_request *r, bool as_json)
 {
 	char error[ATTACH_ERROR], portal[SOCK_HOST_MAX + 16];
@@ -151,12 +188,11 @@ int cmd_attach(int argc, char **argv)
 		 .out = &r.serial,
 		 .arg = "S",
 		 .help = "refuse a disk with another serial number"},
-		{.name = "initiator",
-		 .type = OPT_STRING,
-		 .out = &r.initiator,
-		 .arg = "IQN",
-		 .help = "our name (default: that in /etc/iscsi/initiatorname.iscsi, else "
-			 "iqn.2026-11.local.vstor:HOSTNAME)"},
+		LOGIN_OPTIONS(r),
+		{.name = "digests",
+		 .type = OPT_FLAG,
+		 .out = &r.digests,
+		 .help = "guard headers and data by CRC32C, if the target can"},
 		{.name = "replacement-timeout",
 		 .type = OPT_U64,
 		 .out = &replacement,
@@ -196,10 +232,8 @@ int cmd_attach(int argc, char **argv)
 		return list(json);
 	if (want_resume)
 		return resume();
-	if ((r.target && !iscsi_name_valid(r.target)) ||
-	    (r.initiator && !iscsi_name_valid(r.initiator))) {
-		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)",
-			  r.target && !iscsi_name_valid(r.target) ? r.target : r.initiator);
+	if (bad_name(&r)) {
+		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)", bad_name(&r));
 		return 2;
 	}
 	r.portal = argv[1];
@@ -316,16 +350,9 @@ int cmd_detach(int argc, char **argv)
 
 int cmd_discover(int argc, char **argv)
 {
-	const char *initiator = NULL;
+	struct attach_request r = {.timeout_ns = ATTACH_TIMEOUT};
 	bool json = false;
-	const struct opt table[] = {
-		{.name = "initiator",
-		 .type = OPT_STRING,
-		 .out = &initiator,
-		 .arg = "IQN",
-		 .help = "our name (default: as for attach)"},
-		{.type = OPT_END},
-	};
+	const struct opt table[] = {LOGIN_OPTIONS(r), {.type = OPT_END}};
 	const struct opts o = {
 		.name = "discover",
 		.synopsis = "HOST[:PORT] [options]",
@@ -346,7 +373,12 @@ int cmd_discover(int argc, char **argv)
 
 	if (n < 0)
 		return opts_exit(n);
-	err = iscsi_discover(argv[1], initiator, ATTACH_TIMEOUT, &i, error);
+	if (bad_name(&r)) {
+		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)", bad_name(&r));
+		return 2;
+	}
+	r.portal = argv[1];
+	err = iscsi_discover(&r, &i, error);
 	if (err) {
 		log_error("%s", error);
 	} else if (json) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -138,21 +139,46 @@ static int run_self(char *const argv[], int out, int err, pid_t *pid)
 	return -rc;
 }
 
+/* A secret is nothing for a command line, which everybody can read: it goes as a file without a
+ * name. The file's fd, or -errno. */
+static int secret_file(const char *secret)
+{
+	int fd = memfd_create("secret", 0), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fchmod(fd, 0600) < 0 || write(fd, secret, strlen(secret)) != (ssize_t)strlen(secret))
+		err = errno ? -errno : -EIO;
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
 static int start_attach(struct disks *d, const struct attach_request *r)
 {
-	char lun[16];
-	char *argv[11] = {"vstor", "attach", "--json", "--lun", lun, (char *)r->portal};
-	int n = 6, out[2], err[2] = {-1, -1}, rc;
+	char lun[16], secret_path[32];
+	const struct {
+		const char *option, *value;
+	} options[] = {
+		{"--target", r->target},
+		{"--serial", r->serial},
+		{"--initiator", r->initiator},
+		{"--chap-user", r->chap_user},
+		{"--chap-secret-file", r->chap_secret ? secret_path : r->chap_secret_file},
+		{"--mutual-user", r->mutual_user},
+		{"--mutual-secret-file", r->mutual_secret_file},
+	};
+	char *argv[7 + 2 * ARRAY_SIZE(options)] = {"vstor", "attach", "--json",
+						   "--lun", lun,      (char *)r->portal};
+	int n = 6, secret = -1, out[2], err[2] = {-1, -1}, rc;
 	pid_t pid;
 
 	snprintf(lun, sizeof(lun), "%u", r->lun);
-	if (r->target) {
-		argv[n++] = "--target";
-		argv[n++] = (char *)r->target;
-	}
-	if (r->initiator) {
-		argv[n++] = "--initiator";
-		argv[n++] = (char *)r->initiator;
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		if (!options[i].value)
+			continue;
+		argv[n++] = (char *)options[i].option;
+		argv[n++] = (char *)options[i].value;
 	}
 	if (pipe2(out, O_CLOEXEC))
 		return -errno;
@@ -160,7 +186,17 @@ static int start_attach(struct disks *d, const struct attach_request *r)
 		rc = -errno;
 		goto failed;
 	}
+	if (r->chap_secret) {
+		secret = secret_file(r->chap_secret);
+		if (secret < 0) {
+			rc = secret;
+			goto failed;
+		}
+		snprintf(secret_path, sizeof(secret_path), "/proc/self/fd/%d", secret);
+	}
 	rc = run_self(argv, out[1], err[1], &pid);
+	if (secret >= 0)
+		close(secret);
 	if (rc)
 		goto failed;
 	close(out[1]);

@@ -7,15 +7,67 @@
 #include <sys/sysmacros.h>
 #include <xenstore.h>
 
+#include "core/bytes.h"
 #include "core/log.h"
 #include "core/opts.h"
 
 #define PATH_LEN 512
 
+/* Words with a text, under our name and under block-iscsi's. */
+static const struct word {
+	const char *name;
+	size_t field;
+} words[] = {
+#define F(f) offsetof(struct attach_request, f)
+	{"portal", F(portal)},
+	{"iqn", F(target)},
+	{"serial", F(serial)},
+	{"initiator", F(initiator)},
+	{"chap-user", F(chap_user)},
+	{"user", F(chap_user)},
+	{"chap-secret-file", F(chap_secret_file)},
+	{"password", F(chap_secret)},
+	{"mutual-user", F(mutual_user)},
+	{"mutual-secret-file", F(mutual_secret_file)},
+#undef F
+};
+
+static bool is_secret(const char *word)
+{
+	return strcmp(word, "password") == 0;
+}
+
+/* 0 or -EINVAL */
+static int take_word(struct attach_request *r, const char *word, const char *value)
+{
+	uint64_t lun;
+
+	if (!*value)
+		return -EINVAL;
+	if (strcmp(word, "lun") == 0) {
+		if (parse_u64(value, &lun) || lun > ISCSI_LUN_MAX)
+			return -EINVAL;
+		r->lun = (unsigned)lun;
+		return 0;
+	}
+	/* block-iscsi's word for what we do anyway */
+	if (strcmp(word, "multipath") == 0)
+		return strcmp(value, "n") ? -EINVAL : 0;
+	if ((strcmp(word, "iqn") == 0 || strcmp(word, "initiator") == 0) &&
+	    !iscsi_name_valid(value))
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strcmp(word, words[i].name) == 0) {
+			*(const char **)((char *)r + words[i].field) = value;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
 int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH_ERROR])
 {
 	char *save = NULL, *word, *value;
-	uint64_t lun;
 
 	memset(w, 0, sizeof(*w));
 	w->r.replacement_timeout = ATTACH_REPLACEMENT;
@@ -32,28 +84,15 @@ int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH
 			return -EINVAL;
 		}
 		*value++ = '\0';
-		if (strcmp(word, "portal") == 0) {
-			w->r.portal = value;
-		} else if (strcmp(word, "iqn") == 0 && iscsi_name_valid(value)) {
-			w->r.target = value;
-		} else if (strcmp(word, "initiator") == 0 && iscsi_name_valid(value)) {
-			w->r.initiator = value;
-		} else if (strcmp(word, "serial") == 0 && *value) {
-			w->r.serial = value;
-		} else if (strcmp(word, "lun") == 0 && parse_u64(value, &lun) == 0 &&
-			   lun <= ISCSI_LUN_MAX) {
-			w->r.lun = (unsigned)lun;
-		} else if (strcmp(word, "multipath") == 0 && strcmp(value, "n") == 0) {
-			/* block-iscsi's word for what we do anyway */
-		} else {
+		if (take_word(&w->r, word, value)) {
 			snprintf(error, ATTACH_ERROR,
-				 "target=: '%s=%s': known are portal=HOST[:PORT], iqn=IQN, lun=N, "
-				 "serial=S, initiator=IQN, multipath=n",
-				 word, value);
+				 "target=: '%s=' is unknown, or has no sense "
+				 "with '%s': see vstor-attach(8)",
+				 word, is_secret(word) ? "..." : value);
 			return -EINVAL;
 		}
 	}
-	if (!w->r.portal || !*w->r.portal) {
+	if (!w->r.portal) {
 		snprintf(error, ATTACH_ERROR, "target= names no portal=HOST[:PORT]");
 		return -EINVAL;
 	}

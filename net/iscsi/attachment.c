@@ -12,6 +12,7 @@
 
 #include "core/bytes.h"
 #include "core/crc32c.h"
+#include "core/digest.h"
 #include "core/log.h"
 #include "net/iscsi/keeper.h"
 #include "net/iscsi/kernel.h"
@@ -84,18 +85,88 @@ static int run_initiator(struct initiator *i, const struct initiator_id *id, con
 	return err;
 }
 
-int iscsi_discover(const char *portal, const char *initiator, uint64_t timeout_ns,
-		   struct initiator *i, char error[ATTACH_ERROR])
+/* One way's secret: from its file, if there is one, into buf. */
+static int read_secret(const char *user, const char *secret, const char *file,
+		       char buf[CHAP_SECRET_MAX], const char **out, char error[ATTACH_ERROR])
 {
-	char name[ISCSI_NAME + 1];
-	struct initiator_id id = {.initiator = initiator};
+	int err;
 
-	if (!initiator) {
-		initiator_default_name(name);
-		id.initiator = name;
+	if (!user && (secret || file))
+		return failed(error, -EINVAL, "a CHAP secret without a user: name the user");
+	if (!user)
+		return 0;
+	*out = secret;
+	if (file) {
+		err = chap_read_secret(file, buf);
+		if (err)
+			return failed(error, err, "%s: %s", file, chap_secret_strerror(err));
+		*out = buf;
 	}
-	initiator_isid(portal, 0, id.isid);
-	return run_initiator(i, &id, portal, timeout_ns, error);
+	if (!*out)
+		return failed(error, -EINVAL, "CHAP user %s has no secret: name its file", user);
+	if (strlen(*out) >= CHAP_SECRET_MAX || strlen(user) >= CHAP_SECRET_MAX)
+		return failed(error, -EINVAL, "CHAP user %s: name or secret is too long", user);
+	return 0;
+}
+
+/* Who we are: what an initiator_id points to. */
+struct identity {
+	struct initiator_id id;
+	char name[ISCSI_NAME + 1], secret[CHAP_SECRET_MAX], mutual_secret[CHAP_SECRET_MAX];
+};
+
+static int identity_init(struct identity *me, const struct attach_request *r, const char *target,
+			 char error[ATTACH_ERROR])
+{
+	struct chap_credentials *chap = &me->id.chap;
+	int err;
+
+	memset(me, 0, sizeof(*me));
+	me->id.target = target;
+	me->id.initiator = r->initiator;
+	me->id.digests = r->digests;
+	if (!r->initiator) {
+		initiator_default_name(me->name);
+		me->id.initiator = me->name;
+	}
+	err = read_secret(r->chap_user, r->chap_secret, r->chap_secret_file, me->secret,
+			  &chap->secret, error);
+	if (!err)
+		err = read_secret(r->mutual_user, r->mutual_secret, r->mutual_secret_file,
+				  me->mutual_secret, &chap->mutual_secret, error);
+	if (err)
+		return err;
+	chap->user = r->chap_user;
+	chap->mutual_user = r->mutual_user;
+	if (chap->mutual_user && !chap->user)
+		return failed(error, -EINVAL, "mutual CHAP needs a CHAP user of our own as well");
+	/* Else whoever hears us could play the target (RFC 7143, 9.2.1). */
+	if (chap->mutual_user && strcmp(chap->secret, chap->mutual_secret) == 0)
+		return failed(error, -EINVAL, "the CHAP secrets of both ways must differ");
+	return 0;
+}
+
+static void identity_fini(struct identity *me)
+{
+	wipe(me, sizeof(*me));
+}
+
+int iscsi_discover(const struct attach_request *r, struct initiator *i, char error[ATTACH_ERROR])
+{
+	struct identity me;
+	int err = identity_init(&me, r, NULL, error);
+
+	memset(i, 0, sizeof(*i));
+	i->fd = -1;
+	if (!err) {
+		/* Names are no secret, and many targets show theirs to anybody: who the target is
+		 * matters at the login to it. */
+		me.id.chap.mutual_user = NULL;
+		initiator_isid(r->portal, 0, me.id.isid);
+		err = run_initiator(i, &me.id, r->portal, r->timeout_ns, error);
+	}
+	identity_fini(&me);
+	return err;
 }
 
 /* The name of the only target that a portal has. */
@@ -106,7 +177,7 @@ static int only_target(const struct attach_request *r, char target[ISCSI_NAME + 
 	struct initiator i;
 	size_t at = 0, len = 0;
 	bool several = false;
-	int err = iscsi_discover(r->portal, r->initiator, r->timeout_ns, &i, error);
+	int err = iscsi_discover(r, &i, error);
 
 	target[0] = '\0';
 	if (err)
@@ -173,6 +244,7 @@ static int find_session(const char *target, const char *host, uint16_t port,
 static int hand_over(const struct iscsi_kernel *k, const struct iscsi_login *login, int sock,
 		     const char *host, uint16_t port, int replacement_timeout, uint32_t *sid)
 {
+	const struct chap_credentials *chap = &login->id.chap;
 	char mark[KEEPER_MARK], tmo[16];
 	const struct {
 		enum iscsi_param param;
@@ -185,16 +257,21 @@ static int hand_over(const struct iscsi_kernel *k, const struct iscsi_login *log
 		{ISCSI_PARAM_SESS_RECOVERY_TMO, tmo},
 		{ISCSI_PARAM_RECV_TMO, PING_TIME},
 		{ISCSI_PARAM_PING_TMO, PING_TIME},
+		{ISCSI_PARAM_USERNAME, chap->user},
+		{ISCSI_PARAM_PASSWORD, chap->secret},
+		{ISCSI_PARAM_USERNAME_IN, chap->mutual_user},
+		{ISCSI_PARAM_PASSWORD_IN, chap->mutual_secret},
 	};
 	int err = iscsi_kernel_create(k, login->cmdsn, sid);
 
 	if (err)
 		return err;
-	keeper_mark(login->id.isid, mark);
+	keeper_mark(&login->id, mark);
 	snprintf(tmo, sizeof(tmo), "%d", replacement_timeout);
 	err = iscsi_kernel_bind(k, *sid, sock);
 	for (size_t i = 0; i < ARRAY_SIZE(set) && !err; i++)
-		err = iscsi_kernel_set(k, *sid, set[i].param, set[i].value);
+		if (set[i].value)
+			err = iscsi_kernel_set(k, *sid, set[i].param, set[i].value);
 	if (!err)
 		err = iscsi_kernel_set_u32(k, *sid, ISCSI_PARAM_PERSISTENT_PORT, port);
 	if (!err)
@@ -211,18 +288,15 @@ static int new_session(const struct iscsi_kernel *k, const struct attach_request
 		       const char *target, const char *host, uint16_t port, struct iscsi_session *s,
 		       char error[ATTACH_ERROR])
 {
-	char name[ISCSI_NAME + 1];
-	struct initiator_id id = {.initiator = r->initiator, .target = target};
-	struct initiator i;
+	struct identity me;
+	struct initiator i = {.fd = -1};
 	uint32_t sid;
-	int err;
+	int err = identity_init(&me, r, target, error);
 
-	if (!r->initiator) {
-		initiator_default_name(name);
-		id.initiator = name;
-	}
-	initiator_isid(host, port, id.isid);
-	err = run_initiator(&i, &id, r->portal, r->timeout_ns, error);
+	if (err)
+		goto out;
+	initiator_isid(host, port, me.id.isid);
+	err = run_initiator(&i, &me.id, r->portal, r->timeout_ns, error);
 	if (err)
 		goto out;
 	err = hand_over(k, &i.login, i.fd, host, port, r->replacement_timeout, &sid);
@@ -233,6 +307,7 @@ static int new_session(const struct iscsi_kernel *k, const struct attach_request
 		       strerror(-err));
 out:
 	initiator_fini(&i);
+	identity_fini(&me);
 	return err;
 }
 

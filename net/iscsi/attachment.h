@@ -21,7 +21,11 @@ struct attach_request {
 	const char *target;    /* NULL: the only one that the portal has */
 	const char *initiator; /* NULL: initiator_default_name() */
 	unsigned lun;
-	const char *serial;	 /* the disk's serial number must be this; NULL: any */
+	const char *serial; /* the disk's serial number must be this; NULL: any */
+	bool digests;	    /* CRC32C of headers and data */
+	/* CHAP, both ways: names, and secrets or files with them; NULL: none */
+	const char *chap_user, *chap_secret, *chap_secret_file;
+	const char *mutual_user, *mutual_secret, *mutual_secret_file;
 	int replacement_timeout; /* seconds that I/O waits for a lost target; -1: for ever */
 	uint64_t timeout_ns;
 };
@@ -53,8 +57,10 @@ int iscsi_find(const struct attach_request *r, struct attachment *a, char error[
 int iscsi_detach(const struct iscsi_session *s, const struct iscsi_disk *d, bool force,
 		 char error[ATTACH_ERROR]);
 
-/* Asks a portal for its targets, waiting; fills i (initiator_fini() frees it) also on failure. */
-int iscsi_discover(const char *portal, const char *initiator, uint64_t timeout_ns,
-		   struct initiator *i, char error[ATTACH_ERROR]);
+/*
+ * Asks a portal for its targets, waiting; fills i (initiator_fini() frees it) also on failure. Of
+ * r, target, LUN and serial do not matter.
+ */
+int iscsi_discover(const struct attach_request *r, struct initiator *i, char error[ATTACH_ERROR]);
 
 #endif

@@ -16,11 +16,20 @@
 /* what our requests are called */
 enum { ITT_TEXT = 2, ITT_LOGOUT = 3 };
 
-static void end(struct initiator *i, int err)
+/* Leaves the loop, which may end before initiator_fini(). */
+static void unhook(struct initiator *i)
 {
+	if (!i->loop)
+		return;
 	loop_timer_del(i->loop, &i->timer);
 	loop_fd_del(i->loop, &i->w);
 	sock_connect_cancel(&i->connect);
+	i->loop = NULL;
+}
+
+static void end(struct initiator *i, int err)
+{
+	unhook(i);
 	if (i->fd >= 0 && (err || i->state != INITIATOR_LOGIN)) {
 		close(i->fd);
 		i->fd = -1;
@@ -151,7 +160,7 @@ static int take_text_response(struct initiator *i, const uint8_t *bhs, const uin
 	return send_logout(i);
 }
 
-static void follow(struct initiator *i);
+static void again(struct initiator *i, int why);
 
 /* Takes one PDU; false when this was the last (i may be gone). */
 static bool take_pdu(struct initiator *i, const uint8_t *bhs, const uint8_t *data, size_t len)
@@ -163,8 +172,8 @@ static bool take_pdu(struct initiator *i, const uint8_t *bhs, const uint8_t *dat
 		err = iscsi_login_input(&i->login, bhs, data, len);
 		if (!err)
 			return true;
-		if (err == -EREMOTE) {
-			follow(i);
+		if (err == -EREMOTE || err == -ERESTART) {
+			again(i, err);
 			return false;
 		}
 		if (err < 0) {
@@ -297,11 +306,12 @@ static void connect_to(struct initiator *i, const struct sock_addrs *to)
 		     on_connected, i);
 }
 
-/* The target has moved (RFC 7143, 6.3.1 and 11.13.5): the login starts again there. */
-static void follow(struct initiator *i)
+/* The login starts again, there where the target has moved to (RFC 7143, 6.3.1 and 11.13.5), or in
+ * another way. */
+static void again(struct initiator *i, int why)
 {
-	struct sock_addrs to;
-	int err;
+	struct sock_addrs to = i->connect.addrs;
+	int err = 0;
 
 	loop_fd_del(i->loop, &i->w);
 	close(i->fd);
@@ -310,14 +320,17 @@ static void follow(struct initiator *i)
 		end_with(i, -ELOOP, "the target sends us round in a circle");
 		return;
 	}
-	err = sock_resolve(i->login.moved_to, ISCSI_PORT, &to);
+	if (why == -EREMOTE) {
+		err = sock_resolve(i->login.moved_to, ISCSI_PORT, &to);
+		log_info("%s: %s has moved to %s", i->portal, i->login.id.target,
+			 i->login.moved_to);
+	}
 	if (err) {
 		snprintf(i->error, sizeof(i->error), "%s: the target has moved to %s: %s",
 			 i->portal, i->login.moved_to, sock_strerror(err));
 		end(i, err);
 		return;
 	}
-	log_info("%s: %s has moved to %s", i->portal, i->login.id.target, i->login.moved_to);
 	connect_to(i, &to);
 }
 
@@ -327,6 +340,7 @@ void initiator_start(struct initiator *i, struct loop *l, const struct initiator
 {
 	memset(i, 0, sizeof(*i));
 	i->loop = l;
+	i->started = true;
 	i->fd = -1;
 	i->login.id = *id;
 	i->deadline = clock_ns() + timeout_ns;
@@ -337,11 +351,9 @@ void initiator_start(struct initiator *i, struct loop *l, const struct initiator
 
 void initiator_fini(struct initiator *i)
 {
-	if (!i->loop)
+	if (!i->started)
 		return;
-	loop_timer_del(i->loop, &i->timer);
-	loop_fd_del(i->loop, &i->w);
-	sock_connect_cancel(&i->connect);
+	unhook(i);
 	if (i->fd >= 0)
 		close(i->fd);
 	iscsi_login_free(&i->login);

@@ -16,7 +16,8 @@
 
 /* A login over a socket, or a discovery. The struct is the caller's; all zero is idle. */
 struct initiator {
-	struct loop *loop;
+	struct loop *loop; /* while something is under way */
+	bool started;
 	struct iscsi_login login;
 	/* Text of the targets found: "NAME\0ADDRESS\0" pairs; only in a discovery session. */
 	struct buf found;

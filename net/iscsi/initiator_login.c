@@ -9,6 +9,7 @@
 
 #include "core/bytes.h"
 #include "core/crc32c.h"
+#include "core/digest.h"
 
 #define NAME_FILE  "/etc/iscsi/initiatorname.iscsi"
 #define MAX_ROUNDS 32
@@ -93,6 +94,7 @@ static int send_request(struct iscsi_login *l, enum iscsi_stage next, bool trans
 
 int iscsi_login_start(struct iscsi_login *l)
 {
+	const struct chap_credentials *chap = &l->id.chap;
 	struct buf b = {0};
 	int err;
 
@@ -104,12 +106,18 @@ int iscsi_login_start(struct iscsi_login *l)
 	l->offer.initial_r2t = false;
 	l->offer.max_burst = 16776192;
 	l->offer.first_burst = 262144;
+	l->offer.header_digest = l->offer.data_digest = l->id.digests;
 	text_put(&b, "InitiatorName", "%s", l->id.initiator);
 	if (l->id.target)
 		text_put(&b, "TargetName", "%s", l->id.target);
 	text_put(&b, "SessionType", "%s", l->id.target ? "Normal" : "Discovery");
-	text_put(&b, "AuthMethod", "None");
-	err = send_request(l, ISCSI_STAGE_OPERATIONAL, true, &b);
+	/* Who must prove what it is cannot choose to do without. */
+	text_put(&b, "AuthMethod", "%s",
+		 !chap->user	     ? "None"
+		 : chap->mutual_user ? "CHAP"
+				     : "CHAP,None");
+	l->chap.step = chap->user ? CHAP_OFFERED : CHAP_NONE;
+	err = send_request(l, ISCSI_STAGE_OPERATIONAL, !chap->user, &b);
 	buf_free(&b);
 	return err;
 }
@@ -123,6 +131,115 @@ static int ask_again(struct iscsi_login *l)
 		true, &none);
 }
 
+/* CHAP_A: RFC 7143, 12.1.3 */
+static int list_algorithms(struct iscsi_login *l)
+{
+	struct buf b = {0};
+	int err;
+
+	if (!l->chap.method || strcmp(l->chap.method, "CHAP")) {
+		l->chap.step = CHAP_NONE;
+		return l->id.chap.mutual_user
+			       ? fail(l, -EACCES, "the target does not want to show who it is")
+			       : ask_again(l);
+	}
+	text_put(&b, "CHAP_A", "%s", l->id.chap.without_sha256 ? CHAP_OFFER_TGT : CHAP_OFFER);
+	l->chap.step = CHAP_LISTED;
+	err = send_request(l, ISCSI_STAGE_OPERATIONAL, false, &b);
+	buf_free(&b);
+	return err;
+}
+
+/* Our response to the target's challenge, and our challenge to it. */
+static int answer_challenge(struct iscsi_login *l)
+{
+	const struct chap_credentials *chap = &l->id.chap;
+	uint8_t challenge[CHAP_CHALLENGE_MAX], response[CHAP_DIGEST_MAX];
+	char text[CHAP_TEXT_MAX];
+	struct buf b = {0};
+	unsigned long id;
+	size_t digest;
+	int len, err;
+
+	if (!l->chap.a || !l->chap.i || !l->chap.c)
+		return fail(l, -EPROTO, "the target sends no CHAP challenge");
+	l->chap.algorithm = (unsigned)strtoul(l->chap.a, NULL, 10);
+	digest = chap_digest_len(l->chap.algorithm);
+	id = strtoul(l->chap.i, NULL, 0);
+	len = chap_decode(l->chap.c, challenge, sizeof(challenge));
+	if (!digest || id > 255 || len < 0)
+		return fail(l, -EPROTO, "the target's CHAP challenge makes no sense");
+	chap_response(l->chap.algorithm, (uint8_t)id, chap->secret, challenge, (size_t)len,
+		      response);
+	text_put(&b, "CHAP_N", "%s", chap->user);
+	text_put(&b, "CHAP_R", "%s", chap_encode(response, digest, text));
+	if (chap->mutual_user) {
+		err = random_bytes(l->chap.challenge, sizeof(l->chap.challenge));
+		if (!err)
+			err = random_bytes(&l->chap.id, 1);
+		if (err) {
+			buf_free(&b);
+			return fail(l, err, "no random bytes");
+		}
+		text_put(&b, "CHAP_I", "%u", l->chap.id);
+		text_put(&b, "CHAP_C", "%s",
+			 chap_encode(l->chap.challenge, sizeof(l->chap.challenge), text));
+	}
+	l->chap.step = CHAP_ANSWERED;
+	err = send_request(l, ISCSI_STAGE_OPERATIONAL, true, &b);
+	buf_free(&b);
+	return err;
+}
+
+/* The target's response to our challenge; 0 when it is who it must be. */
+static int check_target(struct iscsi_login *l)
+{
+	const struct chap_credentials *chap = &l->id.chap;
+	uint8_t expected[CHAP_DIGEST_MAX], got[CHAP_DIGEST_MAX];
+	const size_t len = chap_digest_len(l->chap.algorithm);
+
+	if (!chap->mutual_user) {
+		l->chap.step = CHAP_DONE;
+		return 0;
+	}
+	chap_response(l->chap.algorithm, l->chap.id, chap->mutual_secret, l->chap.challenge,
+		      sizeof(l->chap.challenge), expected);
+	if (!l->chap.n || !l->chap.r || strcmp(l->chap.n, chap->mutual_user) ||
+	    chap_decode(l->chap.r, got, sizeof(got)) != (int)len ||
+	    !equal_secret(got, expected, len))
+		return fail(l, -EACCES,
+			    "the target is not who it must be: check the mutual user and secret");
+	l->chap.step = CHAP_DONE;
+	return 0;
+}
+
+/* The target stays in the security stage: the next step of CHAP, if there is one. */
+static int authenticate(struct iscsi_login *l)
+{
+	int err;
+
+	switch (l->chap.step) {
+	case CHAP_OFFERED: return list_algorithms(l);
+	case CHAP_LISTED: return answer_challenge(l);
+	case CHAP_ANSWERED: err = check_target(l); return err ? err : ask_again(l);
+	default: return ask_again(l);
+	}
+}
+
+/* The target leaves the security stage: only once all is proven that must be. */
+static int check_authenticated(struct iscsi_login *l)
+{
+	switch (l->chap.step) {
+	case CHAP_ANSWERED: return check_target(l);
+	case CHAP_LISTED: return fail(l, -EPROTO, "the target breaks CHAP off");
+	case CHAP_OFFERED:
+		return l->id.chap.mutual_user
+			       ? fail(l, -EACCES, "the target does not want to show who it is")
+			       : 0;
+	default: return 0;
+	}
+}
+
 static int offer_params(struct iscsi_login *l)
 {
 	struct buf b = {0};
@@ -134,6 +251,13 @@ static int offer_params(struct iscsi_login *l)
 	return err;
 }
 
+static int offer_after_security(struct iscsi_login *l)
+{
+	int err = check_authenticated(l);
+
+	return err ? err : offer_params(l);
+}
+
 static int finish(struct iscsi_login *l)
 {
 	/* RFC 7143, 13.14; the kernel would not start the session otherwise. */
@@ -143,6 +267,13 @@ static int finish(struct iscsi_login *l)
 	return 1;
 }
 
+static int finish_after_security(struct iscsi_login *l)
+{
+	int err = check_authenticated(l);
+
+	return err ? err : finish(l);
+}
+
 /* RFC 7143, 6.3: the stage we are in, whether the target agrees to leave it, and for which. */
 static const struct row {
 	enum iscsi_stage stage;
@@ -150,9 +281,9 @@ static const struct row {
 	enum iscsi_stage next;
 	int (*act)(struct iscsi_login *l);
 } rows[] = {
-	{ISCSI_STAGE_SECURITY, false, ISCSI_STAGE_SECURITY, ask_again},
-	{ISCSI_STAGE_SECURITY, true, ISCSI_STAGE_OPERATIONAL, offer_params},
-	{ISCSI_STAGE_SECURITY, true, ISCSI_STAGE_FULL, finish},
+	{ISCSI_STAGE_SECURITY, false, ISCSI_STAGE_SECURITY, authenticate},
+	{ISCSI_STAGE_SECURITY, true, ISCSI_STAGE_OPERATIONAL, offer_after_security},
+	{ISCSI_STAGE_SECURITY, true, ISCSI_STAGE_FULL, finish_after_security},
 	{ISCSI_STAGE_OPERATIONAL, false, ISCSI_STAGE_OPERATIONAL, ask_again},
 	{ISCSI_STAGE_OPERATIONAL, true, ISCSI_STAGE_FULL, finish},
 };
@@ -190,7 +321,31 @@ static int refused(struct iscsi_login *l, unsigned status)
 	default: why = "the target refuses the login"; break;
 	}
 	snprintf(l->error, sizeof(l->error), "%s (login status %04x)", why, status);
+	if (l->chap.step == CHAP_ANSWERED && l->chap.algorithm == CHAP_SHA256 &&
+	    !l->id.chap.without_sha256) {
+		l->id.chap.without_sha256 = true;
+		return -ERESTART;
+	}
 	return err;
+}
+
+/* Notes the keys of CHAP; false for others. */
+static bool take_chap(struct iscsi_login *l, const struct text_pair *p)
+{
+	const struct {
+		const char *key, **to;
+	} keys[] = {
+		{"CHAP_A", &l->chap.a}, {"CHAP_I", &l->chap.i}, {"CHAP_C", &l->chap.c},
+		{"CHAP_N", &l->chap.n}, {"CHAP_R", &l->chap.r},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (text_is(p, keys[i].key)) {
+			*keys[i].to = p->val;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Takes all the pairs of one answer. */
@@ -200,6 +355,7 @@ static int take_text(struct iscsi_login *l)
 	struct text_pair p;
 	int n;
 
+	l->chap.method = l->chap.a = l->chap.i = l->chap.c = l->chap.n = l->chap.r = NULL;
 	while ((n = text_next(&r, &p)) > 0) {
 		if (text_is(&p, "TargetAddress")) {
 			snprintf(l->moved_to, sizeof(l->moved_to), "%.*s", (int)strcspn(p.val, ","),
@@ -207,8 +363,13 @@ static int take_text(struct iscsi_login *l)
 		} else if (text_is(&p, "TargetPortalGroupTag")) {
 			l->tpgt = (uint16_t)strtoul(p.val, NULL, 10);
 		} else if (text_is(&p, "AuthMethod")) {
-			if (strcmp(p.val, "None"))
-				return fail(l, -EACCES, "the target wants authentication");
+			l->chap.method = p.val;
+			if (strcmp(p.val, "None") && !l->id.chap.user)
+				return fail(l, -EACCES,
+					    "the target wants authentication: give a CHAP user and "
+					    "secret");
+		} else if (take_chap(l, &p)) {
+			continue;
 		} else if (text_negotiate(&l->params, &l->offer, &p, NULL) == TEXT_REJECTED) {
 			snprintf(l->error, sizeof(l->error), "the target answers %.*s=%.60s",
 				 (int)p.key_len, p.key, p.val);
@@ -219,12 +380,39 @@ static int take_text(struct iscsi_login *l)
 	return n < 0 ? fail(l, -EPROTO, "text of the target is not key=value") : 0;
 }
 
+/* Takes a complete answer. */
+static int take_answer(struct iscsi_login *l, const uint8_t *bhs, unsigned status)
+{
+	const uint8_t flags = bhs[1];
+	const bool transit = flags & ISCSI_LOGIN_TRANSIT;
+	int err = take_text(l);
+
+	if (status != LOGIN_OK)
+		return refused(l, status);
+	if (err)
+		return err;
+	if (get_be16(bhs + LOGIN_TSIH))
+		l->tsih = get_be16(bhs + LOGIN_TSIH);
+	if (ISCSI_LOGIN_CSG(flags) != l->stage)
+		return fail(l, -EPROTO, "the target is in another stage of the login");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct row *row = &rows[i];
+
+		if (row->stage != l->stage || row->transit != transit ||
+		    (transit && row->next != ISCSI_LOGIN_NSG(flags)))
+			continue;
+		l->stage = row->next;
+		return row->act(l);
+	}
+	return fail(l, -EPROTO, "the target changes to an impossible stage of the login");
+}
+
 int iscsi_login_input(struct iscsi_login *l, const uint8_t *bhs, const uint8_t *data, size_t len)
 {
 	const struct buf none = {0};
 	const uint8_t flags = bhs[1];
 	unsigned status;
-	int err;
+	int rc;
 
 	if ((bhs[0] & ISCSI_OPCODE_MASK) != ISCSI_LOGIN_RESPONSE)
 		return fail(l, -EPROTO, "not an iSCSI target: no login response");
@@ -242,30 +430,13 @@ int iscsi_login_input(struct iscsi_login *l, const uint8_t *bhs, const uint8_t *
 			return fail(l, -EPROTO, "the target leaves a stage in mid-text");
 		return send_request(l, l->stage, false, &none);
 	}
-	err = take_text(l);
+	rc = take_answer(l, bhs, status);
 	l->text.len = 0;
-	if (status != LOGIN_OK)
-		return refused(l, status);
-	if (err)
-		return err;
-	if (get_be16(bhs + LOGIN_TSIH))
-		l->tsih = get_be16(bhs + LOGIN_TSIH);
-	if (ISCSI_LOGIN_CSG(flags) != l->stage)
-		return fail(l, -EPROTO, "the target is in another stage of the login");
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const struct row *row = &rows[i];
-		const bool transit = flags & ISCSI_LOGIN_TRANSIT;
-
-		if (row->stage != l->stage || row->transit != transit ||
-		    (transit && row->next != ISCSI_LOGIN_NSG(flags)))
-			continue;
-		l->stage = row->next;
-		return row->act(l);
-	}
-	return fail(l, -EPROTO, "the target changes to an impossible stage of the login");
+	return rc;
 }
 
 void iscsi_login_free(struct iscsi_login *l)
 {
 	buf_free(&l->text);
+	wipe(&l->chap, sizeof(l->chap));
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "core/buf.h"
+#include "net/iscsi/chap.h"
 #include "net/iscsi/pdu.h"
 #include "net/iscsi/text.h"
 #include "net/sock.h"
@@ -24,6 +25,8 @@ struct initiator_id {
 	const char *initiator;
 	const char *target; /* NULL: a discovery session */
 	uint8_t isid[ISCSI_ISID];
+	struct chap_credentials chap;
+	bool digests; /* ask for CRC32C of headers and data */
 };
 
 /*
@@ -57,13 +60,20 @@ struct iscsi_login {
 	enum iscsi_stage stage;
 	unsigned rounds;
 	struct buf text; /* the answer's text so far */
+	struct {
+		enum { CHAP_NONE, CHAP_OFFERED, CHAP_LISTED, CHAP_ANSWERED, CHAP_DONE } step;
+		unsigned algorithm;
+		uint8_t id, challenge[CHAP_DIGEST_MAX]; /* ours to the target */
+		const char *method, *a, *i, *c, *n, *r; /* the answer's keys, in text */
+	} chap;
 };
 /* Sends the first request; id, cmdsn, send and arg are set, the rest is zero. 0 or -errno. */
 int iscsi_login_start(struct iscsi_login *l);
 /*
- * Takes a PDU from the target. 1: logged in; 0: goes on; -EREMOTE: the target has moved; or another
- * -errno, with the cause in error: -EACCES refused, -ENOENT no such target, -EAGAIN the target
- * cannot now, -EPROTO it does not keep to the protocol.
+ * Takes a PDU from the target. 1: logged in; 0: goes on; -EREMOTE: the target has moved; -ERESTART:
+ * to be tried once more with the id as it is now (CHAP_OFFER_TGT); or another -errno, with the
+ * cause in error: -EACCES refused, -ENOENT no such target, -EAGAIN the target cannot now, -EPROTO
+ * it does not keep to the protocol.
  */
 int iscsi_login_input(struct iscsi_login *l, const uint8_t *bhs, const uint8_t *data, size_t len);
 void iscsi_login_free(struct iscsi_login *l);

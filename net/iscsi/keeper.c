@@ -21,6 +21,7 @@
 #include "net/iscsi/kernel.h"
 
 #define MARK	     "vstor:"
+#define DIGESTS	     "+digests"
 #define CONNECT_TIME (3 * SEC_NS)
 #define LOGIN_TIME   (5 * SEC_NS)
 #define RETRY_MIN    (100 * MS_NS)
@@ -34,22 +35,33 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-void keeper_mark(const uint8_t isid[ISCSI_ISID], char out[KEEPER_MARK])
+void keeper_mark(const struct initiator_id *id, char out[KEEPER_MARK])
 {
-	snprintf(out, KEEPER_MARK, MARK "%02x%02x%02x%02x%02x%02x", isid[0], isid[1], isid[2],
-		 isid[3], isid[4], isid[5]);
+	const uint8_t *i = id->isid;
+
+	snprintf(out, KEEPER_MARK, MARK "%02x%02x%02x%02x%02x%02x%s", i[0], i[1], i[2], i[3], i[4],
+		 i[5], id->digests ? DIGESTS : "");
 }
 
-bool keeper_owns(const struct iscsi_session *s, uint8_t isid[ISCSI_ISID])
+static bool read_mark(const char *mark, struct initiator_id *id)
 {
 	unsigned v[ISCSI_ISID];
+	int end = 0;
 
-	if (sscanf(s->iface, MARK "%2x%2x%2x%2x%2x%2x", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5]) !=
-	    ISCSI_ISID)
+	if (sscanf(mark, MARK "%2x%2x%2x%2x%2x%2x%n", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5],
+		   &end) != ISCSI_ISID)
 		return false;
 	for (size_t i = 0; i < ISCSI_ISID; i++)
-		isid[i] = (uint8_t)v[i];
+		id->isid[i] = (uint8_t)v[i];
+	id->digests = strcmp(mark + end, DIGESTS) == 0;
 	return true;
+}
+
+bool keeper_owns(const struct iscsi_session *s)
+{
+	struct initiator_id id;
+
+	return read_mark(s->iface, &id);
 }
 
 /* ---- asking a keeper ------------------------------------------------------------------------ */
@@ -116,12 +128,11 @@ int keeper_status(uint32_t sid, struct keeper_status *st)
 int keeper_start(const struct iscsi_session *s)
 {
 	char sid[16], *argv[] = {"vstor", "keeper", sid, NULL};
-	uint8_t isid[ISCSI_ISID];
 	posix_spawn_file_actions_t fa;
 	int fd, status, err;
 	pid_t pid;
 
-	if (!keeper_owns(s, isid))
+	if (!keeper_owns(s))
 		return 0;
 	fd = control_connect(s->sid);
 	if (fd >= 0) {
@@ -160,7 +171,9 @@ struct keeper {
 	struct iscsi_kernel kernel;
 	struct iscsi_events events;
 	struct iscsi_session session;
-	uint8_t isid[ISCSI_ISID];
+	struct initiator_id id;
+	char user[CHAP_SECRET_MAX], secret[CHAP_SECRET_MAX];
+	char mutual_user[CHAP_SECRET_MAX], mutual_secret[CHAP_SECRET_MAX];
 	enum state state;
 	struct iscsi_login login;
 	struct sock_connect connect;
@@ -250,9 +263,7 @@ static void on_connected(void *arg, int fd, const char *error)
 	}
 	enter(k, LOGIN);
 	loop_timer_set(k->loop, &k->timer, LOGIN_TIME, on_login_timeout, k);
-	k->login.id.initiator = k->session.initiator;
-	k->login.id.target = k->session.target;
-	memcpy(k->login.id.isid, k->isid, ISCSI_ISID);
+	k->login.id = k->id;
 	k->login.send = send_by_kernel;
 	k->login.arg = k;
 	err = iscsi_login_start(&k->login);
@@ -314,6 +325,7 @@ static void on_login_pdu(struct keeper *k, const struct iscsi_event *e)
 		k->retry = 0;
 		lost(k, "the target has moved");
 	} else if (err) {
+		k->id.chap = k->login.id.chap;
 		lost(k, k->login.error);
 	}
 }
@@ -458,13 +470,42 @@ static void be_resident(void)
 		log_debug("mlockall: %s", strerror(errno));
 }
 
+/* How to log in again: all of it is in the kernel's session. */
+static int read_id(struct keeper *k)
+{
+	struct chap_credentials *chap = &k->id.chap;
+	const struct {
+		const char *attr;
+		char *to;
+		const char **set;
+	} from[] = {
+		{"username", k->user, &chap->user},
+		{"password", k->secret, &chap->secret},
+		{"username_in", k->mutual_user, &chap->mutual_user},
+		{"password_in", k->mutual_secret, &chap->mutual_secret},
+	};
+	int err = 0;
+
+	if (!read_mark(k->session.iface, &k->id))
+		return -ENOENT;
+	k->id.initiator = k->session.initiator;
+	k->id.target = k->session.target;
+	for (size_t i = 0; i < ARRAY_SIZE(from) && !err; i++) {
+		err = iscsi_session_attr(k->session.sid, from[i].attr, from[i].to, CHAP_SECRET_MAX);
+		*from[i].set = from[i].to[0] ? from[i].to : NULL;
+	}
+	return err;
+}
+
 static int keep(uint32_t sid, int ready)
 {
 	static struct keeper k;
 	int err = iscsi_session_read(sid, &k.session);
 
-	if (err || !keeper_owns(&k.session, k.isid))
-		return -ENOENT;
+	if (!err)
+		err = read_id(&k);
+	if (err)
+		return err;
 	k.loop = loop_new();
 	if (!k.loop)
 		return -errno;

@@ -16,10 +16,14 @@
 
 #define KEEPER_MARK 32
 
-/* The mark that a session of ours bears as its interface name: "vstor:" and the ISID. */
-void keeper_mark(const uint8_t isid[ISCSI_ISID], char out[KEEPER_MARK]);
-/* True when the session bears our mark; the ISID in it then. */
-bool keeper_owns(const struct iscsi_session *s, uint8_t isid[ISCSI_ISID]);
+/*
+ * The mark that a session of ours bears as its interface name: "vstor:", the ISID and, with
+ * digests,
+ * "+digests". It is what the kernel would not keep otherwise.
+ */
+void keeper_mark(const struct initiator_id *id, char out[KEEPER_MARK]);
+/* True when the session bears our mark. */
+bool keeper_owns(const struct iscsi_session *s);
 
 /*
  * Gives the session a keeper, if it is ours and has none: runs `/proc/self/exe keeper SID`, and

@@ -22,6 +22,18 @@ static void test_words(void)
 	/* as written for Xen's block-iscsi */
 	CHECK_EQ(hotplug_parse("iqn=" IQN ",portal=192.0.2.1:3260,multipath=n", &w, error), 0);
 	CHECK_STR(w.r.target, IQN);
+	CHECK_EQ(hotplug_parse("iqn=" IQN ",portal=h,user=u,password=secretsecret", &w, error), 0);
+	CHECK_STR(w.r.chap_user, "u");
+	CHECK_STR(w.r.chap_secret, "secretsecret");
+	CHECK_EQ(hotplug_parse("portal=h,chap-user=u,chap-secret-file=/f,mutual-user=t,"
+			       "mutual-secret-file=/g,serial=S1,initiator=" IQN,
+			       &w, error),
+		 0);
+	CHECK_STR(w.r.chap_secret_file, "/f");
+	CHECK_STR(w.r.mutual_user, "t");
+	CHECK_STR(w.r.mutual_secret_file, "/g");
+	CHECK_STR(w.r.serial, "S1");
+	CHECK_STR(w.r.initiator, IQN);
 }
 
 static void test_bad_words(void)
