@@ -29,14 +29,19 @@ void hist_reset(struct hist *h)
 	memset(h, 0, sizeof(*h));
 }
 
-void hist_add(struct hist *h, uint64_t v)
+void hist_add_n(struct hist *h, uint64_t v, uint64_t n)
 {
 	if (h->n == 0 || v < h->min)
 		h->min = v;
 	h->max = MAX(h->max, v);
-	h->sum += v;
-	h->n++;
-	h->count[bucket_of(v)]++;
+	h->sum += v * n;
+	h->n += n;
+	h->count[bucket_of(v)] += n;
+}
+
+void hist_add(struct hist *h, uint64_t v)
+{
+	hist_add_n(h, v, 1);
 }
 
 void hist_merge(struct hist *to, const struct hist *from)
@@ -63,6 +68,14 @@ uint64_t hist_quantile(const struct hist *h, double q)
 			return MAX(MIN(bucket_top(i), h->max), h->min);
 	}
 	return h->max;
+}
+
+uint64_t hist_at_most(const struct hist *h, uint64_t v)
+{
+	uint64_t n = 0;
+	for (unsigned i = 0; i < HIST_BUCKETS && bucket_top(i) <= v; i++)
+		n += h->count[i];
+	return n;
 }
 
 double hist_mean(const struct hist *h)

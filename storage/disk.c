@@ -290,8 +290,10 @@ int disk_discard(struct disk *d, uint64_t off, uint64_t n)
 int disk_map(struct disk *d, uint64_t off, bool *mapped, uint64_t *run)
 {
 	off_t data;
+	uint64_t size;
 	*mapped = true;
-	*run = d->size - off;
+	size = __atomic_load_n(&d->size, __ATOMIC_RELAXED);
+	*run = size > off ? size - off : 0;
 	if (d->blockdev)
 		return 0; /* a block device does not tell */
 	data = lseek(d->fd, (off_t)off, SEEK_DATA);
@@ -354,30 +356,67 @@ static int open_file(const char *path, const struct disk_opts *o, int *fd)
 	}
 }
 
+/* What the file or device says; 0 when it is empty. */
+static int read_size(struct disk *d, uint64_t *size)
+{
+	struct stat st;
+	if (fstat(d->fd, &st) < 0)
+		return refuse(d->path, errno, "is it still there?");
+	*size = (uint64_t)st.st_size;
+	if (S_ISBLK(st.st_mode) && ioctl(d->fd, BLKGETSIZE64, size) < 0)
+		return refuse(d->path, errno, "the device does not tell its size");
+	return 0;
+}
+
 static int find_size(struct disk *d)
 {
 	struct stat st;
 	struct statfs fs;
+	int rc;
 	if (fstat(d->fd, &st) < 0)
 		return refuse(d->path, errno, "name a file or a block device");
 	if (S_ISBLK(st.st_mode)) {
 		d->blockdev = true;
-		if (ioctl(d->fd, BLKGETSIZE64, &d->size) < 0)
-			return refuse(d->path, errno, "the device does not tell its size");
 	} else if (S_ISREG(st.st_mode)) {
-		d->size = (uint64_t)st.st_size;
 		if (fstatfs(d->fd, &fs) == 0)
 			d->in_memory = (unsigned long)fs.f_type == TMPFS_MAGIC;
 	} else {
 		log_error("%s: neither a file nor a block device; name one of these", d->path);
 		return -EINVAL;
 	}
+	rc = read_size(d, &d->size);
+	if (rc)
+		return rc;
 	if (d->size == 0) {
 		log_error("%s: empty; give it a size first (truncate -s), or remove it and add "
 			  ",size=BYTES",
 			  d->path);
 		return -EINVAL;
 	}
+	return 0;
+}
+
+int disk_resize(struct disk *d, uint64_t grow, uint64_t *size)
+{
+	int rc = read_size(d, size);
+	if (rc)
+		return rc;
+	if (grow > *size) {
+		if (d->blockdev)
+			return refuse(d->path, EOPNOTSUPP, "grow the device by its own tools");
+		if (d->readonly)
+			return refuse(d->path, EROFS, "it is exported read only");
+		if (ftruncate(d->fd, (off_t)grow) < 0)
+			return refuse(d->path, errno, "choose a smaller size");
+		*size = grow;
+	} else if (grow && grow < *size) {
+		return refuse(d->path, EINVAL,
+			      "it is longer than that by now, and nothing is cut off here");
+	}
+	if (*size == 0)
+		return refuse(d->path, EINVAL, "it is empty");
+	/* Read by the workers while they map it. */
+	__atomic_store_n(&d->size, *size, __ATOMIC_RELAXED);
 	return 0;
 }
 

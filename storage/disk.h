@@ -33,6 +33,13 @@ int disk_open(struct disk **out, const char *path, const struct disk_opts *opts)
 /* No I/O may be in flight. Syncs what a write-back disk still holds; the error is logged. */
 int disk_close(struct disk *d);
 
+/*
+ * Takes over the size that the file or device has by now: *size gets it. `grow` not 0: makes a file
+ * that much longer first, if it is shorter (a device cannot be: -EOPNOTSUPP; a file that is longer:
+ * -EINVAL, nothing is cut off). Blocks. The error (negative errno) is logged.
+ */
+int disk_resize(struct disk *d, uint64_t grow, uint64_t *size);
+
 const char *disk_path(const struct disk *d);
 uint64_t disk_size(const struct disk *d); /* bytes */
 bool disk_readonly(const struct disk *d);

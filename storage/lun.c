@@ -87,10 +87,102 @@ int lun_close(struct lun *l)
 	if (!l)
 		return 0;
 	rc = disk_close(l->disk);
+	stats_fini(&l->stats);
 	reservations_free(l->reservations);
 	free(l->sanitize);
 	free(l);
 	return rc;
+}
+
+/* ---- changes while it is in use ---- */
+
+static void start_change(struct lun *l, int (*call)(struct disk_io *io),
+			 void (*done)(struct disk_io *io))
+{
+	l->change.io =
+		(struct disk_io){.op = DISK_CALL, .disk = l->disk, .call = call, .done = done};
+	disk_submit(l->change.engine, &l->change.io); /* a call is never done at once */
+}
+
+static int resize_work(struct disk_io *io)
+{
+	struct lun *l = container_of(io, struct lun, change.io);
+	return disk_resize(l->disk, l->change.size, &l->change.size);
+}
+
+static void resized(struct disk_io *io)
+{
+	struct lun *l = container_of(io, struct lun, change.io);
+	uint64_t blocks = l->change.size >> l->block_shift;
+	int rc = io->rc;
+
+	if (rc == 0 && blocks == 0) {
+		log_error("%s: smaller than one block of %u bytes; the old size stays",
+			  disk_path(l->disk), l->block_size);
+		rc = -EINVAL;
+	}
+	if (rc == 0 && blocks != l->blocks) {
+		log_info("%s: LUN %u has %llu blocks of %u bytes now", disk_path(l->disk),
+			 l->number, (unsigned long long)blocks, l->block_size);
+		l->blocks = blocks;
+		lun_attention_all(l, NULL, ASC_CAPACITY_CHANGED);
+	}
+	l->change.done(l->change.arg, rc);
+}
+
+void lun_resize(struct lun *l, struct disk_engine *e, uint64_t grow,
+		void (*done)(void *arg, int rc), void *arg)
+{
+	if (l->sanitize) {
+		log_error("%s: cannot be resized while it is sanitized; wait for the end of that",
+			  disk_path(l->disk));
+		done(arg, -EBUSY);
+		return;
+	}
+	l->change = (struct lun_change){.engine = e, .done = done, .arg = arg, .size = grow};
+	start_change(l, resize_work, resized);
+}
+
+static int close_work(struct disk_io *io)
+{
+	struct lun *l = container_of(io, struct lun, change.io);
+	int rc = disk_close(l->disk);
+	l->disk = NULL;
+	return rc;
+}
+
+static void closed(struct disk_io *io)
+{
+	struct lun *l = container_of(io, struct lun, change.io);
+	struct lun_change change = l->change;
+
+	lun_close(l);
+	change.done(change.arg, change.io.rc);
+}
+
+static void check_retired(void *arg)
+{
+	struct lun *l = arg;
+	if (!l->nexuses && !l->sanitize) {
+		l->retiring = false; /* nothing may start this twice */
+		start_change(l, close_work, closed);
+	}
+}
+
+void lun_ended(struct lun *l)
+{
+	/* From the loop: the caller may be deep in a command of this LUN. */
+	if (l->retiring)
+		loop_defer(disk_engine_loop(l->change.engine), &l->change.check);
+}
+
+void lun_retire(struct lun *l, struct disk_engine *e, void (*done)(void *arg, int rc), void *arg)
+{
+	l->change = (struct lun_change){
+		.engine = e, .done = done, .arg = arg, .check = {.fn = check_retired, .arg = l}};
+	l->retiring = true;
+	lun_stop(l);
+	lun_ended(l);
 }
 
 void lun_nexus_add(struct lun *l, struct lun_nexus *n, const char *initiator, uint16_t target_port)
@@ -116,6 +208,7 @@ void lun_nexus_remove(struct lun_nexus *n)
 	if (l->reserved_by == n)
 		l->reserved_by = NULL;
 	n->lun = NULL;
+	lun_ended(l);
 }
 
 void lun_attention(struct lun_nexus *n, uint16_t code)
@@ -125,6 +218,15 @@ void lun_attention(struct lun_nexus *n, uint16_t code)
 			return;
 	if (n->ua_n < LUN_UA_MAX)
 		n->ua[n->ua_n++] = code;
+}
+
+void lun_attention_clear(struct lun_nexus *n, uint16_t code)
+{
+	unsigned kept = 0;
+	for (unsigned i = 0; i < n->ua_n; i++)
+		if (n->ua[i] != code)
+			n->ua[kept++] = n->ua[i];
+	n->ua_n = (uint8_t)kept;
 }
 
 void lun_attention_all(struct lun *l, const struct lun_nexus *except, uint16_t code)

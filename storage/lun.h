@@ -10,6 +10,7 @@
 
 #include "storage/disk.h"
 #include "storage/scsi/limits.h"
+#include "storage/stats.h"
 
 struct scsi_cmd;
 struct reservations;
@@ -76,6 +77,19 @@ struct lun {
 	unsigned running;
 	bool alone, draining;
 	struct scsi_cmd *waiting, **waiting_tail;
+
+	struct stats stats;
+
+	/* A resize or the end, under way (lun_resize(), lun_retire()). */
+	struct lun_change {
+		struct disk_engine *engine;
+		void (*done)(void *arg, int rc);
+		void *arg;
+		uint64_t size; /* bytes */
+		struct disk_io io;
+		struct loop_task check;
+	} change;
+	bool retiring;
 };
 
 /* Opens the disk and derives the identity. The error (negative errno) is logged. */
@@ -85,12 +99,28 @@ void lun_stop(struct lun *l);
 /* No nexus and no command may be left. Syncs; the error is logged and returned. */
 int lun_close(struct lun *l);
 
+/*
+ * While the LUN is in use; neither waits: done(arg, rc) is called when it is done. One
+ * change of a LUN at a time. Errors are logged.
+ */
+/* The disk has another size by now, or shall be grown to `grow` bytes (0: not); see disk_resize().
+ * Every nexus is told. -EBUSY: not during SANITIZE. */
+void lun_resize(struct lun *l, struct disk_engine *e, uint64_t grow,
+		void (*done)(void *arg, int rc), void *arg);
+/* Closes and frees the LUN as soon as the last nexus has been removed and nothing runs in the
+ * background any more. No nexus may be added. rc: as lun_close() has it. */
+void lun_retire(struct lun *l, struct disk_engine *e, void (*done)(void *arg, int rc), void *arg);
+/* What may have kept a retiring LUN has ended. */
+void lun_ended(struct lun *l);
+
 /* A session begins or ends: `n` is the caller's and stays in place between the two. */
 void lun_nexus_add(struct lun *l, struct lun_nexus *n, const char *initiator, uint16_t target_port);
 void lun_nexus_remove(struct lun_nexus *n);
 
 /* Queues a unit attention for one nexus, or for all but `except` (may be NULL). Codes in scsi.h. */
 void lun_attention(struct lun_nexus *n, uint16_t code);
+/* Takes one back that has been told in another way. */
+void lun_attention_clear(struct lun_nexus *n, uint16_t code);
 void lun_attention_all(struct lun *l, const struct lun_nexus *except, uint16_t code);
 
 /* Logical unit reset (SAM-5 6.3.3): drops RESERVE(6), prevents and software write protection, and

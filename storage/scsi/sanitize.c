@@ -114,6 +114,7 @@ static void done(struct disk_io *io)
 	else if (cmd)
 		scsi_good(cmd);
 	free(s);
+	lun_ended(l);
 }
 
 /* The command is aborted: the work is not. */

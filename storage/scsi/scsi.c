@@ -62,9 +62,20 @@ void scsi_invalid_param(struct scsi_cmd *cmd, unsigned byte, int bit)
 	invalid_field(cmd, ASC_INVALID_FIELD_IN_PARAMETER, false, byte, bit);
 }
 
+static void count(struct scsi_cmd *cmd, bool ok, bool write)
+{
+	enum stats_kind kind = cmd->io.op == DISK_SYNC ? STATS_FLUSH
+			       : write		       ? STATS_WRITE
+						       : STATS_READ;
+	if (cmd->op->flags & OP_MEDIUM)
+		stats_add(&cmd->lun->stats, disk_engine_loop(cmd->engine), kind, cmd->began,
+			  write ? cmd->out_len : cmd->in_len, ok);
+}
+
 void scsi_io_result(struct scsi_cmd *cmd, int rc, bool write)
 {
 	struct sense_extra x = {.field = -1, .has_info = true, .info = cmd->lba};
+	count(cmd, rc == 0 || rc == -ECANCELED, write);
 	if (cmd->status != SCSI_GOOD) { /* the work has set it */
 		scsi_status(cmd, cmd->status);
 		return;
@@ -369,6 +380,7 @@ void scsi_execute(struct scsi_cmd *cmd)
 	if (!medium_ready(cmd))
 		return;
 	if (cmd->op->flags & OP_MEDIUM) {
+		cmd->began = loop_now(disk_engine_loop(cmd->engine));
 		cmd->start = cmd->op->run;
 		enter(cmd);
 	} else {

@@ -71,6 +71,7 @@ struct scsi_cmd {
 	/* the device server's own */
 	const struct scsi_op *op;
 	struct disk_io io;
+	uint64_t began; /* loop_now() of when it came: for the statistics */
 	uint64_t lba;
 	uint64_t count;			     /* blocks */
 	void (*start)(struct scsi_cmd *cmd); /* while waiting to run */
