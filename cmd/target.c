@@ -173,7 +173,7 @@ static int add_luns(struct target_run *r, const struct target_opts *o)
 		if (!t || lun_open(&l, c))
 			return 1;
 		r->luns[r->luns_n++] = l;
-		if (target_add_lun(t, l)) {
+		if (target_add_lun(r->server, t, l)) {
 			log_error("--lun %s: %s has a LUN %u already; choose another lun=", c->path,
 				  c->target, c->number);
 			return 2;

@@ -1,7 +1,7 @@
 /*
  * Inside the target: a connection (which is a session: MaxConnections is 1), its tasks, and what
  * its rooms need of each other. conn.c moves bytes, login.c is the login phase, task.c the full
- * feature phase, target.c the server around them.
+ * feature phase, session.c the LUNs of a session, target.c the server around them.
  */
 #ifndef NET_ISCSI_CONN_H
 #define NET_ISCSI_CONN_H
@@ -52,8 +52,10 @@ struct task {
 	struct conn *conn;
 	struct task *next; /* in the hash chain, or free */
 	uint32_t itt, edtl;
-	uint32_t in_bytes, asked_bytes; /* its share of conn.in_bytes and conn.asked_bytes */
-	struct task *r2t_next;		/* see conn.r2t_wait */
+	uint32_t in_bytes, asked_bytes;	 /* its share of conn.in_bytes and conn.asked_bytes */
+	struct task *r2t_next;		 /* see conn.r2t_wait */
+	struct session_lun *session_lun; /* NULL: no such LUN */
+	struct borrowed *borrowed;	 /* other LUNs that it works on */
 	bool read, write;
 	bool running; /* in the device server */
 	bool aborted; /* no response is owed */
@@ -83,10 +85,19 @@ struct tmf {
 	bool used;
 };
 
+/* A session's view of a LUN. One that is removed stays until the last command on it has ended. */
 struct session_lun {
 	struct lun_nexus nexus;
 	struct lun *lun;
 	struct conn *conn;
+	unsigned number;
+	unsigned uses; /* commands that hold on to it */
+	bool removed;
+};
+
+struct borrowed {
+	struct session_lun *lun;
+	struct borrowed *next;
 };
 
 struct conn {
@@ -124,8 +135,9 @@ struct conn {
 	char port_name[ISCSI_NAME + 32]; /* "name,i,0xISID" (RFC 7143, 4.4.1) */
 	uint8_t isid[6];
 	uint16_t tsih, cid;
+	uint64_t since; /* clock_ns() of the login */
 	uint32_t stat_sn, exp_cmd_sn, max_cmd_sn;
-	struct session_lun *luns;
+	struct session_lun **luns;
 	unsigned luns_n;
 	struct buf text_in;  /* a text request that continues */
 	struct buf text_out; /* a text response that continues */
@@ -136,7 +148,7 @@ struct conn {
 };
 
 struct target {
-	const char *name;
+	char *name;
 	struct lun **luns; /* by place, not by number */
 	unsigned luns_n;
 	struct target *next;
@@ -144,6 +156,7 @@ struct target {
 
 struct portal {
 	struct target_server *server;
+	char *address; /* as it was asked for */
 	struct sock_listener listener;
 	struct portal *next;
 	char text[SOCK_TEXT_MAX];
@@ -163,6 +176,7 @@ struct target_server {
 	struct conn *stalled;		/* in line for SERVER_BYTES_MAX */
 	struct task *free_tasks;
 	unsigned free_tasks_n;
+	unsigned retiring; /* LUNs that have been removed and not yet closed */
 	bool draining;
 	void (*drained)(void *arg);
 	void *drained_arg;
@@ -243,11 +257,15 @@ unsigned tmf_abort_on_lun(struct conn *c, int lun);
 /* The last task that was aborted while it ran has ended. */
 void tmf_aborts_done(struct target_server *s);
 
-/* ---- target.c ---- */
-struct target *target_find(struct target_server *s, const char *name);
+/* ---- session.c ---- */
 /* A login has completed: drops the session it reinstates, and makes the nexuses. 0 or -ENOMEM. */
 int session_begin(struct conn *c);
 void session_end(struct conn *c);
+/* NULL: the session has no LUN of this number. */
+struct session_lun *session_lun_find(const struct conn *c, unsigned number);
+/* A command no longer holds on to it. */
+void session_lun_release(struct session_lun *s);
+/* ---- target.c ---- */
 /* A connection is gone, or none of its tasks runs any more. */
 void server_conn_idle(struct target_server *s);
 

@@ -28,13 +28,19 @@ struct target_server *target_server_new(const struct target_server_config *confi
 	return s;
 }
 
+static void portal_free(struct portal *p)
+{
+	sock_listen_close(&p->listener);
+	free(p->address);
+	free(p);
+}
+
 static void close_portals(struct target_server *s)
 {
 	while (s->portals) {
 		struct portal *p = s->portals;
 		s->portals = p->next;
-		sock_listen_close(&p->listener);
-		free(p);
+		portal_free(p);
 	}
 }
 
@@ -53,6 +59,7 @@ void target_server_free(struct target_server *s)
 		struct target *t = s->targets;
 		s->targets = t->next;
 		free(t->luns);
+		free(t->name);
 		free(t);
 	}
 	chunk_pool_free(s->pool);
@@ -76,25 +83,27 @@ struct target *target_server_get(struct target_server *s, const char *name)
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return NULL;
-	t->name = name;
+	t->name = strdup(name);
+	if (!t->name) {
+		free(t);
+		return NULL;
+	}
 	for (p = &s->targets; *p; p = &(*p)->next)
 		;
 	*p = t;
 	return t;
 }
 
-int target_add_lun(struct target *t, struct lun *l)
+const char *target_name(const struct target *t)
 {
-	struct lun **luns;
-	for (unsigned i = 0; i < t->luns_n; i++)
-		if (t->luns[i]->number == l->number)
-			return -EEXIST;
-	luns = realloc(t->luns, (t->luns_n + 1) * sizeof(*luns));
-	if (!luns)
-		return -ENOMEM;
-	t->luns = luns;
-	t->luns[t->luns_n++] = l;
-	return 0;
+	return t->name;
+}
+
+void target_server_set_access(struct target_server *s, const struct access *a,
+			      const struct chap_credentials *c)
+{
+	s->config.access = a;
+	s->config.credentials = *c;
 }
 
 static void on_connection(void *arg, int fd, const struct sock_addr *peer)
@@ -127,12 +136,16 @@ int target_server_listen(struct target_server *s, const char *address)
 	char host[SOCK_HOST_MAX];
 	uint16_t port = ISCSI_PORT;
 	int rc = p ? sock_parse(address, host, &port) : -ENOMEM;
+	if (rc == 0 && !(p->address = strdup(address)))
+		rc = -ENOMEM;
 	if (rc == 0)
 		rc = sock_listen(s->config.loop, &p->listener, address, ISCSI_PORT, on_connection,
 				 p);
 	if (rc) {
 		log_error("cannot listen on %s: %s; choose another --listen ADDR:PORT", address,
 			  sock_strerror(rc));
+		if (p)
+			free(p->address);
 		free(p);
 		return rc;
 	}
@@ -145,50 +158,17 @@ int target_server_listen(struct target_server *s, const char *address)
 	return 0;
 }
 
-/* ---- sessions ---- */
-
-/* Session reinstatement (RFC 7143, 6.3.5): the same initiator port logs in to the same target. */
-static void reinstate(struct conn *c)
+void target_server_unlisten(struct target_server *s, const char *address)
 {
-	struct conn *o, *next;
-	for (o = c->server->conns; o; o = next) {
-		next = o->next;
-		if (o == c || o->state != CONN_FULL || o->target != c->target || !c->target ||
-		    strcmp(o->port_name, c->port_name))
+	for (struct portal **p = &s->portals; *p; p = &(*p)->next) {
+		struct portal *gone = *p;
+		if (strcmp(gone->address, address))
 			continue;
-		log_info("%s: logs in anew; its old session is dropped", conn_name(o));
-		conn_close(o);
+		log_info("no longer listening on %s", gone->text);
+		*p = gone->next;
+		portal_free(gone);
+		return;
 	}
-}
-
-int session_begin(struct conn *c)
-{
-	struct target *t = c->target;
-	reinstate(c);
-	c->tsih = ++c->server->next_tsih;
-	if (!c->tsih)
-		c->tsih = ++c->server->next_tsih;
-	if (!t)
-		return 0;
-	c->luns = calloc(t->luns_n, sizeof(*c->luns));
-	if (!c->luns)
-		return -ENOMEM;
-	for (unsigned i = 0; i < t->luns_n; i++) {
-		c->luns[i].lun = t->luns[i];
-		c->luns[i].conn = c;
-		lun_nexus_add(t->luns[i], &c->luns[i].nexus, c->port_name, 1);
-	}
-	c->luns_n = t->luns_n;
-	return 0;
-}
-
-void session_end(struct conn *c)
-{
-	for (unsigned i = 0; i < c->luns_n; i++)
-		lun_nexus_remove(&c->luns[i].nexus);
-	free(c->luns);
-	c->luns = NULL;
-	c->luns_n = 0;
 }
 
 /* ---- the end ---- */
@@ -201,7 +181,7 @@ static void drain_step(struct target_server *s)
 		if (!c->running && c->state <= CONN_FULL)
 			conn_finish(c);
 	}
-	if (!s->conns && s->drained) {
+	if (!s->conns && !s->retiring && s->drained) {
 		void (*done)(void *) = s->drained;
 		s->drained = NULL;
 		loop_timer_del(s->config.loop, &s->drain_timer);

@@ -10,6 +10,7 @@
 #include "core/loop.h"
 #include "net/access.h"
 #include "net/iscsi/chap.h"
+#include "net/sock.h"
 #include "storage/disk.h"
 #include "storage/lun.h"
 
@@ -19,7 +20,7 @@ struct target;
 struct target_server_config {
 	struct loop *loop;
 	struct disk_engine *engine;
-	const struct access *access; /* who may connect and log in; the caller's */
+	const struct access *access;	     /* who may connect and log in; the caller's */
 	struct chap_credentials credentials; /* user NULL: no CHAP */
 	unsigned max_connections;
 };
@@ -29,15 +30,49 @@ struct target_server *target_server_new(const struct target_server_config *c);
 /* Closes what is left at once. LUNs stay the caller's. */
 void target_server_free(struct target_server *s);
 
-/* A target of this name (not copied), found or added; NULL when out of memory. */
+/* A target of this name, found or added; NULL when out of memory. */
 struct target *target_server_get(struct target_server *s, const char *name);
-/* -EEXIST: the number is taken in this target. */
-int target_add_lun(struct target *t, struct lun *l);
+/* -EEXIST: the number is taken in this target. Sessions of the target get to know of it. */
+int target_add_lun(struct target_server *s, struct target *t, struct lun *l);
+/*
+ * Takes a LUN away from all sessions: commands that it has are finished, further ones refused.
+ * When the last has ended the LUN is closed and freed, then done(arg, rc) is called, rc as
+ * lun_close() has it. target_server_drain() waits for that. -ENOENT: there is no such LUN.
+ */
+int target_remove_lun(struct target_server *s, struct target *t, unsigned number,
+		      void (*done)(void *arg, int rc), void *arg);
+/* NULL: no such LUN. */
+struct lun *target_find_lun(const struct target *t, unsigned number);
+/* NULL: no such target. */
+struct target *target_find(struct target_server *s, const char *name);
+const char *target_name(const struct target *t);
+
+/* Who may connect and log in from now on; sessions stay. */
+void target_server_set_access(struct target_server *s, const struct access *a,
+			      const struct chap_credentials *c);
 
 /* Listens on "ADDR[:PORT]"; the error (negative errno) is logged. */
 int target_server_listen(struct target_server *s, const char *address);
+/* Ends the listening that was begun with the same text; connections stay. */
+void target_server_unlisten(struct target_server *s, const char *address);
 
-/* Takes no new work, finishes what is in flight, sends what is owed, then calls done. */
+struct session_info {
+	unsigned id;
+	const char *initiator, *target; /* target NULL: discovery */
+	char peer[SOCK_TEXT_MAX];
+	unsigned luns, commands; /* commands: under way */
+	bool header_digest, data_digest;
+	uint64_t age_ns; /* since the login */
+};
+/* All that are logged in, the oldest first; returns how many there are. */
+unsigned target_server_sessions(struct target_server *s,
+				void (*fn)(void *arg, const struct session_info *i), void *arg);
+/* Closes the session with this id (not 0), or all of this initiator (id 0); returns how many. An
+ * initiator that still wants its disks will log in anew. */
+unsigned target_server_drop(struct target_server *s, unsigned id, const char *initiator);
+
+/* Takes no new work, finishes what is in flight, sends what is owed, closes what was removed, then
+ * calls done. */
 void target_server_drain(struct target_server *s, void (*done)(void *arg), void *arg);
 
 #endif

@@ -67,6 +67,14 @@ static void task_free(struct task *t)
 	if (t->cmd.in != t->in_inline)
 		free(t->cmd.in);
 	scsi_cmd_fini(&t->cmd);
+	if (t->session_lun)
+		session_lun_release(t->session_lun);
+	while (t->borrowed) {
+		struct borrowed *b = t->borrowed;
+		t->borrowed = b->next;
+		session_lun_release(b->lun);
+		free(b);
+	}
 	conn_in_bytes(c, -(int64_t)t->in_bytes);
 	if (s->free_tasks_n < FREE_TASKS_MAX) {
 		t->next = s->free_tasks;
@@ -246,18 +254,31 @@ static void task_done(struct scsi_cmd *cmd)
 static unsigned list_luns(struct scsi_cmd *cmd, unsigned *numbers, unsigned max)
 {
 	struct conn *c = container_of(cmd, struct task, cmd)->conn;
-	for (unsigned i = 0; i < c->luns_n && i < max; i++)
-		numbers[i] = c->luns[i].lun->number;
+	for (unsigned i = 0; i < c->luns_n; i++) {
+		if (i < max)
+			numbers[i] = c->luns[i]->number;
+		if (cmd->cdb[0] == 0xa0) /* REPORT LUNS by one is news no longer to any (6.33) */
+			lun_attention_clear(&c->luns[i]->nexus, ASC_REPORTED_LUNS_CHANGED);
+	}
 	return c->luns_n;
 }
 
 static struct lun_nexus *find_nexus(struct scsi_cmd *cmd, unsigned number)
 {
-	struct conn *c = container_of(cmd, struct task, cmd)->conn;
-	for (unsigned i = 0; i < c->luns_n; i++)
-		if (c->luns[i].lun->number == number)
-			return &c->luns[i].nexus;
-	return NULL;
+	struct task *t = container_of(cmd, struct task, cmd);
+	struct session_lun *l = session_lun_find(t->conn, number);
+	struct borrowed *b = t->borrowed;
+	while (b && b->lun != l)
+		b = b->next;
+	if (!l || b)
+		return l ? &l->nexus : NULL;
+	b = malloc(sizeof(*b));
+	if (!b)
+		return NULL;
+	*b = (struct borrowed){.lun = l, .next = t->borrowed};
+	t->borrowed = b;
+	l->uses++;
+	return &l->nexus;
 }
 
 static unsigned abort_tasks(struct lun_nexus *n)
@@ -281,8 +302,12 @@ void task_run(struct task *t)
 	int number = iscsi_lun_get(t->lun);
 	cmd->transport = &target_transport;
 	cmd->engine = c->server->config.engine;
-	cmd->nexus = number < 0 ? NULL : find_nexus(cmd, (unsigned)number);
-	cmd->lun = cmd->nexus ? cmd->nexus->lun : NULL;
+	t->session_lun = number < 0 ? NULL : session_lun_find(c, (unsigned)number);
+	if (t->session_lun) {
+		t->session_lun->uses++;
+		cmd->nexus = &t->session_lun->nexus;
+		cmd->lun = t->session_lun->lun;
+	}
 	cmd->out = t->out;
 	cmd->out_n = t->out_n;
 	cmd->out_len = t->out_len;

@@ -24,7 +24,7 @@ static void send_targets(struct conn *c, const char *which, struct buf *out)
 		bool wanted = strcmp(which, "All") == 0 ? !c->target
 			      : which[0] == '\0'	? t == c->target
 							: strcmp(which, t->name) == 0;
-		if (!wanted)
+		if (!wanted || !t->luns_n)
 			continue;
 		text_put(out, "TargetName", "%s", t->name);
 		put_addresses(c, out);

@@ -38,14 +38,6 @@ static void abort_everywhere(struct conn *c, int lun)
 			tmf_abort_on_lun(o, lun);
 }
 
-static struct session_lun *find_lun(struct conn *c, int number)
-{
-	for (unsigned i = 0; i < c->luns_n; i++)
-		if ((int)c->luns[i].lun->number == number)
-			return &c->luns[i];
-	return NULL;
-}
-
 static uint8_t abort_task(struct conn *c, const uint8_t *bhs)
 {
 	struct task *t = task_find(c, get_be32(bhs + TMF_RTT));
@@ -59,13 +51,13 @@ static void reset_all(struct conn *c)
 {
 	abort_everywhere(c, -1);
 	for (unsigned i = 0; i < c->luns_n; i++)
-		lun_reset(c->luns[i].lun, &c->luns[i].nexus);
+		lun_reset(c->luns[i]->lun, &c->luns[i]->nexus);
 }
 
 static uint8_t do_function(struct conn *c, const uint8_t *bhs, uint8_t function)
 {
 	int number = iscsi_lun_get(bhs + PDU_LUN);
-	struct session_lun *l = find_lun(c, number);
+	struct session_lun *l = number < 0 ? NULL : session_lun_find(c, (unsigned)number);
 
 	switch (function) {
 	case TMF_ABORT_TASK:
