@@ -26,6 +26,8 @@
 #include "storage/scsi/reserve.h"
 
 #define FIRST_LINE "vstor-reservations 1"
+#define CRC_FORMAT "crc %08" PRIx32 "\n"
+#define CRC_LINE   13 /* its length */
 #define FILE_MAX   (1u << 20)
 
 /* ---- saving ---- */
@@ -53,7 +55,7 @@ static int format(struct buf *b, const struct pr_state *s)
 			   reg->initiator);
 	}
 	if (!b->failed)
-		buf_printf(b, "crc %08" PRIx32 "\n", crc32c(0, b->data, b->len));
+		buf_printf(b, CRC_FORMAT, crc32c(0, b->data, b->len));
 	return b->failed ? -ENOMEM : 0;
 }
 
@@ -162,14 +164,16 @@ static bool parse_registration(struct pr_state *s, const char *line)
 /* `text` ends with NUL and is cut into lines. */
 static bool parse(struct pr_state *s, char *text, size_t len)
 {
-	char *crc = len > 13 ? text + len - 13 : NULL, *next, *line;
-	uint32_t want;
+	char want[CRC_LINE + 1], *next, *line;
 	unsigned type;
 
-	if (!crc || sscanf(crc, "crc %8" SCNx32 "\n", &want) != 1 || crc[-1] != '\n' ||
-	    want != crc32c(0, text, len - 13))
+	if (len < CRC_LINE)
 		return false;
-	*crc = '\0';
+	len -= CRC_LINE;
+	snprintf(want, sizeof(want), CRC_FORMAT, crc32c(0, text, len));
+	if (memcmp(text + len, want, CRC_LINE) != 0)
+		return false;
+	text[len] = '\0';
 	line = strtok_r(text, "\n", &next);
 	if (!line || strcmp(line, FIRST_LINE) != 0)
 		return false;
