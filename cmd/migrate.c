@@ -1,6 +1,6 @@
 /* vstor migrate: moves a running guest to another host. */
 #include <errno.h>
-#include <inttypes.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,7 +113,7 @@ static void print_json(const struct run *r, const struct migration_result *res)
 	json_string(&j, "result", end_words[res->end]);
 	json_string(&j, "id", res->id);
 	json_double(&j, "total_s", (double)res->total_ns / SEC_NS);
-	json_double(&j, "downtime_ms", (double)res->downtime_ns / MS_NS);
+	json_double(&j, "downtime_ms", res->downtime_ns ? (double)res->downtime_ns / MS_NS : NAN);
 	json_u64(&j, "bytes", res->bytes);
 	json_u64(&j, "rounds", res->rounds);
 	json_string(&j, "cause", res->cause[0] ? res->cause : NULL);
@@ -124,6 +124,17 @@ static void print_json(const struct run *r, const struct migration_result *res)
 	}
 	json_object_end(&j);
 	json_end(&j);
+}
+
+static void print_moved(const struct run *r, const struct migration_result *res)
+{
+	char downtime[32] = "not known"; /* as when it had to ask whether it was moved */
+
+	if (res->downtime_ns)
+		snprintf(downtime, sizeof(downtime), "%.0f ms", (double)res->downtime_ns / MS_NS);
+	printf("%s runs on %s: total %.1f s, downtime %s, %.1f MB sent, %u round%s\n", res->name,
+	       r->o.way.host, (double)res->total_ns / SEC_NS, downtime, (double)res->bytes / MIB,
+	       res->rounds, res->rounds == 1 ? "" : "s");
 }
 
 static int report(struct run *r)
@@ -138,11 +149,7 @@ static int report(struct run *r)
 	switch (res.end) {
 	case MIGRATION_MOVED:
 		if (!r->json)
-			printf("%s runs on %s: total %.1f s, downtime %.0f ms, %.1f MB sent, %u "
-			       "round%s\n",
-			       res.name, r->o.way.host, (double)res.total_ns / SEC_NS,
-			       (double)res.downtime_ns / MS_NS, (double)res.bytes / MIB, res.rounds,
-			       res.rounds == 1 ? "" : "s");
+			print_moved(r, &res);
 		return 0;
 	case MIGRATION_CHECKED:
 		if (!r->json)

@@ -47,7 +47,8 @@ struct migration_result {
 	enum migration_end end;
 	const char *cause; /* one line; "" when it moved */
 	uint64_t total_ns;
-	/* From the request to suspend here until it was unpaused there, by this host's clock. */
+	/* From the request to suspend here until it was unpaused there, by this host's clock. 0:
+	 * not known. */
 	uint64_t downtime_ns;
 	uint64_t bytes;	 /* on the wire, both layers' framing included */
 	unsigned rounds; /* live ones, and the last with the guest stopped */

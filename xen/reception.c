@@ -58,8 +58,9 @@ struct reception {
 	struct stream stream;
 	uint8_t preamble[STREAM_PREAMBLE];
 	size_t have;
-	bool held;   /* the frame in hand has been looked at already */
-	size_t skip; /* its bytes that were the preamble's */
+	bool waiting; /* a frame is held until the events have run */
+	bool held;    /* the frame in hand has been looked at already */
+	size_t skip;  /* its bytes that were the preamble's */
 	bool restored, all_here;
 	struct toolstack_op op;
 	libxl_domain_restore_params params;
@@ -101,6 +102,10 @@ static void run_events(void *arg)
 			  receiver_state_name(r->state), receiver_state_name(row->next));
 		r->state = row->next;
 		act(r, row->action);
+	}
+	if (r->waiting && r->c) {
+		r->waiting = false;
+		channel_resume(r->c);
 	}
 	if (r->state == R_END && !r->c && !r->asking)
 		finish(r);
@@ -350,6 +355,11 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 {
 	struct reception *r = arg;
 
+	/* What the last message has raised comes before the next one is looked at. */
+	if (r->n_events) {
+		r->waiting = true;
+		return false;
+	}
 	if (type == MSG_DATA)
 		return on_data(r, p, n);
 	if (type == MSG_CONFIG) {
