@@ -223,6 +223,7 @@ enum raw_event raw_recv_within(struct raw *r, struct pdu *p, int ms)
 	}
 	if (get_be32(p->bhs + PDU_ITT) != ISCSI_NO_TAG || p->bhs[0] == ISCSI_REJECT)
 		r->expstatsn = get_be32(p->bhs + PDU_STATSN) + 1;
+	r->maxcmdsn = get_be32(p->bhs + PDU_MAXCMDSN);
 	return RAW_PDU;
 }
 

@@ -24,6 +24,7 @@ extern struct raw_target {
 struct raw {
 	int fd;
 	uint32_t cmdsn, expstatsn, itt;
+	uint32_t maxcmdsn; /* as of the last PDU received */
 	bool header_digest, data_digest;
 	unsigned cut; /* each PDU is sent in two parts, the first one of so many bytes; 0: whole */
 	void (*pause)(void); /* between the parts */
