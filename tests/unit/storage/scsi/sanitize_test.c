@@ -1,0 +1,236 @@
+#include "tests/unit/storage/scsi/harness.h"
+
+static const struct lun_config thin = {.thin = true};
+
+enum { OVERWRITE = 0x01, BLOCK_ERASE = 0x02, CRYPTO_ERASE = 0x03, EXIT_FAILURE_MODE = 0x1f };
+enum { IMMED = 0x80 };
+
+static uint8_t list[4 + 512];
+
+/* OVERWRITE with a pattern of n bytes; others without a list. */
+static void start(struct call *c, uint8_t action, uint16_t n)
+{
+	uint8_t cdb[10] = {0x48, action};
+	uint32_t len = n ? 4u + n : 0;
+	put_be16(list + 2, n);
+	put_be16(cdb + 7, (uint16_t)len);
+	call_start(c, 0, 0, cdb, sizeof(cdb), list, len);
+}
+
+static uint8_t sanitize(uint8_t action, uint16_t n)
+{
+	struct call c;
+	start(&c, action, n);
+	call_wait(&c);
+	last.key = c.key;
+	last.asc = c.asc;
+	return c.cmd.status;
+}
+
+/* TEST UNIT READY: the code that it is refused with. */
+static uint16_t ready(unsigned host)
+{
+	return attention(host);
+}
+
+static void stop_loop(void *arg)
+{
+	loop_stop(arg, 0);
+}
+
+/* Nobody is told when it ends without a command: look again every millisecond. */
+static void wait_until_ready(void)
+{
+	struct loop_timer timer = {0};
+	while (rig.lun[0]->sanitize) {
+		loop_timer_set(rig.loop, &timer, MS_NS, stop_loop, rig.loop);
+		loop_run(rig.loop);
+	}
+}
+
+static void test_overwrite(void)
+{
+	uint8_t b[512];
+	rig_up(NULL, false);
+	fill(0, 0, 64, 'A');
+	fill(0, BLOCKS - 64, 64, 'A');
+	list[0] = 1;
+	memset(list + 4, 0xaa, 512);
+	CHECK_EQ(sanitize(OVERWRITE, 512), SCSI_GOOD);
+	CHECK(filled_with(0, 0, 64, 0xaa) && filled_with(0, BLOCKS - 64, 64, 0xaa));
+	/* A short pattern starts anew with each block; the second pass is its complement. */
+	list[0] = 0x82;
+	memcpy(list + 4, "\x01\x02\x03", 3);
+	CHECK_EQ(sanitize(OVERWRITE, 3), SCSI_GOOD);
+	CHECK_EQ(read_blocks(0, 0, 77, 1, b), SCSI_GOOD);
+	for (unsigned i = 0; i < sizeof(b); i++)
+		if (!CHECK_EQ(b[i], (uint8_t) ~(i % 3 + 1)))
+			break;
+	rig_down();
+}
+
+static void test_erase(void)
+{
+	bool mapped;
+	uint64_t len;
+	rig_up(&thin, false);
+	for (uint8_t action = BLOCK_ERASE; action <= CRYPTO_ERASE; action++) {
+		fill(0, 0, 64, 'A');
+		CHECK_EQ(sanitize(action, 0), SCSI_GOOD);
+		CHECK(filled_with(0, 0, 64, 0));
+		CHECK_EQ(disk_map(rig.lun[0]->disk, 0, &mapped, &len), 0);
+		CHECK(!mapped);
+		CHECK_EQ(sanitize(action, 8), SCSI_CHECK_CONDITION);
+		CHECK_EQ(last.asc, ASC_INVALID_FIELD_IN_CDB);
+	}
+	rig_down();
+	rig_up(NULL, false); /* would lose its space */
+	CHECK_EQ(sanitize(BLOCK_ERASE, 0), SCSI_CHECK_CONDITION);
+	rig_down();
+}
+
+static void test_bad_lists(void)
+{
+	uint8_t cdb[10] = {0x48, OVERWRITE, 0, 0, 0, 0, 0, 0, 8};
+	rig_up(NULL, false);
+	list[0] = 0; /* no passes */
+	CHECK_EQ(sanitize(OVERWRITE, 4), SCSI_CHECK_CONDITION);
+	list[0] = 1;
+	put_be16(list + 2, 5); /* a pattern longer than the list */
+	CHECK_EQ(run(0, 0, cdb, sizeof(cdb), list, 8), SCSI_CHECK_CONDITION);
+	CHECK_EQ(last.asc, ASC_INVALID_FIELD_IN_PARAMETER);
+	cdb[8] = 4;
+	CHECK_EQ(run(0, 0, cdb, sizeof(cdb), list, 4), SCSI_CHECK_CONDITION);
+	cdb[4] = 1; /* reserved */
+	CHECK_EQ(run(0, 0, cdb, sizeof(cdb), list, 4), SCSI_CHECK_CONDITION);
+	CHECK_EQ(last.asc, ASC_INVALID_FIELD_IN_CDB);
+	CHECK_EQ(sanitize(0x04, 0), SCSI_CHECK_CONDITION);
+	CHECK_EQ(last.asc, ASC_INVALID_FIELD_IN_CDB);
+	CHECK(!rig.lun[0]->sanitize);
+	rig_down();
+}
+
+/* Under way the LUN tells so, with how far it is, and refuses what touches the medium. */
+static void test_in_progress(void)
+{
+	uint8_t sense[6] = {0x03, 0, 0, 0, 32}, luns[12] = {0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 64};
+	struct call c, s;
+	rig_up(NULL, false);
+	list[0] = 4;
+	memset(list + 4, 0, 512);
+	start(&c, OVERWRITE, 512);
+	CHECK(!c.done && rig.lun[0]->sanitize);
+	CHECK_EQ(ready(1), ASC_SANITIZE_IN_PROGRESS);
+	CHECK_EQ(last.key, SENSE_NOT_READY);
+	CHECK_EQ(read_blocks(0, 1, 0, 1, NULL), SCSI_CHECK_CONDITION);
+	CHECK_EQ(sanitize(OVERWRITE, 512), SCSI_CHECK_CONDITION);
+	CHECK_EQ(last.asc, ASC_SANITIZE_IN_PROGRESS);
+	CHECK_EQ(run(0, 1, luns, sizeof(luns), NULL, 0), SCSI_GOOD);
+	CHECK_EQ(read_blocks(1, 1, 0, 1, NULL), SCSI_GOOD); /* the other LUN */
+	call_start(&s, 0, 1, sense, sizeof(sense), NULL, 0);
+	CHECK_EQ(call_wait(&s), SCSI_GOOD);
+	CHECK_EQ(s.in[2], SENSE_NOT_READY);
+	CHECK_EQ(get_be16(s.in + 12), ASC_SANITIZE_IN_PROGRESS);
+	CHECK_EQ(s.in[15], 0x80); /* progress is given */
+	call_fini(&s);
+	CHECK_EQ(call_wait(&c), SCSI_GOOD);
+	CHECK_EQ(ready(1), 0);
+	rig_down();
+}
+
+static void test_immediate(void)
+{
+	rig_up(NULL, false);
+	fill(0, 0, 8, 'A');
+	list[0] = 2;
+	memset(list + 4, 0x55, 512);
+	CHECK_EQ(sanitize(OVERWRITE | IMMED, 512), SCSI_GOOD);
+	CHECK_EQ(ready(0), ASC_SANITIZE_IN_PROGRESS);
+	wait_until_ready();
+	CHECK_EQ(ready(0), 0);
+	CHECK(filled_with(0, 0, 8, 0x55));
+	rig_down();
+}
+
+/* The command ends at once when it is aborted; the work goes on. */
+static void test_abort(void)
+{
+	struct call c;
+	rig_up(NULL, false);
+	list[0] = 2;
+	memset(list + 4, 0x66, 512);
+	start(&c, OVERWRITE, 512);
+	scsi_abort(&c.cmd);
+	CHECK(!c.done); /* from the loop */
+	CHECK_EQ(call_wait(&c), SCSI_TASK_ABORTED);
+	CHECK(rig.lun[0]->sanitize);
+	lun_reset(rig.lun[0], NULL);
+	clear_attentions();
+	CHECK_EQ(ready(0), ASC_SANITIZE_IN_PROGRESS);
+	wait_until_ready();
+	CHECK(filled_with(0, 0, 8, 0x66));
+	rig_down();
+}
+
+/* What waits for its turn when it begins, is refused when it has begun. */
+static void test_queued_before(void)
+{
+	uint8_t same[10] = {0x41, 0, 0, 0, 0, 0, 0, 0x40, 0}, block[512] = {0};
+	uint8_t read[10] = {0x28, 0, 0, 0, 0, 0, 0, 0, 1};
+	struct call first, s, queued, aborted;
+	rig_up(NULL, false);
+	list[0] = 1;
+	call_start(&first, 0, 0, same, sizeof(same), block, sizeof(block));
+	start(&s, OVERWRITE, 512);
+	call_start(&queued, 0, 1, read, sizeof(read), NULL, 0);
+	call_start(&aborted, 0, 1, read, sizeof(read), NULL, 0);
+	CHECK(!first.done && !s.done && !queued.done);
+	scsi_abort(&aborted.cmd);
+	CHECK_EQ(call_wait(&first), SCSI_GOOD);
+	CHECK_EQ(call_wait(&queued), SCSI_CHECK_CONDITION);
+	CHECK_EQ(queued.asc, ASC_SANITIZE_IN_PROGRESS);
+	CHECK_EQ(call_wait(&aborted), SCSI_TASK_ABORTED);
+	CHECK_EQ(call_wait(&s), SCSI_GOOD);
+	rig_down();
+}
+
+/* After a failure the LUN is closed, until it is sanitized or told to leave that mode. */
+static void test_failed(void)
+{
+	rig_up(NULL, false);
+	rig.lun[0]->sanitize_failed = true;
+	CHECK_EQ(ready(0), ASC_SANITIZE_FAILED);
+	list[0] = 1;
+	CHECK_EQ(sanitize(OVERWRITE, 512), SCSI_GOOD);
+	CHECK_EQ(ready(0), 0);
+	rig.lun[0]->sanitize_failed = true;
+	CHECK_EQ(sanitize(EXIT_FAILURE_MODE, 0), SCSI_GOOD);
+	CHECK_EQ(ready(0), 0);
+	rig_down();
+}
+
+/* The target ends: it does not wait for a whole disk to be written. */
+static void test_stop(void)
+{
+	rig_up(NULL, false);
+	list[0] = 31;
+	CHECK_EQ(sanitize(OVERWRITE | IMMED, 512), SCSI_GOOD);
+	lun_stop(rig.lun[0]);
+	rig_down();
+}
+
+int main(void)
+{
+	log_init("sanitize_test");
+	log_set_level("error");
+	CHECK_RUN(test_overwrite);
+	CHECK_RUN(test_erase);
+	CHECK_RUN(test_bad_lists);
+	CHECK_RUN(test_in_progress);
+	CHECK_RUN(test_immediate);
+	CHECK_RUN(test_abort);
+	CHECK_RUN(test_queued_before);
+	CHECK_RUN(test_failed);
+	CHECK_RUN(test_stop);
+	return CHECK_DONE();
+}
