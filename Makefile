@@ -122,6 +122,8 @@ cppcheck:
 demo: deps
 	@$(MAKE) all $(B)/lab-tool
 	@tests/lab/demo
+bench-target: all
+	@tests/bench/target
 
 # ---- the rest --------------------------------------------------------------------------------------------
 # Nothing is asked of apt when all are there. The package lists are refreshed only if they turn out too old.
@@ -152,6 +154,7 @@ help:
 	@echo "demo           a live guest moves between two Xen hosts, on this machine, in QEMU"
 	@echo "test           everything below, summed up"
 	@echo "unit conformance lab check-format cppcheck   one suite"
+	@echo "bench-target   the target against tgtd, by turns: IOPS, latency, CPU time"
 	@echo "install        binary, man pages, block script; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "clean          what was compiled of vstor; distclean: Xen's libraries and downloads too"
 	@echo "variables      XEN_VERSION=$(XEN_VERSION) SANITIZE=1 V=1"
@@ -162,5 +165,5 @@ distclean:
 	rm -rf build
 
 FORCE:
-.PHONY: FORCE all clean cppcheck check-format conformance demo deps deps-build distclean help install lab \
+.PHONY: FORCE all bench-target clean cppcheck check-format conformance demo deps deps-build distclean help install lab \
 	sanitized test unit unit-programs xen-libs
