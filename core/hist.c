@@ -70,12 +70,15 @@ uint64_t hist_quantile(const struct hist *h, double q)
 	return h->max;
 }
 
-uint64_t hist_at_most(const struct hist *h, uint64_t v)
+void hist_cumulate(const struct hist *h, const uint64_t *edge, unsigned n, uint64_t *below)
 {
-	uint64_t n = 0;
-	for (unsigned i = 0; i < HIST_BUCKETS && bucket_top(i) <= v; i++)
-		n += h->count[i];
-	return n;
+	uint64_t seen = 0;
+	unsigned b = 0;
+	for (unsigned i = 0; i < n; i++) {
+		while (b < HIST_BUCKETS && bucket_top(b) <= edge[i])
+			seen += h->count[b++];
+		below[i] = seen;
+	}
 }
 
 double hist_mean(const struct hist *h)

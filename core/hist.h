@@ -18,8 +18,9 @@ void hist_add_n(struct hist *h, uint64_t v, uint64_t n); /* n times v */
 void hist_merge(struct hist *to, const struct hist *from);
 /* The value below which the share q (0..1) of all values lies; 0 when empty; never above max. */
 uint64_t hist_quantile(const struct hist *h, double q);
-/* How many values lie at or below v, to the resolution of the buckets. */
-uint64_t hist_at_most(const struct hist *h, uint64_t v);
+/* below[i]: how many values lie at or below edge[i], to the resolution of the buckets. The n edges
+ * ascend. */
+void hist_cumulate(const struct hist *h, const uint64_t *edge, unsigned n, uint64_t *below);
 double hist_mean(const struct hist *h);
 
 #endif

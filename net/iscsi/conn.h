@@ -170,6 +170,7 @@ struct target_server {
 	struct portal *portals;
 	struct conn *conns;
 	unsigned conns_n, next_id;
+	uint64_t logins, refused; /* since the start */
 	uint16_t next_tsih;
 	uint64_t in_bytes, asked_bytes; /* the sums of all connections' */
 	unsigned aborting;		/* tasks that run on though they have been aborted */

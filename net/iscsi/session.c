@@ -166,6 +166,7 @@ int session_begin(struct conn *c)
 	struct target *t = c->target;
 	reinstate(c);
 	c->since = clock_ns();
+	c->server->logins++;
 	c->tsih = ++c->server->next_tsih;
 	if (!c->tsih)
 		c->tsih = ++c->server->next_tsih;

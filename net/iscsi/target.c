@@ -123,6 +123,7 @@ static void on_connection(void *arg, int fd, const struct sock_addr *peer)
 		return;
 	}
 	close(fd);
+	s->refused++;
 	if (log_allowed(&refused, &more)) {
 		if (more)
 			log_warn("%u more connections were refused", more);

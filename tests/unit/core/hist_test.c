@@ -133,6 +133,27 @@ static void test_more_values_than_32_bits_count(void)
 	CHECK_EQ(hist_quantile(&h, 1), 1000);
 }
 
+static void test_many_of_one_value_and_cumulation(void)
+{
+	static const uint64_t edge[] = {5, 10, 1000, 1000000, UINT64_MAX};
+	uint64_t below[5];
+
+	hist_reset(&h);
+	hist_reset(&other);
+	for (int i = 0; i < 7; i++)
+		hist_add(&h, 10);
+	hist_add_n(&other, 10, 7);
+	CHECK_MEM(&h, &other, sizeof(h));
+	hist_add_n(&h, 900, 3);
+	hist_add(&h, UINT64_MAX);
+	hist_cumulate(&h, edge, 5, below);
+	CHECK_EQ(below[0], 0);
+	CHECK_EQ(below[1], 7);
+	CHECK_EQ(below[2], 10);
+	CHECK_EQ(below[3], 10);
+	CHECK_EQ(below[4], 11);
+}
+
 int main(void)
 {
 	CHECK_RUN(test_empty);
@@ -143,5 +164,6 @@ int main(void)
 	CHECK_RUN(test_mean_is_exact);
 	CHECK_RUN(test_merge_equals_adding_all);
 	CHECK_RUN(test_more_values_than_32_bits_count);
+	CHECK_RUN(test_many_of_one_value_and_cumulation);
 	return CHECK_DONE();
 }
