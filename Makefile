@@ -93,6 +93,19 @@ $(HIGH_TESTS): $(B)/%: $(O)/tests/%.o $(filter-out $(O)/cmd/main.o,$(OBJS)) $(XE
 
 unit-programs: $(LOW_TESTS) $(HIGH_TESTS)
 
+# ---- fuzzing: a short run without libFuzzer in `make test`, long ones with it in `make fuzz` ------------------
+FUZZ_OBJS := $(O)/tests/fuzz/target.o $(O)/tests/fuzz/driver.o
+$(B)/fuzz/target: $(FUZZ_OBJS) $(O)/low.a
+	@mkdir -p $(@D)
+	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+FUZZ_SECONDS ?= 600
+build/fuzz/target: tests/fuzz/target.c $(call sources,core storage net) | $(UAPI)
+	@mkdir -p $(@D)
+	$(call say,CLANG $@) clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -I. -pthread -o $@ $^
+fuzz: build/fuzz/target
+	@mkdir -p build/fuzz/corpus
+	cd build/fuzz && ./target -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -rss_limit_mb=1024 corpus ../../tests/fuzz/corpus
+
 # ---- the lab's tool: what xl would do in the lab's hosts ------------------------------------------------------
 LAB_OBJ := $(O)/tests/lab/tool.o
 $(LAB_OBJ): STD += $(XEN_CFLAGS)
@@ -100,17 +113,17 @@ $(LAB_OBJ): $(XEN_LIBS)
 $(B)/lab-tool: $(LAB_OBJ)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections -s -o $@ $< $(XEN_LDLIBS)
 
--include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS) $(LAB_OBJ))
+-include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS) $(FUZZ_OBJS) $(LAB_OBJ))
 
 # ---- tests: each suite prints ok and not ok lines, tests/run adds them up ------------------------------------
 sanitized:
-	@$(MAKE) SANITIZE=1 build/san/vstor unit-programs
+	@$(MAKE) SANITIZE=1 build/san/vstor unit-programs build/san/fuzz/target
 unit:
 	@$(MAKE) SANITIZE=1 unit-programs
 	@tests/run unit
 test: all $(B)/lab-tool
 	@$(MAKE) sanitized
-	@tests/run build unit conformance lab format cppcheck floors manual
+	@tests/run build unit fuzz conformance lab format cppcheck floors manual
 conformance: all
 	@tests/run conformance
 lab: all $(B)/lab-tool
@@ -155,6 +168,7 @@ help:
 	@echo "test           everything below, summed up"
 	@echo "unit conformance lab check-format cppcheck   one suite"
 	@echo "bench-target   the target against tgtd, by turns: IOPS, latency, CPU time"
+	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS)); needs clang"
 	@echo "install        binary, man pages, block script; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "clean          what was compiled of vstor; distclean: Xen's libraries and downloads too"
 	@echo "variables      XEN_VERSION=$(XEN_VERSION) SANITIZE=1 V=1"

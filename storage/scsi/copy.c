@@ -200,7 +200,8 @@ static struct lun_nexus *find_target(struct scsi_cmd *cmd, const uint8_t *d)
 		return cmd->nexus;
 	if (!cmd->transport->find_nexus)
 		return NULL;
-	n = MIN(cmd->transport->list_luns(cmd, numbers, LUNS_MAX), LUNS_MAX);
+	n = cmd->transport->list_luns(cmd, numbers, LUNS_MAX);
+	n = MIN(n, LUNS_MAX);
 	for (unsigned i = 0; i < n; i++) {
 		struct lun_nexus *x = cmd->transport->find_nexus(cmd, numbers[i]);
 		if (x && x->lun && memcmp(d + 4, x->lun->naa, sizeof(x->lun->naa)) == 0)

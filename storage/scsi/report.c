@@ -53,7 +53,10 @@ void scsi_report_luns(struct scsi_cmd *cmd)
 	}
 	switch (cmd->cdb[2]) { /* select report */
 	case 0x00:
-	case 0x02: n = MIN(cmd->transport->list_luns(cmd, numbers, LUNS_MAX), LUNS_MAX); break;
+	case 0x02:
+		n = cmd->transport->list_luns(cmd, numbers, LUNS_MAX);
+		n = MIN(n, LUNS_MAX);
+		break;
 	case 0x01: n = 0; break; /* no well-known logical units */
 	default: scsi_invalid_cdb(cmd, 2, -1); return;
 	}
