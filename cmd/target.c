@@ -335,7 +335,8 @@ int cmd_target(int argc, char **argv)
 
 	if (n < 0)
 		return opts_exit(n);
-	if (o.config && opts_parse_file(&opts, o.config))
+	static char *text; /* what the options point to */
+	if (o.config && opts_parse_file(&opts, o.config, &text))
 		return 2;
 	if (!iscsi_name_valid(o.name)) {
 		log_error("--name %s: not an iSCSI name; use one such as "

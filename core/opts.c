@@ -68,19 +68,31 @@ int parse_seconds(const char *s, uint64_t *ns)
 	return 0;
 }
 
-int opt_list_add(struct opt_list *l, const char *s)
+static int list_add(struct opt_list *l, const char *s, unsigned line)
 {
 	const char **v = realloc(l->v, (l->n + 1) * sizeof(*v));
+	unsigned *lines;
 	if (!v)
 		return -ENOMEM;
 	l->v = v;
+	lines = realloc(l->line, (l->n + 1) * sizeof(*lines));
+	if (!lines)
+		return -ENOMEM;
+	l->line = lines;
+	l->line[l->n] = line;
 	l->v[l->n++] = s;
 	return 0;
+}
+
+int opt_list_add(struct opt_list *l, const char *s)
+{
+	return list_add(l, s, 0);
 }
 
 void opt_list_free(struct opt_list *l)
 {
 	free(l->v);
+	free(l->line);
 	*l = (struct opt_list){0};
 }
 
@@ -102,14 +114,14 @@ static void format_limit(char out[static 32], enum opt_type type, uint64_t v)
 }
 
 /* Stores val for t; the logged error names the option as `where` wrote it. */
-static int store(const struct opt *t, const char *val, const char *where)
+static int store(const struct opt *t, const char *val, const char *where, unsigned line)
 {
 	uint64_t v;
 	int rc = 0;
 	switch (t->type) {
 	case OPT_FLAG: *(bool *)t->out = true; return 0;
 	case OPT_STRING: *(const char **)t->out = val; return 0;
-	case OPT_LIST: return opt_list_add(t->out, val);
+	case OPT_LIST: return list_add(t->out, val, line);
 	case OPT_U64: rc = parse_u64(val, &v); break;
 	case OPT_SIZE: rc = parse_size(val, &v); break;
 	case OPT_SECONDS: rc = parse_seconds(val, &v); break;
@@ -217,7 +229,7 @@ static int long_option(const struct opts *o, int argc, char **argv, int *i)
 			return OPTS_USAGE;
 		}
 		if (used_value || !eq)
-			if (store(t, val, "--"))
+			if (store(t, val, "--", 0))
 				return OPTS_USAGE;
 	}
 	if (!used_value && eq) {
@@ -276,7 +288,7 @@ static char *trim(char *s)
 	return s;
 }
 
-static int parse_line(const struct opts *o, char *line, const char *where)
+static int parse_line(const struct opts *o, char *line, const char *where, unsigned no)
 {
 	char *key, *eq, *val = NULL;
 	const struct opt *t;
@@ -300,35 +312,36 @@ static int parse_line(const struct opts *o, char *line, const char *where)
 		log_error("%s%s %s", where, key, val ? "takes no value" : "needs a value");
 		return -EINVAL;
 	}
-	/* What the options point to must outlive the line; configuration lives as long as we do. */
-	if (val && !(val = strdup(val)))
-		return -ENOMEM;
-	int rc = store(t, val, where);
-	if (val && t->type != OPT_STRING && t->type != OPT_LIST)
-		free(val);
-	return rc;
+	return store(t, val, where, no);
 }
 
-int opts_parse_file(const struct opts *o, const char *path)
+int opts_parse_file(const struct opts *o, const char *path, char **text)
 {
 	FILE *f = fopen(path, "re");
-	char *line = NULL, where[320];
+	char *rest, *line, where[320];
 	size_t cap = 0;
 	unsigned no = 0;
+	ssize_t n;
 	int rc = 0;
+	*text = NULL;
 	if (!f) {
 		log_error("%s: %s; --config names a readable file", path, strerror(errno));
 		return OPTS_USAGE;
 	}
-	while (rc == 0 && getline(&line, &cap, f) >= 0) {
-		snprintf(where, sizeof(where), "%s:%u: ", path, ++no);
-		rc = parse_line(o, line, where);
-	}
-	if (ferror(f)) {
+	/* All of it at once: the values stay where they are. */
+	n = getdelim(text, &cap, '\0', f);
+	if (n < 0 && !feof(f)) {
 		log_error("%s: %s", path, strerror(errno));
 		rc = -EIO;
+	} else if (!feof(f)) {
+		log_error("%s: not a text file", path);
+		rc = -EINVAL;
 	}
-	free(line);
+	rest = n > 0 ? *text : NULL;
+	while (rc == 0 && (line = strsep(&rest, "\n"))) {
+		snprintf(where, sizeof(where), "%s:%u: ", path, ++no);
+		rc = parse_line(o, line, where, no);
+	}
 	fclose(f);
 	return rc ? OPTS_USAGE : 0;
 }

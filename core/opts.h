@@ -13,13 +13,14 @@
 
 struct opt_list {
 	const char **v;
+	unsigned *line; /* of the file that it was read from; 0: from the command line */
 	size_t n;
 };
 
 enum opt_type {
 	OPT_END,
 	OPT_FLAG,    /* bool *: set to true */
-	OPT_STRING,  /* const char **: points into argv (or a copy of a file's line) */
+	OPT_STRING,  /* const char **: points into argv (or a file's text) */
 	OPT_LIST,    /* struct opt_list *: may be given several times */
 	OPT_U64,     /* uint64_t *: a decimal number from min to max (max 0: no limit) */
 	OPT_SIZE,    /* uint64_t *: bytes, with an optional k, M, G or T (powers of 1024) */
@@ -62,11 +63,12 @@ int opts_exit(int result);
 
 /*
  * Reads `key = value` lines (the same words as on the command line; `#` starts a comment; a flag
- * stands alone). Returns 0 or OPTS_USAGE, logged with file and line.
+ * stands alone). *text gets what the values point to, to be freed after their use. Returns 0 or
+ * OPTS_USAGE, logged with file and line.
  */
-int opts_parse_file(const struct opts *o, const char *path);
+int opts_parse_file(const struct opts *o, const char *path, char **text);
 void opts_usage(const struct opts *o, bool to_stdout);
-/* Frees what OPT_LIST options gathered (the strings stay argv's). */
+/* Frees what OPT_LIST options gathered (the strings stay whose they are). */
 void opt_list_free(struct opt_list *l);
 /* Adds one string (not copied) to a list; -ENOMEM. */
 int opt_list_add(struct opt_list *l, const char *s);

@@ -239,6 +239,8 @@ static void test_verbosity(void)
 	log_set_level("warn");
 }
 
+static char *text_read; /* what the options point to */
+
 static int parse_text(const char *text)
 {
 	char path[] = "/tmp/vstor-opts-XXXXXX";
@@ -252,7 +254,8 @@ static int parse_text(const char *text)
 		abort();
 	close(fd);
 	file = capture_begin(&out, &err);
-	rc = opts_parse_file(&opts, path);
+	free(text_read);
+	rc = opts_parse_file(&opts, path, &text_read);
 	capture_end(file, out, err);
 	unlink(path);
 	return rc;
@@ -268,12 +271,10 @@ static void test_file_has_the_same_words(void)
 	CHECK_STR(list.v[1], "b");
 	CHECK(flag);
 	CHECK_EQ(number, 7);
-	/* What an option points to lives as long as the program. */
-	free((char *)string);
-	free((char *)list.v[0]);
-	free((char *)list.v[1]);
-	string = NULL;
-	opt_list_free(&list);
+	CHECK_EQ(list.line[0], 4);
+	CHECK_EQ(list.line[1], 5);
+	CHECK_EQ(parse_text(""), 0);
+	CHECK_EQ(list.n, 0);
 }
 
 static void test_file_errors_name_the_line(void)
@@ -289,7 +290,8 @@ static void test_file_errors_name_the_line(void)
 		CHECK_EQ(lines_said(), 1);
 	}
 	file = capture_begin(&out, &err);
-	rc = opts_parse_file(&opts, "/nonexistent/file");
+	free(text_read);
+	rc = opts_parse_file(&opts, "/nonexistent/file", &text_read);
 	capture_end(file, out, err);
 	CHECK_EQ(rc, OPTS_USAGE);
 	CHECK(strstr(said, "/nonexistent/file") != NULL);
@@ -341,5 +343,6 @@ int main(void)
 	CHECK_RUN(test_file_errors_name_the_line);
 	CHECK_RUN(test_single_values);
 	opt_list_free(&list);
+	free(text_read);
 	return CHECK_DONE();
 }
