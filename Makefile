@@ -99,12 +99,12 @@ $(B)/fuzz/target: $(FUZZ_OBJS) $(O)/low.a
 	@mkdir -p $(@D)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 FUZZ_SECONDS ?= 600
-build/fuzz/target: tests/fuzz/target.c $(call sources,core storage net) | $(UAPI)
+build/fuzz/libfuzzer: tests/fuzz/target.c $(call sources,core storage net) | $(UAPI)
 	@mkdir -p $(@D)
 	$(call say,CLANG $@) clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -I. -pthread -o $@ $^
-fuzz: build/fuzz/target
+fuzz: build/fuzz/libfuzzer
 	@mkdir -p build/fuzz/corpus
-	cd build/fuzz && ./target -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -rss_limit_mb=1024 corpus ../../tests/fuzz/corpus
+	cd build/fuzz && ./libfuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -rss_limit_mb=1024 corpus ../../tests/fuzz/corpus
 
 # ---- the lab's tool: what xl would do in the lab's hosts ------------------------------------------------------
 LAB_OBJ := $(O)/tests/lab/tool.o

@@ -163,7 +163,7 @@ static void converse(const struct buf *send)
 
 	c.server = target_server_new(&config);
 	if (!c.server || lun_open(&lun, &lun_config) ||
-	    target_add_lun(target_server_get(c.server, NAME), lun) ||
+	    target_add_lun(c.server, target_server_get(c.server, NAME), lun) ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds))
 		abort();
 	c.fd = fds[0];
