@@ -123,9 +123,13 @@ unit:
 	@tests/run unit
 test: all $(B)/lab-tool
 	@$(MAKE) sanitized
-	@tests/run build unit fuzz conformance lab format cppcheck floors manual
+	@tests/run build unit fuzz conformance attach lab format cppcheck floors manual
 conformance: all
 	@tests/run conformance
+attach: all
+	@tests/run attach
+test-attach: all
+	@tests/attach/run full
 lab: all $(B)/lab-tool
 	@tests/run lab
 check-format:
@@ -166,7 +170,8 @@ help:
 	@echo "deps           install the Debian packages needed; deps-build: those for building only"
 	@echo "demo           a live guest moves between two Xen hosts, on this machine, in QEMU"
 	@echo "test           everything below, summed up"
-	@echo "unit conformance lab check-format cppcheck   one suite"
+	@echo "unit conformance attach lab check-format cppcheck   one suite"
+	@echo "test-attach    attaching at length: long outages, reboots, tgtd and LIO"
 	@echo "bench-target   the target against tgtd, by turns: IOPS, latency, CPU time"
 	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS)); needs clang"
 	@echo "install        binary, man pages, block script; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
@@ -179,5 +184,5 @@ distclean:
 	rm -rf build
 
 FORCE:
-.PHONY: FORCE all bench-target clean cppcheck check-format conformance demo deps deps-build distclean help install lab \
-	sanitized test unit unit-programs xen-libs
+.PHONY: FORCE all attach bench-target clean cppcheck check-format conformance demo deps deps-build distclean help install lab \
+	sanitized test test-attach unit unit-programs xen-libs

@@ -28,8 +28,9 @@ basics() {
 outage() {
 	local seconds=$1 image=$2 break=$3 mend=$4 before records
 
-	on i 'rm -f /tmp/written; writer /dev/sda >/dev/null 2>&1 &
-		until [ -s /tmp/written ]; do usleep 50000; done'
+	on i '[ -b /dev/sda ] || exit
+		rm -f /tmp/written; writer /dev/sda >/dev/null 2>&1 &
+		until [ -s /tmp/written ]; do usleep 50000; done' || return
 	before=$(on i 'tail -n 1 /tmp/written | cut -d " " -f 1')
 	eval "$break"
 	sleep "$seconds"
@@ -102,4 +103,164 @@ quick() {
 	check "detach refuses a mounted disk" in_use
 	check "detached" detach_all
 	target_kill
+}
+
+# --- the long part
+
+# chap ADDRESS LUN: one way, both ways, and each wrong secret.
+chap() {
+	local login="vstor attach $1 --target $IQN --lun $2" user="--chap-user us --chap-secret-file /tmp/us"
+	local mutual="--mutual-user them --mutual-secret-file"
+
+	on i "umask 077; echo $SECRET >/tmp/us; echo $OTHER_SECRET >/tmp/them; echo wrongwrong12 >/tmp/wrong
+		cp /tmp/us /tmp/open; chmod 644 /tmp/open"
+	# LIO says nothing and hangs up.
+	refused 1 "10.79.0." "$login" &&
+		refused 1 "authentication failed" "$login --chap-user us --chap-secret-file /tmp/wrong" &&
+		refused 1 "others can read it" "$login --chap-user us --chap-secret-file /tmp/open" &&
+		refused 1 "No such file" "$login --chap-user us --chap-secret-file /tmp/none" &&
+		refused 1 "not who it must be" "$login $user $mutual /tmp/wrong" &&
+		refused 1 "must differ" "$login $user $mutual /tmp/us" &&
+		on i "$login $user" && detach_all &&
+		on i "$login $user $mutual /tmp/them"
+}
+
+lio_start() {
+	on s "lio $IQN 10.79.0.3 $*"
+}
+
+# Both machines' ends agree on digests, also after the session has been renewed.
+digests() {
+	on i "vstor attach 10.79.0.3 --target $IQN --lun 4 --digests" && digests_on &&
+		outage 1 "$RUN/s.img" "on s 'lio stop'" "lio_start 4 digests" && digests_on
+}
+
+digests_on() {
+	on i '[ "$(cat /sys/class/iscsi_connection/*/header_digest)$(cat /sys/class/iscsi_connection/*/data_digest)" = 11 ]'
+}
+
+link() { # up|down
+	ip link set i9 "$1"
+}
+
+server_reboot() {
+	machine_stop s
+	machine_start s
+	machine_wait s
+}
+
+# The I/O fails when the user said so, and works again when the target is back.
+replacement_timeout() {
+	attach_here --replacement-timeout 3
+	target_kill
+	on i 'start=$(cut -d . -f 1 /proc/uptime)
+		dd if=/dev/sda of=/dev/null bs=4k count=1 iflag=direct && exit 1
+		took=$(($(cut -d . -f 1 /proc/uptime) - start)); echo "failed after $took s"
+		[ $took -ge 2 ] && [ $took -le 15 ]' || return
+	target_start vstor
+	on i 'i=0; until dd if=/dev/sda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null; do
+		i=$((i + 1)); [ $i -lt 100 ] || exit 1; usleep 100000; done'
+}
+
+# Two LUNs share a session; the second stays when the first goes.
+several_luns() {
+	on i "set -e
+		a=\$(vstor attach $TESTER --lun 0)
+		b=\$(vstor attach $TESTER --lun 300)
+		[ \$a != \$b ]
+		[ \$(ls /sys/class/iscsi_session | wc -l) = 1 ]
+		[ \$(blockdev --getsize64 \$a) = 67108864 ]
+		[ \$(blockdev --getsize64 \$b) = 8388608 ]
+		vstor detach \$a
+		[ ! -e \$a ]
+		dd if=\$b of=/dev/null bs=4k count=1
+		[ \$(vstor attach $TESTER --lun 300) = \$b ]
+		vstor detach \$b" && nothing_left
+}
+
+# A session whose target is away is not detached for nothing, but can be given up.
+down() {
+	attach_here
+	target_kill
+	on i 'i=0; until grep -q FAILED /sys/class/iscsi_session/*/state; do usleep 100000; done
+		vstor detach /dev/sda; [ $? = 1 ] || exit
+		echo attach again gives the same
+		[ "$(vstor attach '"$TESTER --target $IQN"')" = /dev/sda ] || exit
+		vstor detach /dev/sda --force' && nothing_left
+	target_start vstor
+}
+
+# Two portals of one LUN are two devices with one identity.
+two_portals() {
+	on i "set -e
+		a=\$(vstor attach $TESTER --target $IQN)
+		b=\$(vstor attach [$TESTER6] --target $IQN)
+		[ \$a != \$b ]
+		[ \$(ls /sys/class/iscsi_session | wc -l) = 2 ]
+		cat /sys/class/block/\${a#/dev/}/device/wwid /sys/class/block/\${b#/dev/}/device/wwid
+		[ \$(cat /sys/class/block/\${a#/dev/}/device/wwid) = \$(cat /sys/class/block/\${b#/dev/}/device/wwid) ]
+		vstor detach $IQN" && nothing_left
+}
+
+several_targets() {
+	refused 1 "several targets, choose with --target: " "vstor attach $TESTER"
+}
+
+no_initiator() {
+	machine_stop i
+	machine_start i noiscsi
+	machine_wait i
+	refused 1 "no iscsi_tcp in the kernel: modprobe iscsi_tcp" "vstor attach $TESTER"
+}
+
+full() {
+	quick
+
+	target_start vstor
+	check "IPv6, vstor target" basics "[$TESTER6]" 0
+	check "two portals" two_portals
+	check "attached" attach_here
+	check "target killed, back after 20 s" outage 20 "$RUN/disk.img" target_kill "target_start vstor"
+	check "link cut for 20 s" outage 20 "$RUN/disk.img" "link down" "link up"
+	check "detached" detach_all
+	check "session down" down
+	check "replacement timeout" replacement_timeout
+	check "detached" detach_all
+	target_kill
+	truncate -s 8M "$RUN/other.img"
+	target_start vstor --lun "$RUN/disk.img,lun=0" --lun "$RUN/other.img,lun=300"
+	check "several LUNs, one beyond 255" several_luns
+	target_kill
+	target_start vstor --lun "$RUN/disk.img" --lun "$RUN/other.img,name=$IQN.other"
+	check "several targets" several_targets
+	target_kill
+
+	target_start tgtd
+	check "the basics, tgtd" basics "$TESTER" 1
+	check "IPv6, tgtd" basics "[$TESTER6]" 1
+	check "attached" attach_here --lun 1
+	check "tgtd killed, back after 5 s" outage 5 "$RUN/disk.img" target_kill "target_start tgtd"
+	check "detached" detach_all
+	target_kill
+	target_start tgtd chap
+	check "CHAP, tgtd" chap "$TESTER" 1
+	check "outage with CHAP, tgtd" outage 1 "$RUN/disk.img" target_kill "target_start tgtd chap"
+	check "detached" detach_all
+	target_kill
+
+	lio_start 4
+	check "the basics, LIO" basics 10.79.0.3 4
+	on s lio stop
+	lio_start 4 "chap=us:$SECRET" "mutual=them:$OTHER_SECRET"
+	check "CHAP, LIO" chap 10.79.0.3 4
+	check "outage with CHAP, LIO" outage 1 "$RUN/s.img" "on s 'lio stop'" \
+		"lio_start 4 chap=us:$SECRET mutual=them:$OTHER_SECRET"
+	check "detached" detach_all
+	on s lio stop
+	lio_start 4 digests
+	check "digests, LIO" digests
+	check "the target's host reboots" outage 0 "$RUN/s.img" server_reboot "lio_start 4 digests"
+	check "detached" detach_all
+
+	check "no initiator in the kernel" no_initiator
 }

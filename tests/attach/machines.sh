@@ -54,6 +54,7 @@ machine_start() {
 		-device "virtio-net-pci,netdev=n9,romfile=,mac=52:54:00:00:09:0$n" \
 		>"$RUN/$m.qemu" 2>&1 </dev/null &
 	echo $! >"$RUN/$m.pid"
+	disown	# bash need not tell of its end
 }
 
 machine_wait() {
@@ -124,6 +125,7 @@ target_tgtd() {
 
 	tgtd -f -C 7 --iscsi "portal=$TESTER:3260,portal=[$TESTER6]:3260" >>"$RUN/target.log" 2>&1 &
 	echo $! >"$RUN/target.pid"
+	disown
 	until tgtadm -C 7 --op show --mode sys >/dev/null 2>&1; do
 		sleep 0.1
 	done
