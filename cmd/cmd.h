@@ -3,6 +3,9 @@
 #define CMD_CMD_H
 
 int cmd_target(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_lun(int argc, char **argv);
+int cmd_session(int argc, char **argv);
 int cmd_discover(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
 int cmd_detach(int argc, char **argv);

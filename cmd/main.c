@@ -14,6 +14,9 @@ static const struct command {
 	const char *summary; /* NULL: not for people */
 } commands[] = {
 	{"target", cmd_target, "serve files or block devices as iSCSI disks"},
+	{"status", cmd_status, "tell what a running target does"},
+	{"lun", cmd_lun, "list, add, remove or resize the LUNs of a running target"},
+	{"session", cmd_session, "list or drop the sessions of a running target"},
 	{"discover", cmd_discover, "list the targets of a storage server"},
 	{"attach", cmd_attach, "attach a LUN to this host as a block device"},
 	{"detach", cmd_detach, "take an attached LUN away"},

@@ -1,0 +1,9 @@
+/* What the subcommands that ask a running target share. */
+#ifndef CMD_CONTROL_CLIENT_H
+#define CMD_CONTROL_CLIENT_H
+
+/* Sends words to the target at `path` and prints its answer; errors are logged. Returns the exit
+ * status. */
+int control_ask(const char *path, const char *const *words, unsigned n);
+
+#endif

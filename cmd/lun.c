@@ -1,0 +1,90 @@
+/* vstor lun: the LUNs of a running target. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "cmd/control_client.h"
+#include "core/log.h"
+#include "core/opts.h"
+#include "net/control.h"
+
+/* The target has another working directory, perhaps: PATH of PATH[,KEY=VALUE...] in full. */
+static int full_word(const char *word, char **out)
+{
+	char *directory;
+	int n;
+	*out = NULL;
+	if (*word == '/')
+		return (*out = strdup(word)) ? 0 : -1;
+	directory = realpath(".", NULL);
+	n = directory ? asprintf(out, "%s/%s", directory, word) : -1;
+	free(directory);
+	return n < 0 ? -1 : 0;
+}
+
+static int add(const char *path, const char *word)
+{
+	const char *words[] = {"lun", "add", NULL};
+	char *full;
+	int status;
+	if (full_word(word, &full)) {
+		log_error("%s: cannot tell the full path; name it in full", word);
+		return 1;
+	}
+	words[2] = full;
+	status = control_ask(path, words, 3);
+	free(full);
+	return status;
+}
+
+int cmd_lun(int argc, char **argv)
+{
+	const char *path = CONTROL_DEFAULT, *target = "-";
+	bool json = false;
+	const struct opt table[] = {
+		{"control", OPT_STRING, &path, "SOCKET",
+		 "the target's control socket (default: " CONTROL_DEFAULT ")", .min = 0},
+		{"target", OPT_STRING, &target, "IQN",
+		 "whose LUN N is meant (default: that of --name, or the only one)", .min = 0},
+		{.type = OPT_END},
+	};
+	const struct opts opts = {
+		.name = "lun",
+		.synopsis = "list | add PATH[,KEY=VALUE...] | remove N | resize N [SIZE]",
+		.description = "Lists the LUNs of a running vstor target, or changes them: "
+			       "sessions stay, and get to know.",
+		.table = table,
+		.json = &json,
+		.min_operands = 1,
+		.max_operands = 3,
+		.epilog =
+			"  add      with the keys of vstor target --lun\n"
+			"  remove   refuses new commands, finishes those that are under way, "
+			"closes\n"
+			"  resize   to the size that the file or device has by now; SIZE lengthens "
+			"a file first",
+	};
+	int n = opts_parse(&opts, argc, argv);
+	const char *verb = n > 0 ? argv[1] : "", *which = n > 1 ? argv[2] : "";
+
+	if (n < 0)
+		return opts_exit(n);
+	if (strcmp(verb, "list") == 0 && n == 1) {
+		const char *const words[] = {"lun", "list", "json"};
+		return control_ask(path, words, json ? 3 : 2);
+	}
+	if (strcmp(verb, "add") == 0 && n == 2)
+		return add(path, which);
+	if (strcmp(verb, "remove") == 0 && n == 2) {
+		const char *const words[] = {"lun", "remove", which, target};
+		return control_ask(path, words, 4);
+	}
+	if (strcmp(verb, "resize") == 0 && n >= 2) {
+		const char *const words[] = {"lun", "resize", which, n == 3 ? argv[3] : "0",
+					     target};
+		return control_ask(path, words, 5);
+	}
+	log_error("vstor lun %s: usage: vstor lun %s", verb, opts.synopsis);
+	return 2;
+}

@@ -1,0 +1,47 @@
+/* What `vstor target` is asked to do: its options and its --config file, checked. */
+#ifndef CMD_TARGET_CONFIG_H
+#define CMD_TARGET_CONFIG_H
+
+#include "core/opts.h"
+#include "net/access.h"
+#include "net/iscsi/chap.h"
+#include "storage/lun.h"
+
+#define LUN_NUMBER_ANY	UINT32_MAX /* the next that is free */
+#define NO_FD		UINT64_MAX
+#define TARGET_MAX_LUNS 256
+
+/* One --lun. Its strings are its own. */
+struct lun_setup {
+	struct lun_config c; /* number may be LUN_NUMBER_ANY; no state_path */
+	char *text;
+	char where[128]; /* "--lun PATH" or "FILE:LINE: lun PATH", for messages */
+	bool kept,
+		deferred; /* while configurations are compared: served as it is; served otherwise */
+};
+
+struct target_config {
+	const char *name, *file, *state_dir, *control, *metrics;
+	uint64_t ready_fd;
+	struct opt_list lun_words, listen, allow;
+	const char *chap_user, *chap_file, *mutual_user, *mutual_file;
+
+	struct lun_setup *luns;
+	unsigned luns_n;
+	struct access *access;
+	struct chap_credentials credentials;
+	char secret[CHAP_SECRET_MAX], mutual[CHAP_SECRET_MAX];
+	char *text; /* of the file */
+};
+
+/* Reads argv, then the file that it names. 0, OPTS_DONE, OPTS_USAGE, or 1: another error; errors
+ * are logged. May be called again with the same argv, to see what has changed in the files. */
+int target_config_read(struct target_config **out, int argc, char **argv);
+void target_config_free(struct target_config *c);
+
+/* Parses PATH[,KEY=VALUE...]; `target`: the name that it belongs to without name= (copied).
+ * `where` begins the messages. 0 or negative errno; the error is logged. */
+int lun_setup_parse(struct lun_setup *s, const char *word, const char *target, const char *where);
+void lun_setup_free(struct lun_setup *s);
+
+#endif

@@ -1,0 +1,243 @@
+#include "cmd/target_luns.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/lun_change.h"
+#include "core/bytes.h"
+#include "core/log.h"
+
+/* ---- the list ---- */
+
+static bool is(const struct served_lun *s, const char *target, unsigned number)
+{
+	return s->lun->number == number && strcasecmp(target_name(s->target), target) == 0;
+}
+
+struct served_lun *target_luns_find(const struct target_luns *t, const char *target,
+				    unsigned number, const char *preferred)
+{
+	struct served_lun *found = NULL;
+	unsigned n = 0;
+	for (struct served_lun *s = t->list; s; s = s->next) {
+		if (is(s, target ? target : preferred, number))
+			return s;
+		if (!target && s->lun->number == number) {
+			found = s;
+			n++;
+		}
+	}
+	return n == 1 ? found : NULL;
+}
+
+static bool taken(const struct target_luns *t, const struct lun_setup *setups, unsigned n,
+		  const char *target, unsigned number)
+{
+	if (target_luns_find(t, target, number, NULL))
+		return true;
+	for (unsigned i = 0; i < n; i++)
+		if (setups[i].c.number == number && strcasecmp(setups[i].c.target, target) == 0)
+			return true;
+	return false;
+}
+
+void target_luns_number(const struct target_luns *t, struct lun_setup *setups, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct lun_config *c = &setups[i].c;
+		unsigned number = 0;
+		if (c->number != LUN_NUMBER_ANY)
+			continue;
+		while (taken(t, setups, n, c->target, number))
+			number++;
+		c->number = number;
+	}
+}
+
+int lun_serve(struct target_luns *t, struct lun_setup *setup, struct lun *l, bool configured)
+{
+	struct served_lun *s = calloc(1, sizeof(*s)), **p;
+	int rc = s ? 0 : -ENOMEM;
+	if (rc == 0 && !(s->target = target_server_get(t->server, setup->c.target)))
+		rc = -ENOMEM;
+	if (rc == 0)
+		rc = target_add_lun(t->server, s->target, l);
+	if (rc) {
+		log_error("%s: LUN %u of %s: %s", setup->where, l->number, setup->c.target,
+			  rc == -EEXIST ? "there is one already; choose another lun="
+					: strerror(-rc));
+		free(s);
+		return rc;
+	}
+	s->setup = *setup;
+	*setup = (struct lun_setup){0};
+	s->lun = l;
+	s->configured = configured;
+	for (p = &t->list; *p; p = &(*p)->next)
+		;
+	*p = s;
+	t->n++;
+	log_info("%s: LUN %u of %s, %llu blocks of %u bytes", disk_path(l->disk), l->number,
+		 target_name(s->target), (unsigned long long)l->blocks, l->block_size);
+	return 0;
+}
+
+void served_lun_free(struct target_luns *t, struct served_lun *s)
+{
+	struct served_lun **p = &t->list;
+	while (*p != s)
+		p = &(*p)->next;
+	*p = s->next;
+	t->n--;
+	lun_setup_free(&s->setup);
+	free(s);
+}
+
+int lun_setup_open(const struct target_luns *t, struct lun_setup *setup, struct lun **out)
+{
+	char *path = NULL;
+	int rc;
+	*out = NULL;
+	if (t->state_dir &&
+	    asprintf(&path, "%s/%s,%u", t->state_dir, setup->c.target, setup->c.number) < 0)
+		return -ENOMEM;
+	setup->c.state_path = path;
+	rc = lun_open(out, &setup->c);
+	setup->c.state_path = NULL;
+	free(path);
+	return rc;
+}
+
+int target_luns_start(struct target_luns *t, struct lun_setup *setup)
+{
+	struct lun *l;
+	int rc = lun_setup_open(t, setup, &l);
+	if (rc)
+		return rc;
+	rc = lun_serve(t, setup, l, true);
+	if (rc)
+		lun_close(l);
+	return rc;
+}
+
+int target_luns_close(struct target_luns *t)
+{
+	int first = 0;
+	while (t->list) {
+		int rc = lun_close(t->list->lun);
+		first = first ? first : rc;
+		served_lun_free(t, t->list);
+	}
+	return first;
+}
+
+/* ---- the queue ---- */
+
+static void free_change(struct luns_change *c)
+{
+	lun_setup_free(&c->setup);
+	for (unsigned i = 0; i < c->n; i++)
+		lun_setup_free(&c->setups[i]);
+	free(c->setups);
+	free(c->opened);
+	free(c);
+}
+
+static void run_next(void *arg)
+{
+	struct target_luns *t = arg;
+	struct luns_change *c = t->first;
+	if (t->running)
+		return;
+	if (!c) {
+		if (t->stopped && t->idle) {
+			void (*idle)(void *) = t->idle;
+			t->idle = NULL;
+			idle(t->idle_arg);
+		}
+		return;
+	}
+	t->first = c->next;
+	if (!t->first)
+		t->last = &t->first;
+	t->running = c;
+	if (t->stopped)
+		lun_change_end(c, "the target is ending");
+	else
+		c->start(c);
+}
+
+void lun_change_end(struct luns_change *c, const char *error)
+{
+	struct target_luns *t = c->luns;
+	if (c->done)
+		c->done(c->arg, error);
+	t->running = NULL;
+	free_change(c);
+	loop_defer(disk_engine_loop(t->engine), &t->next);
+}
+
+void lun_change_error(struct luns_change *c, const char *what, int rc)
+{
+	char text[256];
+	snprintf(text, sizeof(text), "%s: %s", what, strerror(-rc));
+	lun_change_end(c, text);
+}
+
+struct luns_change *lun_change_new(struct target_luns *t, void (*start)(struct luns_change *c))
+{
+	struct luns_change *c = calloc(1, sizeof(*c));
+	if (c) {
+		c->luns = t;
+		c->start = start;
+	}
+	return c;
+}
+
+void lun_change_queue(struct luns_change *c, luns_done done, void *arg)
+{
+	struct target_luns *t = c->luns;
+	c->done = done;
+	c->arg = arg;
+	*t->last = c;
+	t->last = &c->next;
+	loop_defer(disk_engine_loop(t->engine), &t->next);
+}
+
+void lun_changes_first(struct target_luns *t, struct luns_change *list)
+{
+	struct luns_change **p = &list;
+	while (*p)
+		p = &(*p)->next;
+	*p = t->first;
+	if (!t->first)
+		t->last = p;
+	t->first = list;
+	if (!t->first)
+		t->last = &t->first;
+}
+
+void lun_changes_free(struct luns_change *list)
+{
+	while (list) {
+		struct luns_change *c = list;
+		list = c->next;
+		free_change(c);
+	}
+}
+
+void target_luns_init(struct target_luns *t, struct target_server *s, struct disk_engine *e)
+{
+	*t = (struct target_luns){.server = s, .engine = e, .next = {.fn = run_next, .arg = t}};
+	t->last = &t->first;
+}
+
+void target_luns_stop(struct target_luns *t, void (*idle)(void *arg), void *arg)
+{
+	t->stopped = true;
+	t->idle = idle;
+	t->idle_arg = arg;
+	loop_defer(disk_engine_loop(t->engine), &t->next);
+}
