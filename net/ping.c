@@ -129,14 +129,29 @@ static void finished(void *arg)
 	p->ev.finished(p->ev.arg);
 }
 
+/* Has every echo of the last PING_LINGER been answered? For older ones nobody waits at the end. */
+static bool nothing_awaited(const struct ping *p, uint64_t now)
+{
+	for (uint64_t seq = p->stats.sent; seq-- > p->oldest;) {
+		const struct echo *e = &p->ring[seq & p->mask];
+
+		if (now - e->sent_ns >= PING_LINGER)
+			break;
+		if (e->outcome == WAITING)
+			return false;
+	}
+	return true;
+}
+
 void ping_finish(struct ping *p)
 {
+	uint64_t now = clock_ns();
+
 	if (p->finishing)
 		return;
 	p->finishing = true;
 	loop_timer_del(p->loop, &p->send_timer);
-	settle(p, clock_ns());
-	loop_timer_set(p->loop, &p->linger_timer, p->oldest == p->stats.sent ? 0 : PING_LINGER,
+	loop_timer_set(p->loop, &p->linger_timer, nothing_awaited(p, now) ? 0 : PING_LINGER,
 		       finished, p);
 }
 
@@ -288,13 +303,15 @@ static bool receive(struct ping *p)
 static void readable(void *arg, unsigned events)
 {
 	struct ping *p = arg;
+	uint64_t now;
 
 	(void)events;
 	/* Bounded, so that a flood cannot starve the timer. */
 	for (int i = 0; i < 64 && receive(p); i++)
 		;
-	settle(p, clock_ns());
-	if (p->finishing && p->oldest == p->stats.sent)
+	now = clock_ns();
+	settle(p, now);
+	if (p->finishing && nothing_awaited(p, now))
 		finished(p);
 }
 

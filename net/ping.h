@@ -16,7 +16,7 @@
 
 #define PING_MIN_INTERVAL (MS_NS / 10)
 #define PING_TIMEOUT	  (10 * SEC_NS) /* an echo not answered by then is lost */
-#define PING_LINGER	  SEC_NS	/* how long ping_finish() waits for the last replies */
+#define PING_LINGER	  SEC_NS	/* how long ping_finish() waits for a reply */
 #define PING_MAX_RUNS	  1024		/* loss runs kept one by one; later ones are only counted */
 
 /* Echoes lost one after the other. Times are ns since the start. */
@@ -65,7 +65,7 @@ int ping_resolve(const char *host, struct sockaddr_storage *addr, socklen_t *len
  */
 int ping_new(struct loop *l, const struct sockaddr *addr, socklen_t len, uint64_t interval_ns,
 	     uint64_t count, const struct ping_events *ev, struct ping **out);
-/* Sends no more; finished() follows when all are answered, PING_LINGER later at most. */
+/* Sends no more; finished() follows when nothing sent within PING_LINGER is unanswered. */
 void ping_finish(struct ping *p);
 void ping_free(struct ping *p);
 
