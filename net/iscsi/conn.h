@@ -53,6 +53,7 @@ struct task {
 	struct task *next; /* in the hash chain, or free */
 	uint32_t itt, edtl;
 	uint32_t in_bytes, asked_bytes;	 /* its share of conn.in_bytes and conn.asked_bytes */
+	bool in_line;			 /* in conn.r2t_wait */
 	struct task *r2t_next;		 /* see conn.r2t_wait */
 	struct session_lun *session_lun; /* NULL: no such LUN */
 	struct borrowed *borrowed;	 /* other LUNs that it works on */

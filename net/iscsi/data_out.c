@@ -75,6 +75,7 @@ static void next_r2t(struct conn *c)
 		c->r2t_wait = t->r2t_next;
 		if (!c->r2t_wait)
 			c->r2t_tail = &c->r2t_wait;
+		t->in_line = false;
 		t->asked_bytes = t->edtl;
 		c->asked_bytes += t->edtl;
 		s->asked_bytes += t->edtl;
@@ -91,6 +92,8 @@ static void leave_line(struct task *t)
 		next_r2t(c);
 		return;
 	}
+	if (!t->in_line)
+		return;
 	for (struct task **p = &c->r2t_wait; *p; p = &(*p)->r2t_next) {
 		if (*p != t)
 			continue;
@@ -120,6 +123,7 @@ static void send_r2t(struct task *t)
 		put_r2t(t);
 		return;
 	}
+	t->in_line = true;
 	*c->r2t_tail = t;
 	t->r2t_next = NULL;
 	c->r2t_tail = &t->r2t_next;
@@ -146,8 +150,9 @@ void data_out_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t le
 	if (!t || t->running || t->aborted)
 		return; /* data of a task that has been aborted meanwhile */
 	/* At recovery level 0 nothing can be asked for again: the command ends (11.4.7.2). */
-	if (get_be32(bhs + PDU_TTT) != t->ttt || get_be32(bhs + DATA_SN) != t->data_sn++ ||
-	    get_be32(bhs + DATA_OFFSET) != t->out_len || len > t->solicited - t->out_len) {
+	if (t->in_line || get_be32(bhs + PDU_TTT) != t->ttt ||
+	    get_be32(bhs + DATA_SN) != t->data_sn++ || get_be32(bhs + DATA_OFFSET) != t->out_len ||
+	    len > t->solicited - t->out_len) {
 		log_warn("%s: data out of order or not asked for; its command ends", conn_name(c));
 		task_fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
 		return;
