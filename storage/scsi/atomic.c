@@ -45,11 +45,12 @@ static int compare_and_write_work(struct scsi_cmd *cmd)
 	struct lun *l = cmd->lun;
 	uint64_t off = cmd->lba << l->block_shift;
 	uint32_t n = (uint32_t)(cmd->count << l->block_shift), i = 0;
-	uint8_t *medium = malloc(2 * (size_t)n), *data = medium + n;
+	uint8_t *medium = malloc(2 * (size_t)n), *data;
 	int rc;
 
 	if (!medium)
 		return -ENOMEM;
+	data = medium + n;
 	rc = disk_read(l->disk, medium, n, off);
 	if (rc == 0) {
 		scsi_copy_out(cmd, data, 0, n);
@@ -92,8 +93,12 @@ static int orwrite_work(struct scsi_cmd *cmd)
 	struct lun *l = cmd->lun;
 	uint64_t off = cmd->lba << l->block_shift;
 	uint32_t total = (uint32_t)MIN(cmd->transfer_len, (uint64_t)cmd->out_len);
-	uint8_t *medium = malloc(2 * STEP), *data = medium + STEP;
-	int rc = medium ? 0 : -ENOMEM;
+	uint8_t *medium = malloc(2 * STEP), *data;
+	int rc = 0;
+
+	if (!medium)
+		return -ENOMEM;
+	data = medium + STEP;
 
 	for (uint32_t at = 0, step; at < total && rc == 0; at += step) {
 		step = MIN(total - at, STEP);
