@@ -156,8 +156,13 @@ static int report(struct run *r)
 			printf("%s can be moved to %s\n", res.name, r->o.way.host);
 		return 0;
 	case MIGRATION_HERE:
-		log_error("domain %s: not moved to %s, it still runs here: %s", res.name,
-			  r->o.way.host, res.cause);
+		fflush(stdout);
+		if (r->o.check_only)
+			log_error("domain %s: cannot be moved to %s: %s", res.name, r->o.way.host,
+				  res.cause);
+		else
+			log_error("domain %s: not moved to %s, it still runs here: %s", res.name,
+				  r->o.way.host, res.cause);
 		return 1;
 	case MIGRATION_STRANDED:
 		log_error("domain %s: not moved to %s (%s), and it cannot be resumed here: it is "
@@ -288,9 +293,9 @@ static int choose_way(struct run *r, const char *host, const char *ssh, uint64_t
 
 int cmd_migrate(int argc, char **argv)
 {
-	struct run r = {.o.precopy = {.max_rounds = PRECOPY_MAX_ROUNDS}};
+	struct run r = {.o.saving.precopy = {.max_rounds = PRECOPY_MAX_ROUNDS}};
 	const char *ssh = NULL, *key_file = NULL;
-	uint64_t port = 0, max_downtime = 0;
+	uint64_t port = 0, max_downtime = 0, bandwidth = 0;
 	const struct opt table[] = {
 		{.name = "check",
 		 .type = OPT_FLAG,
@@ -298,7 +303,7 @@ int cmd_migrate(int argc, char **argv)
 		 .help = "only say whether it could be moved: every condition with its verdict"},
 		{.name = "offline",
 		 .type = OPT_FLAG,
-		 .out = &r.o.offline,
+		 .out = &r.o.saving.offline,
 		 .help = "stop the guest for all of the copy (default: only for the last of it)"},
 		{.name = "max-downtime",
 		 .type = OPT_U64,
@@ -308,6 +313,13 @@ int cmd_migrate(int argc, char **argv)
 			 "and take what comes)",
 		 .min = 1,
 		 .max = 3600000},
+		{.name = "bandwidth",
+		 .type = OPT_U64,
+		 .out = &bandwidth,
+		 .arg = "MBIT",
+		 .help = "send no more than so many million bits a second (default: no limit)",
+		 .min = 1,
+		 .max = 1000000},
 		{.name = "timeout",
 		 .type = OPT_SECONDS,
 		 .out = &r.o.timeout_ns,
@@ -350,8 +362,9 @@ int cmd_migrate(int argc, char **argv)
 	if (rc < 0)
 		return opts_exit(rc);
 	r.o.domain = argv[1];
-	r.o.precopy.strict = max_downtime != 0;
-	r.o.precopy.max_downtime_ns = (max_downtime ? max_downtime : 300) * MS_NS;
+	r.o.saving.precopy.strict = max_downtime != 0;
+	r.o.saving.precopy.max_downtime_ns = (max_downtime ? max_downtime : 300) * MS_NS;
+	r.o.saving.bandwidth = bandwidth * 1000000 / 8;
 	rc = choose_way(&r, argv[2], ssh, port, key_file);
 	if (!rc)
 		rc = run(&r);

@@ -30,9 +30,43 @@ int channel_pump_start(struct loop *l, struct channel_pump *p, struct channel *c
 
 void channel_pump_stop(struct channel_pump *p)
 {
-	if (p->loop)
+	if (p->loop) {
 		loop_fd_del(p->loop, &p->watch);
+		loop_timer_del(p->loop, &p->timer);
+	}
 	p->loop = NULL;
+}
+
+void channel_pump_limit(struct channel_pump *p, uint64_t bytes_per_s)
+{
+	p->rate = bytes_per_s;
+	p->credit = 0;
+	p->credit_at = clock_ns();
+}
+
+static void on_credit(void *arg)
+{
+	channel_pump_kick(arg);
+}
+
+/* False: it has to wait, and will be woken. */
+static bool has_credit(struct channel_pump *p)
+{
+	uint64_t now, ns;
+
+	if (!p->rate)
+		return true;
+	now = clock_ns();
+	/* A long silence is no claim to a long burst. */
+	ns = MIN(now - p->credit_at, (uint64_t)SEC_NS);
+	p->credit_at = now;
+	p->credit = MIN(p->credit + (int64_t)((double)p->rate * (double)ns / SEC_NS),
+			(int64_t)((double)p->rate * CHANNEL_PUMP_BURST_NS / SEC_NS));
+	if (p->credit > 0)
+		return true;
+	loop_fd_del(p->loop, &p->watch);
+	loop_timer_set(p->loop, &p->timer, CHANNEL_PUMP_BURST_NS / 2, on_credit, p);
+	return false;
 }
 
 static void pump_done(struct channel_pump *p, int err)
@@ -49,6 +83,8 @@ static void on_readable(void *arg, unsigned events)
 		uint8_t *to;
 		ssize_t n;
 		int waits = 0;
+		if (!has_credit(p))
+			return;
 		/* As much room as there are bytes: a frame of 4 KiB must not cost 256. */
 		(void)ioctl(p->fd, FIONREAD, &waits);
 		to = channel_reserve(p->c, MIN((size_t)MAX(waits, 1), BULK));
@@ -61,6 +97,7 @@ static void on_readable(void *arg, unsigned events)
 		if (n > 0) {
 			channel_commit(p->c, p->type, (size_t)n);
 			p->bytes += (uint64_t)n;
+			p->credit -= n;
 		} else if (n == 0) {
 			pump_done(p, 0);
 			return;

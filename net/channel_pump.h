@@ -16,13 +16,20 @@ struct channel_pump {
 	int fd;
 	uint8_t type;
 	uint64_t bytes;
+	uint64_t rate;	/* bytes/s; 0: no limit */
+	int64_t credit; /* bytes that may go now; what a frame takes too much is owed */
+	uint64_t credit_at;
 	struct loop_fd watch;
+	struct loop_timer timer;
 	void (*done)(void *arg, int err);
 	void *arg;
 };
 /* fd stays the caller's and is made non-blocking. 0 or -errno. */
 int channel_pump_start(struct loop *l, struct channel_pump *p, struct channel *c, uint8_t type,
 		       int fd, void (*done)(void *arg, int err), void *arg);
+/* Sends no more than so many bytes a second, averaged over CHANNEL_PUMP_BURST_NS; 0: no limit. */
+#define CHANNEL_PUMP_BURST_NS (20 * MS_NS)
+void channel_pump_limit(struct channel_pump *p, uint64_t bytes_per_s);
 void channel_pump_kick(struct channel_pump *p);
 /* Harmless when not started (all zero) or at its end. */
 void channel_pump_stop(struct channel_pump *p);

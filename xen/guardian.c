@@ -35,7 +35,12 @@ static void detach(int fd, int keep_fd)
 	close_all_but(fd, keep_fd);
 	for (int s = 1; s < SIGSYS; s++)
 		signal(s, SIG_DFL);
+	/* Whoever stops the parent in an orderly way has it dismiss us. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	sigprocmask(SIG_SETMASK, &(sigset_t){0}, NULL);
 	log_set_destination("syslog");
 }
 
@@ -62,16 +67,21 @@ static void watch(int fd, void (*orphaned)(void *arg, const void *note, size_t n
 int guardian_start(struct guardian *g, int keep_fd,
 		   void (*orphaned)(void *arg, const void *note, size_t n), void *arg)
 {
+	sigset_t all, before;
 	int p[2];
 
 	g->fd = -1;
 	/* Packets: each read gives one message, however late it comes. */
 	if (pipe2(p, O_CLOEXEC | O_DIRECT))
 		return -errno;
+	/* Until it has chosen which signals to heed, it heeds none. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
 	g->pid = fork();
 	if (g->pid < 0) {
 		int rc = -errno;
 
+		sigprocmask(SIG_SETMASK, &before, NULL);
 		close(p[0]);
 		close(p[1]);
 		return rc;
@@ -82,6 +92,7 @@ int guardian_start(struct guardian *g, int keep_fd,
 		watch(p[0], orphaned, arg);
 		_exit(0);
 	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	close(p[0]);
 	g->fd = p[1];
 	return 0;
@@ -97,7 +108,7 @@ static void tell(struct guardian *g, char word, const void *note, size_t n)
 	if (n)
 		memcpy(message + 1, note, n);
 	if (write(g->fd, message, n + 1) < 0)
-		log_warn("the guardian process is gone: %s", strerror(errno));
+		log_debug("the guardian process is gone: %s", strerror(errno));
 }
 
 void guardian_note(struct guardian *g, const void *note, size_t n)

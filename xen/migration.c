@@ -1,16 +1,13 @@
 #include "xen/migration.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/digest.h"
 #include "core/log.h"
-#include "net/channel_pump.h"
 #include "xen/cpu.h"
 #include "xen/guardian.h"
 #include "xen/guest.h"
@@ -19,14 +16,11 @@
 #include "xen/quiesce.h"
 #include "xen/recovery.h"
 #include "xen/save_helper.h"
-#include "xen/stream.h"
 
-#define QUIESCE_NS  (30 * SEC_NS)
-#define ANSWER_NS   (60 * SEC_NS) /* from GO to RUNNING: the receiver only renames and unpauses */
-#define ASK_NS	    (60 * SEC_NS)
-#define PIPE_BYTES  (1 << 20)
-#define EVENTS_MAX  16
-#define PREAMBLE_NS (2 * MS_NS) /* libxl needs a few turns of the loop for it */
+#define QUIESCE_NS (30 * SEC_NS)
+#define ANSWER_NS  (60 * SEC_NS) /* from GO to RUNNING: the receiver only renames and unpauses */
+#define ASK_NS	   (60 * SEC_NS)
+#define EVENTS_MAX 16
 
 struct migration {
 	struct migration_options o;
@@ -42,9 +36,7 @@ struct migration {
 	struct loop_task task;
 
 	struct channel *c;
-	struct channel_pump pump;
-	int pipe[2];
-	bool pumping;
+	struct saving saving;
 	struct toolstack_op op;
 	struct quiesce quiesce;
 	struct inquiry inquiry;
@@ -55,9 +47,6 @@ struct migration {
 	struct guardian guardian;
 
 	uint64_t began, ended, suspend_at, go_at, running_at, took_ns, bytes;
-	unsigned rounds;
-	struct precopy_report report; /* of the round that runs */
-	uint64_t report_bytes;	      /* sent before it */
 	char cause[512];
 	enum migration_end end;
 	void (*done)(void *arg);
@@ -135,7 +124,7 @@ static void on_writable(void *arg)
 {
 	struct migration *m = arg;
 
-	channel_pump_kick(&m->pump);
+	saving_kick(&m->saving);
 }
 
 static void drop_channel(struct migration *m)
@@ -144,7 +133,7 @@ static void drop_channel(struct migration *m)
 
 	if (!m->c)
 		return;
-	channel_pump_stop(&m->pump);
+	saving_stop_sending(&m->saving);
 	channel_stats(m->c, &s);
 	m->bytes = s.bytes_sent;
 	channel_free(m->c);
@@ -263,7 +252,7 @@ static void send_guest(struct migration *m)
 	char *json = libxl_domain_config_to_json(toolstack_ctx(m->t), &m->guest.config);
 	struct buf b = {0};
 
-	preflight_source(&m->guest, !m->o.offline, &m->verdicts);
+	preflight_source(&m->guest, !m->o.saving.offline, &m->verdicts);
 	if (json)
 		buf_put(&b, json, strlen(json));
 	free(json);
@@ -280,125 +269,21 @@ static void send_guest(struct migration *m)
 	say(m, MSG_PREFLIGHT, &b);
 }
 
-/* What the save helper tells, by way of libxl's log. */
-static void on_report(void *arg, const char *text)
-{
-	struct migration *m = arg;
-	struct precopy_report r;
-
-	if (precopy_report_parse(text, &r))
-		return;
-	switch (r.what) {
-	case PRECOPY_ROUND:
-		m->rounds = r.round + 1;
-		m->report = r;
-		m->report_bytes = m->pump.bytes;
-		if (r.verdict == PRECOPY_ABORT)
-			because(m,
-				"the guest writes its memory faster than it can be sent: after %u "
-				"rounds the last copy would take about %.1f s; allow more by "
-				"--max-downtime, or give it a faster link",
-				r.round, (double)r.predicted_ns / SEC_NS);
-		break;
-	case PRECOPY_SUSPEND:
-		m->suspend_at = r.at;
-		m->rounds++;
-		m->report = (struct precopy_report){.round = m->rounds - 1};
-		m->report_bytes = m->pump.bytes;
-		break;
-	case PRECOPY_SUSPENDED: break;
-	}
-	log_debug("domain %s: %s", m->guest.name, text);
-}
-
-static void on_saved(void *arg, int rc)
+static void on_saved(void *arg, int err)
 {
 	struct migration *m = arg;
 
-	/* Now the pipe can come to its end: until here libxl needed it. */
-	close(m->pipe[1]);
-	m->pipe[1] = -1;
-	if (rc)
-		because(m, "saving it failed: %s", toolstack_cause(m->t, rc));
-	if (rc || !m->pumping)
-		raise_event(m, SE_SAVE_FAILED);
-}
-
-static void stop_pump(struct migration *m)
-{
-	channel_pump_stop(&m->pump);
-	m->pumping = false;
-	if (m->pipe[0] >= 0)
-		close(m->pipe[0]);
-	m->pipe[0] = -1;
-}
-
-static void on_pumped(void *arg, int err)
-{
-	struct migration *m = arg;
-
-	stop_pump(m);
-	if (err) {
-		because(m, "reading the save helper's pipe: %s", strerror(-err));
-		raise_event(m, SE_CANCEL);
-	} else if (!m->op.running && m->op.rc == 0) {
-		raise_event(m, SE_SAVED);
-	}
+	if (err && m->saving.cause[0])
+		because(m, "%s", m->saving.cause);
+	raise_event(m, err ? SE_SAVE_FAILED : SE_SAVED);
 }
 
 static void copy(struct migration *m)
 {
-	char limits[128];
-	struct buf b = {0};
-	int rc;
-
-	say(m, MSG_BEGIN, &b);
-	precopy_limits_print(&m->o.precopy, limits, sizeof(limits));
-	if (!m->c || pipe2(m->pipe, O_CLOEXEC) || setenv(PRECOPY_ENV, limits, 1)) {
-		because(m, "cannot start the copy: %s", strerror(errno));
-		raise_event(m, SE_SAVE_FAILED);
-		return;
-	}
-	fcntl(m->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
-	rc = channel_pump_start(m->loop, &m->pump, m->c, MSG_DATA, m->pipe[0], on_pumped, m);
-	if (rc) {
-		because(m, "cannot start the copy: %s", strerror(-rc));
-		raise_event(m, SE_SAVE_FAILED);
-		return;
-	}
-	m->pumping = true;
-	toolstack_forget_cause(m->t);
-	toolstack_listen(m->t, &(struct toolstack_listener){.report = on_report, .arg = m});
-	rc = libxl_domain_suspend(toolstack_ctx(m->t), m->guest.domid, m->pipe[1],
-				  m->o.offline ? 0 : LIBXL_SUSPEND_LIVE,
-				  toolstack_how(m->t, &m->op, on_saved, m));
-	if (rc)
-		toolstack_failed(&m->op, rc);
-}
-
-/* Bytes that libxl and its helper have written so far. */
-static uint64_t written(const struct migration *m)
-{
-	int waiting = 0;
-
-	if (m->pipe[0] >= 0)
-		ioctl(m->pipe[0], FIONREAD, &waiting);
-	return m->pump.bytes + (uint64_t)waiting;
-}
-
-/* libxl ends the save helper and cancels a suspend that is under way; the helper may hang in its
- * pipe, so that goes first. on_saved() follows. */
-static void abort_save(void *arg)
-{
-	struct migration *m = arg;
-
-	if (m->op.running && written(m) < STREAM_PREAMBLE) {
-		loop_timer_set(m->loop, &m->answer, PREAMBLE_NS, abort_save, m);
-		return;
-	}
-	stop_pump(m);
-	if (m->op.running)
-		toolstack_abort(&m->op);
+	say(m, MSG_BEGIN, &(struct buf){0});
+	if (m->c)
+		saving_start(&m->saving, m->loop, &m->guest, &m->o.saving, m->c, MSG_DATA, on_saved,
+			     m);
 	else
 		raise_event(m, SE_SAVE_FAILED);
 }
@@ -422,7 +307,7 @@ static void settle(struct migration *m)
 {
 	struct buf b = {0};
 
-	message_put(&b, "bytes", "%llu", (unsigned long long)m->pump.bytes);
+	message_put(&b, "bytes", "%llu", (unsigned long long)m->saving.pump.bytes);
 	say(m, MSG_END, &b);
 	quiesce_start(&m->quiesce, m->loop, m->guest.domid, QUIESCE_NS, on_quiet, m);
 }
@@ -514,7 +399,6 @@ static void resume(struct migration *m)
 
 	/* Whatever the receiver still holds, it destroys when it hears no more of us. */
 	drop_channel(m);
-	stop_pump(m);
 	quiesce_stop(&m->quiesce);
 	loop_timer_del(m->loop, &m->answer);
 	if (rename_guest(m, false))
@@ -549,7 +433,7 @@ static void act(struct migration *m, enum sender_action a)
 	case SA_SEND_HELLO: send_hello(m); break;
 	case SA_SEND_GUEST: send_guest(m); break;
 	case SA_COPY: copy(m); break;
-	case SA_ABORT_SAVE: abort_save(m); break;
+	case SA_ABORT_SAVE: saving_abort(&m->saving); break;
 	case SA_SETTLE: settle(m); break;
 	case SA_GO: hand_over(m); break;
 	case SA_ASK: ask(m); break;
@@ -618,7 +502,7 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	m->o = *o;
 	m->loop = l;
 	m->t = t;
-	m->pipe[0] = m->pipe[1] = m->claim = m->guardian.fd = -1;
+	m->claim = m->guardian.fd = -1;
 	m->task = (struct loop_task){.fn = run_events, .arg = m};
 	m->done = done;
 	m->arg = arg;
@@ -671,17 +555,18 @@ bool migration_cancel(struct migration *m, const char *why)
 
 void migration_progress(const struct migration *m, struct migration_progress *p)
 {
+	const struct precopy_report *report = &m->saving.report;
 	struct channel_stats s = {.bytes_sent = m->bytes};
 
 	if (m->c)
 		channel_stats(m->c, &s);
 	*p = (struct migration_progress){
 		.state = m->state,
-		.round = m->rounds,
-		.round_bytes = m->report.dirty * PRECOPY_PAGE,
-		.round_sent = m->pump.bytes - m->report_bytes,
+		.round = m->saving.rounds,
+		.round_bytes = report->dirty * PRECOPY_PAGE,
+		.round_sent = m->saving.pump.bytes - m->saving.report_bytes,
 		.sent = s.bytes_sent,
-		.dirty = m->report.round ? m->report.dirty * PRECOPY_PAGE : 0,
+		.dirty = report->round ? report->dirty * PRECOPY_PAGE : 0,
 		.elapsed_ns = (m->ended ? m->ended : clock_ns()) - m->began,
 	};
 }
@@ -697,11 +582,11 @@ static uint64_t downtime(const struct migration *m)
 {
 	uint64_t round_trip;
 
-	if (!m->suspend_at || !m->running_at)
+	if (!m->saving.suspend_at || !m->running_at)
 		return 0;
 	round_trip = m->running_at - m->go_at;
 	round_trip -= m->took_ns < round_trip ? m->took_ns : round_trip;
-	return m->running_at - round_trip / 2 - m->suspend_at;
+	return m->running_at - round_trip / 2 - m->saving.suspend_at;
 }
 
 void migration_result(const struct migration *m, struct migration_result *r)
@@ -712,7 +597,7 @@ void migration_result(const struct migration *m, struct migration_result *r)
 		.total_ns = m->ended - m->began,
 		.downtime_ns = downtime(m),
 		.bytes = m->bytes,
-		.rounds = m->rounds,
+		.rounds = m->saving.rounds,
 		.name = m->guest.name,
 		.id = m->id,
 	};
@@ -723,9 +608,7 @@ void migration_free(struct migration *m)
 	if (!m)
 		return;
 	drop_channel(m);
-	stop_pump(m);
-	if (m->pipe[1] >= 0)
-		close(m->pipe[1]);
+	saving_fini(&m->saving);
 	quiesce_stop(&m->quiesce);
 	inquiry_stop(&m->inquiry);
 	loop_timer_del(m->loop, &m->limit);

@@ -8,8 +8,8 @@
 
 #include "xen/inquiry.h"
 #include "xen/migration_table.h"
-#include "xen/precopy.h"
 #include "xen/preflight.h"
+#include "xen/saving.h"
 #include "xen/toolstack.h"
 
 struct migration;
@@ -18,10 +18,8 @@ struct migration_options {
 	const char *domain; /* name or number */
 	struct migration_way way;
 	bool check_only;
-	bool offline; /* suspended for all of the copy */
-	struct precopy_limits precopy;
+	struct saving_options saving;
 	uint64_t timeout_ns; /* until GO; 0: none */
-	uint64_t bandwidth;  /* bytes/s; 0: as much as there is */
 };
 
 /* How a migration ended. */

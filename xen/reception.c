@@ -1,30 +1,23 @@
 #include "xen/reception.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
-#include "core/bytes.h"
 #include "core/log.h"
-#include "net/channel_pump.h"
 #include "xen/disks.h"
 #include "xen/handover.h"
 #include "xen/host.h"
 #include "xen/message.h"
 #include "xen/migration_table.h"
 #include "xen/preflight.h"
+#include "xen/restoring.h"
 #include "xen/save_helper.h"
-#include "xen/stream.h"
 
-#define EVENTS_MAX  16
-#define PIPE_BYTES  (1 << 20)
-#define PREAMBLE_NS (2 * MS_NS) /* libxl needs a few turns of the loop for it */
-#define CPU_MAX	    2048
+#define EVENTS_MAX 16
+#define CPU_MAX	   2048
 /* For the goodbye after the end; the channel's own time-outs end it before. */
 #define GOODBYE_NS (15 * SEC_NS)
 
@@ -52,18 +45,9 @@ struct reception {
 	struct handover handover;
 	struct handover_ask ask;
 	bool asking;
-	uint32_t domid;
-	int pipe[2];
-	struct channel_sink sink;
-	struct stream stream;
-	uint8_t preamble[STREAM_PREAMBLE];
-	size_t have;
-	bool waiting; /* a frame is held until the events have run */
-	bool held;    /* the frame in hand has been looked at already */
-	size_t skip;  /* its bytes that were the preamble's */
-	bool restored, all_here;
+	struct restoring restoring;
 	struct toolstack_op op;
-	libxl_domain_restore_params params;
+	bool waiting; /* a frame is held until the events have run */
 	uint64_t go_at;
 
 	char cause[512];
@@ -138,7 +122,7 @@ static void refuse(struct reception *r, const char *why)
 
 static void drop_channel(struct reception *r)
 {
-	channel_sink_stop(&r->sink);
+	restoring_lost(&r->restoring);
 	channel_free(r->c);
 	r->c = NULL;
 }
@@ -234,121 +218,12 @@ static void on_preflight(struct reception *r, const uint8_t *p, size_t n)
 	raise_event(r, RE_PREFLIGHT);
 }
 
-static void close_pipe_end(struct reception *r, int end)
-{
-	if (end == 1) {
-		channel_sink_stop(&r->sink);
-		/* What the pipe will never take must not keep other messages waiting. */
-		if (r->held && r->c)
-			channel_resume(r->c);
-		r->held = false;
-	}
-	if (r->pipe[end] >= 0)
-		close(r->pipe[end]);
-	r->pipe[end] = -1;
-}
-
-static void both_done(struct reception *r)
-{
-	if (r->restored && r->all_here)
-		raise_event(r, RE_RESTORED);
-}
-
-static void on_restored(void *arg, int rc)
-{
-	struct reception *r = arg;
-
-	close_pipe_end(r, 0);
-	if (rc) {
-		because(r, "restoring it failed: %s", toolstack_cause(r->t, rc));
-		raise_event(r, RE_RESTORE_FAILED);
-		return;
-	}
-	r->restored = true;
-	/* When it is being called off, nothing more comes. */
-	if (r->state == R_ABORT)
-		raise_event(r, RE_RESTORED);
-	both_done(r);
-}
-
-static void on_sink_failed(void *arg, int err)
-{
-	struct reception *r = arg;
-
-	/* The restore says why; this only tells that it has ended. */
-	log_debug("domain %s: the restore helper takes no more: %s", r->name, strerror(-err));
-}
-
-static void start_restore(struct reception *r)
-{
-	char *incoming;
-	int rc;
-
-	if (asprintf(&incoming, "%s%s", r->name, HANDOVER_INCOMING) < 0 ||
-	    pipe2(r->pipe, O_CLOEXEC)) {
-		because(r, "cannot start the restore: %s", strerror(errno));
-		raise_event(r, RE_RESTORE_FAILED);
-		return;
-	}
-	free(r->config.c_info.name);
-	r->config.c_info.name = incoming;
-	fcntl(r->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
-	(void)!write(r->pipe[1], r->preamble, STREAM_PREAMBLE); /* into an empty pipe */
-	channel_sink_start(r->loop, &r->sink, r->c, r->pipe[1], on_sink_failed, r);
-	libxl_domain_restore_params_init(&r->params);
-	r->params.stream_version = 2;
-	toolstack_forget_cause(r->t);
-	rc = libxl_domain_create_restore(toolstack_ctx(r->t), &r->config, &r->domid, r->pipe[0], -1,
-					 &r->params, toolstack_how(r->t, &r->op, on_restored, r),
-					 NULL);
-	if (rc)
-		toolstack_failed(&r->op, rc);
-}
-
-/* The first bytes are kept back until they are all here and known to be good. */
-static size_t take_preamble(struct reception *r, const uint8_t *p, size_t n)
-{
-	size_t k = MIN(n, STREAM_PREAMBLE - r->have);
-
-	if (!k)
-		return 0;
-	memcpy(r->preamble + r->have, p, k);
-	r->have += k;
-	if (r->have == STREAM_PREAMBLE)
-		start_restore(r);
-	return k;
-}
-
-static bool on_data(struct reception *r, const uint8_t *p, size_t n)
-{
-	if (r->state != R_RESTORE || r->all_here)
-		return true;
-	if (!r->held) {
-		if (stream_feed(&r->stream, p, n)) {
-			because(r, "the stream is damaged: %s", r->stream.error);
-			raise_event(r, RE_CANCEL);
-			return true;
-		}
-		r->skip = take_preamble(r, p, n);
-	}
-	if (r->pipe[1] < 0)
-		return true;
-	r->held = !channel_sink_frame(&r->sink, p + r->skip, n - r->skip);
-	return !r->held;
-}
-
 static void on_end(struct reception *r, const uint8_t *p, size_t n)
 {
 	uint64_t bytes;
 
-	if (message_get_u64(p, n, "bytes", &bytes) || bytes != r->stream.bytes ||
-	    !r->stream.ended) {
+	if (message_get_u64(p, n, "bytes", &bytes) || restoring_end(&r->restoring, bytes))
 		refuse(r, "the stream is not complete");
-		return;
-	}
-	r->all_here = true;
-	close_pipe_end(r, 1);
-	both_done(r);
 }
 
 static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
@@ -361,7 +236,7 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 		return false;
 	}
 	if (type == MSG_DATA)
-		return on_data(r, p, n);
+		return restoring_data(&r->restoring, p, n);
 	if (type == MSG_CONFIG) {
 		on_config(r, p, n);
 		return true;
@@ -454,40 +329,44 @@ static void send_verdicts(struct reception *r)
 	say(r, MSG_VERDICTS, &b);
 }
 
-static void begin_restore(struct reception *r)
+static void on_restored(void *arg, int err)
 {
+	struct reception *r = arg;
+
+	if (err && r->restoring.cause[0])
+		because(r, "%s", r->restoring.cause);
+	raise_event(r, err ? RE_RESTORE_FAILED : RE_RESTORED);
+}
+
+static void restore(struct reception *r)
+{
+	char *incoming;
 	int rc;
 
 	if (r->verdicts.refused) {
-		refuse(r, "a condition is not met");
+		because(r, "a condition is not met");
+		raise_event(r, RE_RESTORE_FAILED);
 		return;
 	}
 	rc = handover_begin(&r->handover, r->id, r->uuid, r->name);
-	if (rc) {
+	if (rc || asprintf(&incoming, "%s%s", r->name, HANDOVER_INCOMING) < 0) {
 		because(r, "cannot keep a record in %s: %s", handover_dir, strerror(-rc));
 		raise_event(r, RE_RESTORE_FAILED);
 		return;
 	}
+	free(r->config.c_info.name);
+	r->config.c_info.name = incoming;
 	log_info("domain %s: receiving it", r->name);
-	stream_init(&r->stream);
+	restoring_start(&r->restoring, r->loop, r->t, &r->config, r->c, on_restored, r);
 }
 
-/* The helper sees the end of its pipe, and libxl is asked to stop; on_restored() follows. */
-static void abort_restore(void *arg)
+/* When there is nothing to call off, nothing more comes either. */
+static void abort_restore(struct reception *r)
 {
-	struct reception *r = arg;
-	int waiting = 0;
-
-	if (r->op.running && ioctl(r->pipe[0], FIONREAD, &waiting) == 0 &&
-	    (uint64_t)waiting > r->sink.bytes) {
-		loop_timer_set(r->loop, &r->timer, PREAMBLE_NS, abort_restore, r);
-		return;
-	}
-	close_pipe_end(r, 1);
-	if (r->op.running)
-		toolstack_abort(&r->op);
+	if (r->restoring.started && !r->restoring.ended)
+		restoring_abort(&r->restoring);
 	else
-		raise_event(r, RE_RESTORED);
+		raise_event(r, RE_RESTORE_FAILED);
 }
 
 static void on_op(void *arg, int rc)
@@ -503,17 +382,18 @@ static void start(struct reception *r)
 {
 	char incoming[GUEST_NAME_MAX + sizeof(HANDOVER_INCOMING)];
 	libxl_ctx *ctx = toolstack_ctx(r->t);
+	uint32_t domid = r->restoring.domid;
 	int rc = handover_set(&r->handover, HANDOVER_STARTING);
 
 	r->go_at = clock_ns();
 	toolstack_forget_cause(r->t);
 	snprintf(incoming, sizeof(incoming), "%s%s", r->name, HANDOVER_INCOMING);
-	if (rc || libxl_domain_rename(ctx, r->domid, incoming, r->name)) {
+	if (rc || libxl_domain_rename(ctx, domid, incoming, r->name)) {
 		because(r, "cannot give it its name: %s", toolstack_cause(r->t, ERROR_FAIL));
 		raise_event(r, RE_UNDONE);
 		return;
 	}
-	rc = libxl_domain_unpause(ctx, r->domid, toolstack_how(r->t, &r->op, on_op, r));
+	rc = libxl_domain_unpause(ctx, domid, toolstack_how(r->t, &r->op, on_op, r));
 	if (rc)
 		toolstack_failed(&r->op, rc);
 }
@@ -545,18 +425,17 @@ static void on_destroyed(void *arg, int rc)
 
 static void destroy(struct reception *r)
 {
+	uint32_t domid = r->restoring.domid;
 	int rc;
 
-	close_pipe_end(r, 1);
 	r->end = RECEPTION_FAILED;
 	/* libxl has destroyed it already, unless it was complete or called off. */
-	if (!r->domid || r->domid == (uint32_t)INVALID_DOMID ||
-	    guest_life(r->t, r->domid) == GUEST_ABSENT) {
+	if (!domid || domid == (uint32_t)INVALID_DOMID || guest_life(r->t, domid) == GUEST_ABSENT) {
 		raise_event(r, RE_DONE);
 		return;
 	}
 	toolstack_forget_cause(r->t);
-	rc = libxl_domain_destroy(toolstack_ctx(r->t), r->domid,
+	rc = libxl_domain_destroy(toolstack_ctx(r->t), domid,
 				  toolstack_how(r->t, &r->op, on_destroyed, r));
 	if (rc)
 		toolstack_failed(&r->op, rc);
@@ -590,7 +469,7 @@ static void act(struct reception *r, enum receiver_action a)
 	case RA_TAKE_CONFIG: take_config(r); break;
 	case RA_CHECK: check(r); break;
 	case RA_SEND_VERDICTS: send_verdicts(r); break;
-	case RA_RESTORE: begin_restore(r); break;
+	case RA_RESTORE: restore(r); break;
 	case RA_ABORT_RESTORE: abort_restore(r); break;
 	case RA_SEND_READY: say(r, MSG_READY, &(struct buf){0}); break;
 	case RA_START: start(r); break;
@@ -617,7 +496,6 @@ int reception_new(struct loop *l, struct toolstack *t,
 	}
 	r->loop = l;
 	r->t = t;
-	r->pipe[0] = r->pipe[1] = -1;
 	r->handover.fd = -1;
 	r->task = (struct loop_task){.fn = run_events, .arg = r};
 	snprintf(r->name, sizeof(r->name), "?");
@@ -642,8 +520,7 @@ void reception_free(struct reception *r)
 	if (!r)
 		return;
 	drop_channel(r);
-	close_pipe_end(r, 0);
-	close_pipe_end(r, 1);
+	restoring_fini(&r->restoring);
 	loop_timer_del(r->loop, &r->timer);
 	loop_defer_cancel(r->loop, &r->task);
 	handover_end(&r->handover);

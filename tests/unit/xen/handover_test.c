@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The receiver's records and their locks; what is done about them needs a Xen host. */
+#include "xen/handover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/unit/check.h"
+
+#define ID   "0123456789abcdef0123456789abcdef"
+#define ID2  "fedcba9876543210fedcba9876543210"
+#define UUID "01234567-89ab-cdef-0123-456789abcdef"
+
+static void test_words(void)
+{
+	enum handover_is is;
+
+	for (int i = HANDOVER_PREPARING; i <= HANDOVER_UNKNOWN; i++) {
+		CHECK_EQ(handover_parse(handover_word((enum handover_is)i), &is), 0);
+		CHECK_EQ(is, i);
+	}
+	CHECK_EQ(handover_parse("", &is), -EINVAL);
+	CHECK_EQ(handover_parse("runs", &is), -EINVAL);
+}
+
+static void test_record(void)
+{
+	struct handover h, seen;
+
+	CHECK_EQ(handover_begin(&h, ID, UUID, "guest one"), 0);
+	/* its process lives: us */
+	CHECK_EQ(handover_open(&seen, ID), -EBUSY);
+	CHECK_EQ(seen.is, HANDOVER_PREPARING);
+	CHECK_EQ(handover_set(&h, HANDOVER_STARTING), 0);
+	CHECK_EQ(handover_open(&seen, ID), -EBUSY);
+	CHECK_EQ(seen.is, HANDOVER_STARTING);
+	handover_end(&h);
+	handover_end(&h);
+	CHECK_EQ(handover_set(&h, HANDOVER_GONE), -EBADF);
+	/* now it is dead */
+	CHECK_EQ(handover_open(&seen, ID), 0);
+	CHECK_EQ(seen.is, HANDOVER_STARTING);
+	CHECK_STR(seen.uuid, UUID);
+	CHECK_STR(seen.name, "guest one");
+	CHECK_EQ(handover_set(&seen, HANDOVER_RUNNING), 0);
+	handover_end(&seen);
+	/* an id is used once */
+	CHECK_EQ(handover_begin(&h, ID, UUID, "guest one"), -EEXIST);
+}
+
+static void test_refusals(void)
+{
+	struct handover h;
+	char path[128];
+	int fd;
+
+	CHECK_EQ(handover_begin(&h, "../x", UUID, "x"), -EINVAL);
+	CHECK_EQ(handover_open(&h, "../x"), -EINVAL);
+	CHECK_EQ(handover_open(&h, ID2), -ENOENT);
+	snprintf(path, sizeof(path), "%s/%s", handover_dir, ID2);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	CHECK_EQ(write(fd, "half", 4), 4);
+	close(fd);
+	CHECK_EQ(handover_open(&h, ID2), -EINVAL);
+	unlink(path);
+}
+
+static void test_claim(void)
+{
+	int a = handover_claim(UUID);
+
+	CHECK(a >= 0);
+	CHECK_EQ(handover_claim(UUID), -EBUSY);
+	close(a);
+	a = handover_claim(UUID);
+	CHECK(a >= 0);
+	close(a);
+	CHECK_EQ(handover_claim("../../etc/x"), -EINVAL);
+}
+
+int main(void)
+{
+	char dir[] = "/tmp/vstor-handover-XXXXXX", command[64];
+
+	if (!mkdtemp(dir))
+		return 1;
+	handover_dir = dir;
+	CHECK_RUN(test_words);
+	CHECK_RUN(test_record);
+	CHECK_RUN(test_refusals);
+	CHECK_RUN(test_claim);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	return system(command) != 0 || CHECK_DONE();
+}

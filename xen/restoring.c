@@ -1,0 +1,213 @@
+#include "xen/restoring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "core/log.h"
+
+#define PIPE_BYTES  (1 << 20)
+#define PREAMBLE_NS (2 * MS_NS) /* libxl needs a few turns of the loop for it */
+
+static void end(struct restoring *r, int err)
+{
+	if (r->ended)
+		return;
+	r->ended = true;
+	r->done(r->arg, err);
+}
+
+__attribute__((format(printf, 2, 3))) static void because(struct restoring *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (r->cause[0])
+		return;
+	va_start(ap, fmt);
+	vsnprintf(r->cause, sizeof(r->cause), fmt, ap);
+	va_end(ap);
+}
+
+static void close_read_end(struct restoring *r)
+{
+	if (r->pipe[0] >= 0)
+		close(r->pipe[0]);
+	r->pipe[0] = -1;
+}
+
+/* The restore helper sees the end of the stream. */
+static void close_write_end(struct restoring *r)
+{
+	channel_sink_stop(&r->sink);
+	if (r->pipe[1] >= 0)
+		close(r->pipe[1]);
+	r->pipe[1] = -1;
+	/* What the pipe will never take must not keep other messages waiting. */
+	if (r->held && r->c)
+		channel_resume(r->c);
+	r->held = false;
+}
+
+static void on_restored(void *arg, int rc)
+{
+	struct restoring *r = arg;
+
+	close_read_end(r);
+	if (r->aborting) {
+		end(r, -ECANCELED);
+	} else if (rc) {
+		because(r, "restoring it failed: %s", toolstack_cause(r->t, rc));
+		close_write_end(r);
+		end(r, -EIO);
+	} else {
+		r->restored = true;
+		if (r->all_here)
+			end(r, 0);
+	}
+}
+
+static void on_sink_failed(void *arg, int err)
+{
+	/* The restore says why; this only tells that it has ended. */
+	(void)arg;
+	log_debug("the restore helper takes no more: %s", strerror(-err));
+}
+
+static int start_libxl(struct restoring *r)
+{
+	int rc;
+
+	if (pipe2(r->pipe, O_CLOEXEC))
+		return -errno;
+	fcntl(r->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
+	if (write(r->pipe[1], r->preamble, STREAM_PREAMBLE) != STREAM_PREAMBLE)
+		return -EIO;
+	rc = channel_sink_start(r->loop, &r->sink, r->c, r->pipe[1], on_sink_failed, r);
+	if (rc)
+		return rc;
+	libxl_domain_restore_params_init(&r->params);
+	r->params.stream_version = 2;
+	toolstack_forget_cause(r->t);
+	rc = libxl_domain_create_restore(toolstack_ctx(r->t), r->config, &r->domid, r->pipe[0], -1,
+					 &r->params, toolstack_how(r->t, &r->op, on_restored, r),
+					 NULL);
+	if (rc)
+		toolstack_failed(&r->op, rc);
+	return 0;
+}
+
+/* The first bytes are kept back until they are all here and known to be good; how many of p. */
+static size_t take_preamble(struct restoring *r, const uint8_t *p, size_t n)
+{
+	size_t k = MIN(n, STREAM_PREAMBLE - r->have);
+	int rc;
+
+	memcpy(r->preamble + r->have, p, k);
+	r->have += k;
+	if (k && r->have == STREAM_PREAMBLE) {
+		rc = start_libxl(r);
+		if (rc) {
+			because(r, "cannot start the restore: %s", strerror(-rc));
+			end(r, rc);
+		}
+	}
+	return k;
+}
+
+bool restoring_data(struct restoring *r, const uint8_t *p, size_t n)
+{
+	if (!r->started || r->ended || r->aborting || r->all_here)
+		return true;
+	if (!r->held) {
+		if (stream_feed(&r->stream, p, n)) {
+			because(r, "the stream is damaged: %s", r->stream.error);
+			restoring_abort(r);
+			return true;
+		}
+		r->skip = take_preamble(r, p, n);
+	}
+	if (r->pipe[1] < 0)
+		return true;
+	r->held = !channel_sink_frame(&r->sink, p + r->skip, n - r->skip);
+	return !r->held;
+}
+
+int restoring_end(struct restoring *r, uint64_t bytes)
+{
+	if (!r->started || r->stream.bytes != bytes || !r->stream.ended)
+		return -EPROTO;
+	r->all_here = true;
+	close_write_end(r);
+	if (r->restored)
+		end(r, 0);
+	return 0;
+}
+
+void restoring_lost(struct restoring *r)
+{
+	channel_sink_stop(&r->sink);
+	r->c = NULL;
+}
+
+/* libxl must not meet an abort or an end of its pipe before its helper runs: see
+ * STREAM_PREAMBLE. */
+static bool helper_runs(const struct restoring *r)
+{
+	int waiting = 0;
+
+	ioctl(r->pipe[0], FIONREAD, &waiting);
+	return (uint64_t)waiting <= r->sink.bytes;
+}
+
+static void abort_restore(void *arg)
+{
+	struct restoring *r = arg;
+
+	if (!r->op.running) {
+		close_write_end(r);
+		end(r, -ECANCELED);
+	} else if (!helper_runs(r)) {
+		loop_timer_set(r->loop, &r->timer, PREAMBLE_NS, abort_restore, r);
+	} else {
+		close_write_end(r);
+		toolstack_abort(&r->op);
+	}
+}
+
+void restoring_abort(struct restoring *r)
+{
+	if (!r->started || r->ended || r->aborting)
+		return;
+	r->aborting = true;
+	loop_timer_set(r->loop, &r->timer, 0, abort_restore, r);
+}
+
+void restoring_start(struct restoring *r, struct loop *l, struct toolstack *t,
+		     libxl_domain_config *config, struct channel *c,
+		     void (*done)(void *arg, int err), void *arg)
+{
+	*r = (struct restoring){.loop = l,
+				.t = t,
+				.c = c,
+				.config = config,
+				.pipe = {-1, -1},
+				.started = true,
+				.done = done,
+				.arg = arg};
+	stream_init(&r->stream);
+}
+
+void restoring_fini(struct restoring *r)
+{
+	if (!r->started)
+		return;
+	r->c = NULL;
+	close_write_end(r);
+	close_read_end(r);
+	loop_timer_del(r->loop, &r->timer);
+	r->started = false;
+}

@@ -1,0 +1,195 @@
+#include "xen/saving.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "xen/stream.h"
+
+#define PIPE_BYTES  (1 << 20)
+#define PREAMBLE_NS (2 * MS_NS) /* libxl needs a few turns of the loop for it */
+
+static void end(struct saving *s, int err)
+{
+	if (s->ended)
+		return;
+	s->ended = true;
+	s->done(s->arg, err);
+}
+
+__attribute__((format(printf, 2, 3))) static void because(struct saving *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (s->cause[0])
+		return;
+	va_start(ap, fmt);
+	vsnprintf(s->cause, sizeof(s->cause), fmt, ap);
+	va_end(ap);
+}
+
+static void close_end(struct saving *s, int i)
+{
+	if (s->pipe[i] >= 0)
+		close(s->pipe[i]);
+	s->pipe[i] = -1;
+}
+
+static void stop_pump(struct saving *s)
+{
+	channel_pump_stop(&s->pump);
+	s->pumping = false;
+	close_end(s, 0);
+}
+
+/* What the save helper tells, by way of libxl's log. */
+static void on_report(void *arg, const char *text)
+{
+	struct saving *s = arg;
+	struct precopy_report r;
+
+	if (precopy_report_parse(text, &r))
+		return;
+	log_debug("domain %s: %s", s->guest->name, text);
+	switch (r.what) {
+	case PRECOPY_ROUND:
+		s->rounds = r.round + 1;
+		s->report = r;
+		s->report_bytes = s->pump.bytes;
+		if (r.verdict == PRECOPY_ABORT)
+			because(s,
+				"it writes its memory faster than that can be sent: after %u "
+				"rounds the last copy would take about %.1f s; allow more by "
+				"--max-downtime, or give it a faster link",
+				r.round, (double)r.predicted_ns / SEC_NS);
+		break;
+	case PRECOPY_SUSPEND:
+		s->suspend_at = r.at;
+		s->report = (struct precopy_report){.round = s->rounds++};
+		s->report_bytes = s->pump.bytes;
+		break;
+	case PRECOPY_SUSPENDED: break;
+	}
+}
+
+static void on_saved(void *arg, int rc)
+{
+	struct saving *s = arg;
+
+	/* Now the pipe can come to its end: until here libxl needed it. */
+	close_end(s, 1);
+	if (rc && s->pumping)
+		because(s, "saving it failed: %s", toolstack_cause(s->guest->t, rc));
+	if (rc || !s->pumping) {
+		end(s, s->pumping ? -EIO : -ECANCELED);
+		stop_pump(s);
+	}
+}
+
+static void on_pumped(void *arg, int err)
+{
+	struct saving *s = arg;
+
+	stop_pump(s);
+	if (err)
+		because(s, "reading the save helper's pipe: %s", strerror(-err));
+	if (!s->op.running)
+		end(s, err);
+}
+
+static void on_cannot_start(void *arg)
+{
+	end(arg, -EIO);
+}
+
+void saving_start(struct saving *s, struct loop *l, const struct guest *g,
+		  const struct saving_options *o, struct channel *c, uint8_t type,
+		  void (*done)(void *arg, int err), void *arg)
+{
+	char limits[128];
+	int rc;
+
+	*s = (struct saving){
+		.loop = l, .guest = g, .pipe = {-1, -1}, .started = true, .done = done, .arg = arg};
+	precopy_limits_print(&o->precopy, limits, sizeof(limits));
+	rc = pipe2(s->pipe, O_CLOEXEC) || setenv(PRECOPY_ENV, limits, 1) ? -errno : 0;
+	if (!rc) {
+		fcntl(s->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
+		rc = channel_pump_start(l, &s->pump, c, type, s->pipe[0], on_pumped, s);
+	}
+	if (rc) {
+		because(s, "cannot start the copy: %s", strerror(-rc));
+		loop_timer_set(l, &s->timer, 0, on_cannot_start, s);
+		return;
+	}
+	channel_pump_limit(&s->pump, o->bandwidth);
+	s->pumping = true;
+	toolstack_forget_cause(g->t);
+	toolstack_listen(g->t, &(struct toolstack_listener){.report = on_report, .arg = s});
+	rc = libxl_domain_suspend(toolstack_ctx(g->t), g->domid, s->pipe[1],
+				  o->offline ? 0 : LIBXL_SUSPEND_LIVE,
+				  toolstack_how(g->t, &s->op, on_saved, s));
+	if (rc)
+		toolstack_failed(&s->op, rc);
+}
+
+void saving_kick(struct saving *s)
+{
+	if (s->pumping)
+		channel_pump_kick(&s->pump);
+}
+
+void saving_stop_sending(struct saving *s)
+{
+	if (s->pumping)
+		channel_pump_stop(&s->pump);
+}
+
+/* libxl must not meet an abort or a broken pipe before its helper runs: see STREAM_PREAMBLE. */
+static bool helper_runs(const struct saving *s)
+{
+	int waiting = 0;
+
+	if (s->pipe[0] >= 0)
+		ioctl(s->pipe[0], FIONREAD, &waiting);
+	return s->pump.bytes + (uint64_t)waiting >= STREAM_PREAMBLE;
+}
+
+static void abort_save(void *arg)
+{
+	struct saving *s = arg;
+
+	if (!s->op.running) {
+		stop_pump(s);
+		end(s, -ECANCELED);
+	} else if (!helper_runs(s)) {
+		loop_timer_set(s->loop, &s->timer, PREAMBLE_NS, abort_save, s);
+	} else {
+		/* The helper may hang in its pipe: that goes first. on_saved() follows, after
+		 * libxl has taken back a suspend that is under way. */
+		stop_pump(s);
+		toolstack_abort(&s->op);
+	}
+}
+
+void saving_abort(struct saving *s)
+{
+	if (s->started && !s->ended)
+		abort_save(s);
+}
+
+void saving_fini(struct saving *s)
+{
+	if (!s->started)
+		return;
+	toolstack_listen(s->guest->t, &(struct toolstack_listener){0});
+	stop_pump(s);
+	close_end(s, 1);
+	loop_timer_del(s->loop, &s->timer);
+	s->started = false;
+}

@@ -1,0 +1,53 @@
+/*
+ * The guest's way into the channel: libxl saves it into a pipe, the pump makes frames of that. The
+ * guest runs until the save helper's pre-copy policy stops it (xen/precopy.h).
+ */
+#ifndef XEN_SAVING_H
+#define XEN_SAVING_H
+
+#include "net/channel_pump.h"
+#include "xen/guest.h"
+#include "xen/precopy.h"
+
+struct saving_options {
+	bool offline; /* suspended for all of it */
+	struct precopy_limits precopy;
+	uint64_t bandwidth; /* bytes/s; 0: no limit */
+};
+
+struct saving {
+	struct loop *loop;
+	const struct guest *guest;
+	struct channel_pump pump;
+	int pipe[2];
+	bool started, pumping, ended;
+	struct toolstack_op op;
+	struct loop_timer timer;
+	char cause[256]; /* of a failure; "" when it was called off */
+
+	unsigned rounds;	      /* begun so far; the one with the guest stopped counts too */
+	struct precopy_report report; /* of the round that runs */
+	uint64_t report_bytes;	      /* what had been sent when it began */
+	uint64_t suspend_at;	      /* when the guest was asked to suspend; 0: not yet */
+
+	void (*done)(void *arg, int err);
+	void *arg;
+};
+
+/*
+ * Sends the guest as frames of `type`; the channel's on_writable must call saving_kick(). Then,
+ * once and never before it has returned, done(arg, 0): all of it has been given to the channel and
+ * the guest is suspended; or done(arg, -errno): the guest may be suspended.
+ */
+void saving_start(struct saving *s, struct loop *l, const struct guest *g,
+		  const struct saving_options *o, struct channel *c, uint8_t type,
+		  void (*done)(void *arg, int err), void *arg);
+void saving_kick(struct saving *s);
+/* The channel is gone or going: nothing more is read from the pipe into it. */
+void saving_stop_sending(struct saving *s);
+/* Calls it off; done(-ECANCELED) follows, unless it has been called. */
+void saving_abort(struct saving *s);
+/* Only after done() (or before saving_start(), when all zero). */
+void saving_fini(struct saving *s);
+
+#endif
