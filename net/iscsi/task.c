@@ -366,6 +366,11 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 		conn_reject(c, bhs, REJECT_TASK_IN_PROGRESS);
 		return true;
 	}
+	/* The window holds back all but what is marked for immediate delivery (4.2.2.1). */
+	if (c->tasks >= QUEUE_DEPTH && bhs[0] & ISCSI_IMMEDIATE) {
+		conn_reject(c, bhs, REJECT_IMMEDIATE);
+		return true;
+	}
 	if (len &&
 	    (!write || !c->params.immediate_data || len > edtl || len > c->params.first_burst)) {
 		conn_protocol_error(c, bhs, "immediate data that was not agreed on");
