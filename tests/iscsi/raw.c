@@ -278,7 +278,7 @@ bool raw_login_step(struct raw *r, uint8_t flags, const char *const *keys, struc
 	h = raw_put(&b, ISCSI_LOGIN_REQUEST | ISCSI_IMMEDIATE, flags, text.data, text.len);
 	buf_free(&text);
 	h[LOGIN_ISID] = 0x80; /* random (RFC 7143, 11.12.5) */
-	put_be32(h + LOGIN_ISID + 1, (uint32_t)getpid());
+	put_be32(h + LOGIN_ISID + 1, raw_target.isid ? raw_target.isid : (uint32_t)getpid());
 	put_be32(h + PDU_CMDSN, r->cmdsn);
 	put_be32(h + PDU_EXPSTATSN, r->expstatsn);
 	return raw_send(r, &b) && raw_recv(r, answer) == RAW_PDU &&

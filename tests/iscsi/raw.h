@@ -19,6 +19,7 @@
 extern struct raw_target {
 	const char *host, *port, *iqn;
 	uint8_t lun;
+	uint32_t isid; /* middle bytes of the initiator port's; 0: as the process's id */
 } raw_target;
 
 struct raw {
