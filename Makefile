@@ -164,6 +164,10 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)/etc/xen/scripts
 	install -m 644 $(wildcard cmd/*.8) $(DESTDIR)$(PREFIX)/share/man/man8/
 	ln -sfn $(PREFIX)/sbin/vstor $(DESTDIR)/etc/xen/scripts/block-vstor
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/init.d
+	sed 's|/usr/local|$(PREFIX)|' cmd/vstor-attach.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/vstor-attach.service
+	sed 's|/usr/local|$(PREFIX)|' cmd/vstor-attach.openrc > $(DESTDIR)/etc/init.d/vstor-attach
+	chmod 755 $(DESTDIR)/etc/init.d/vstor-attach
 
 help:
 	@echo "all (default)  build/vstor, static; SANITIZE=1: build/san/vstor with the sanitizers"
@@ -174,7 +178,7 @@ help:
 	@echo "test-attach    attaching at length: long outages, reboots, tgtd and LIO"
 	@echo "bench-target   the target against tgtd, by turns: IOPS, latency, CPU time"
 	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS)); needs clang"
-	@echo "install        binary, man pages, block script; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
+	@echo "install        binary, man pages, block script, services; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "clean          what was compiled of vstor; distclean: Xen's libraries and downloads too"
 	@echo "variables      XEN_VERSION=$(XEN_VERSION) SANITIZE=1 V=1"
 

@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "core/bytes.h"
@@ -14,6 +13,8 @@
 #include "net/iscsi/attachment.h"
 #include "net/iscsi/keeper.h"
 #include "xen/hotplug.h"
+
+#define RETRY_SECONDS 2
 
 /* HOST:PORT as the user would write it. */
 static const char *portal_text(const struct iscsi_session *s, char buf[SOCK_HOST_MAX + 16])
@@ -50,6 +51,9 @@ static void list_disk(struct json *j, const struct iscsi_session *s, const struc
 	if (kept) {
 		json_u64(j, "keeper_pid", st.pid);
 		json_u64(j, "since_s", st.since_s);
+		if (strcmp(st.state, "up") && s->recovery_tmo >= 0)
+			json_u64(j, "timeout_left_s",
+				 (uint64_t)MAX(s->recovery_tmo - (int64_t)st.since_s, 0));
 		json_u64(j, "recoveries", st.recoveries);
 		json_string(j, "error", st.error[0] ? st.error : NULL);
 	}
@@ -138,18 +142,67 @@ static const char *bad_name(const struct attach_request *r)
 	return NULL;
 }
 
-static int attach(struct attach_request *r, bool as_json)
+/* Attaches, trying again until the deadline while the target may only be late. */
+static int attach_until(const struct attach_request *r, uint64_t deadline, struct attachment *a)
 {
-	char error[ATTACH_ERROR], portal[SOCK_HOST_MAX + 16];
+	char error[ATTACH_ERROR];
+	int err;
+
+	while ((err = iscsi_attach(r, a, error))) {
+		if (err == -EPERM || err == -EINVAL || err == -ENODEV || clock_ns() >= deadline) {
+			log_error("%s", error);
+			return err;
+		}
+		log_info("%s; trying again", error);
+		sleep(RETRY_SECONDS);
+	}
+	log_info("%s: LUN %u of %s%s", a->disk.path, a->disk.lun, a->session.target,
+		 a->existed ? ", attached already" : "");
+	return 0;
+}
+
+/* The disks that a file lists: the words of a guest's disk line, each disk on a line. */
+static int attach_listed(const char *path, uint64_t deadline)
+{
+	char line[HOTPLUG_PARAMS + 2], error[ATTACH_ERROR], *words;
+	FILE *f = fopen(path, "re");
+	struct hotplug_words w;
+	struct attachment a;
+	unsigned number = 0;
+	int status = 0;
+
+	if (!f) {
+		log_error("%s: %s", path, strerror(errno));
+		return 1;
+	}
+	while (fgets(line, sizeof(line), f)) {
+		number++;
+		line[strcspn(line, "#\r\n")] = '\0';
+		words = line + strspn(line, " \t");
+		words[strcspn(words, " \t")] = '\0';
+		if (!*words)
+			continue;
+		if (hotplug_parse(words, &w, error)) {
+			log_error("%s:%u: %s", path, number, error);
+			status = 1;
+		} else if (attach_until(&w.r, deadline, &a)) {
+			status = 1;
+		} else {
+			puts(a.disk.path);
+		}
+	}
+	fclose(f);
+	return status;
+}
+
+static int attach(const struct attach_request *r, uint64_t deadline, bool as_json)
+{
+	char portal[SOCK_HOST_MAX + 16];
 	struct attachment a;
 	struct json j;
 
-	if (iscsi_attach(r, &a, error)) {
-		log_error("%s", error);
+	if (attach_until(r, deadline, &a))
 		return 1;
-	}
-	log_info("%s: LUN %u of %s%s", a.disk.path, a.disk.lun, a.session.target,
-		 a.existed ? ", attached already" : "");
 	if (!as_json) {
 		puts(a.disk.path);
 		return 0;
@@ -169,7 +222,8 @@ static int attach(struct attach_request *r, bool as_json)
 int cmd_attach(int argc, char **argv)
 {
 	struct attach_request r = {.timeout_ns = ATTACH_TIMEOUT};
-	uint64_t lun = 0, replacement = ATTACH_REPLACEMENT;
+	uint64_t lun = 0, replacement = ATTACH_REPLACEMENT, wait = 0;
+	const char *config = NULL;
 	bool want_list = false, want_resume = false, json = false;
 	const struct opt table[] = {
 		{.name = "target",
@@ -200,6 +254,16 @@ int cmd_attach(int argc, char **argv)
 		 .help = "seconds that I/O waits for a lost target before it fails (default 120; "
 			 "0: for ever)",
 		 .max = 86400},
+		{.name = "wait",
+		 .type = OPT_SECONDS,
+		 .out = &wait,
+		 .arg = "S",
+		 .help = "try again for S seconds while the target is not there (default 0)"},
+		{.name = "config",
+		 .type = OPT_STRING,
+		 .out = &config,
+		 .arg = "FILE",
+		 .help = "attach what FILE lists: a disk a line, in the words of block-vstor"},
 		{.name = "list",
 		 .type = OPT_FLAG,
 		 .out = &want_list,
@@ -212,7 +276,7 @@ int cmd_attach(int argc, char **argv)
 	};
 	const struct opts o = {
 		.name = "attach",
-		.synopsis = "HOST[:PORT] [options] | --list | --resume",
+		.synopsis = "HOST[:PORT] [options] | --config FILE | --list | --resume",
 		.description =
 			"Attaches a LUN of an iSCSI target to this host, and prints its block "
 			"device.",
@@ -224,14 +288,17 @@ int cmd_attach(int argc, char **argv)
 
 	if (n < 0)
 		return opts_exit(n);
-	if (n + want_list + want_resume != 1) {
-		log_error("give a portal, HOST[:PORT], or --list, or --resume");
+	if (n + want_list + want_resume + !!config != 1) {
+		log_error("give a portal, HOST[:PORT], or --config, or --list, or --resume");
 		return 2;
 	}
 	if (want_list)
 		return list(json);
 	if (want_resume)
 		return resume();
+	wait += clock_ns();
+	if (config)
+		return attach_listed(config, wait);
 	if (bad_name(&r)) {
 		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)", bad_name(&r));
 		return 2;
@@ -239,7 +306,7 @@ int cmd_attach(int argc, char **argv)
 	r.portal = argv[1];
 	r.lun = (unsigned)lun;
 	r.replacement_timeout = replacement ? (int)replacement : -1;
-	return attach(&r, json);
+	return attach(&r, wait, json);
 }
 
 /* A guest may use the disk without claiming it. */

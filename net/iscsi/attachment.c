@@ -435,6 +435,12 @@ static int detach(const struct iscsi_kernel *k, const struct iscsi_session *s,
 	size_t n, left = 0;
 	int err;
 
+	/* iscsid would log in again behind our back. */
+	if (!keeper_owns(s))
+		return failed(error, -EXDEV,
+			      "%s: its session is another program's: detach it there (open-iscsi: "
+			      "iscsiadm -m node -T %s -u)",
+			      s->target, s->target);
 	if (!up && !force)
 		return failed(
 			error, -EHOSTDOWN,

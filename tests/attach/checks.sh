@@ -202,6 +202,24 @@ two_portals() {
 		vstor detach $IQN" && nothing_left
 }
 
+# As the service does at boot, with a target that is late and one that never comes.
+config() {
+	on i "cat >/tmp/attach.conf <<-END
+			# disks of this host
+			portal=$TESTER,iqn=$IQN,lun=0
+
+			portal=$TESTER,iqn=$IQN,lun=300 # another
+		END
+		sed s/300/301/ /tmp/attach.conf >/tmp/wrong.conf" || return
+	target_kill
+	{ sleep 2; target_start vstor --lun "$RUN/disk.img,lun=0" --lun "$RUN/other.img,lun=300"; } &
+	on i '[ "$(vstor attach --config /tmp/attach.conf --wait 60 | tr "\n" " ")" = "/dev/sda /dev/sdb " ]' || return
+	wait $!
+	on i 'out=$(vstor attach --config /tmp/wrong.conf 2>/dev/null)
+		[ $? = 1 ] && [ "$out" = /dev/sda ] || exit
+		vstor attach --config /tmp/none 2>/dev/null; [ $? = 1 ]' && detach_all
+}
+
 several_targets() {
 	refused 1 "several targets, choose with --target: " "vstor attach $TESTER"
 }
@@ -230,6 +248,7 @@ full() {
 	truncate -s 8M "$RUN/other.img"
 	target_start vstor --lun "$RUN/disk.img,lun=0" --lun "$RUN/other.img,lun=300"
 	check "several LUNs, one beyond 255" several_luns
+	check "a list of disks, the target late" config
 	target_kill
 	target_start vstor --lun "$RUN/disk.img" --lun "$RUN/other.img,name=$IQN.other"
 	check "several targets" several_targets
