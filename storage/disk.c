@@ -440,7 +440,8 @@ int disk_open(struct disk **out, const char *path, const struct disk_opts *o)
 	if (rc)
 		goto fail;
 	if (flock(d->fd, (d->readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
-		rc = refuse(path, errno, "another program has it locked; stop that one first");
+		rc = refuse(path, errno == EWOULDBLOCK ? EBUSY : errno,
+			    "another program has it locked; stop that one first");
 		goto fail;
 	}
 	*out = d;

@@ -163,8 +163,8 @@ static void test_refusals(void)
 	CHECK_EQ(disk_open(&d, "build", &ro), -EINVAL);
 	/* one writer, or several readers */
 	CHECK_EQ(disk_open(&d, path, &rw), 0);
-	CHECK_EQ(disk_open(&e, path, &rw), -EWOULDBLOCK);
-	CHECK_EQ(disk_open(&e, path, &ro), -EWOULDBLOCK);
+	CHECK_EQ(disk_open(&e, path, &rw), -EBUSY);
+	CHECK_EQ(disk_open(&e, path, &ro), -EBUSY);
 	CHECK_EQ(disk_close(d), 0);
 	CHECK_EQ(disk_open(&d, path, &ro), 0);
 	CHECK(disk_readonly(d));
