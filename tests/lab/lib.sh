@@ -29,7 +29,7 @@ wait_line() {
 # --- storage
 
 storage_start() {
-	truncate -s "${LAB_DISK:-256M}" "$RUN/disk.img"
+	truncate -s 256M "$RUN/disk.img"
 	mke2fs -q -t ext4 -F "$RUN/disk.img"
 	case $TARGET in
 	vstor) target_start ;;

@@ -4,7 +4,7 @@
 
 LAB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP=$(cd "$LAB/../.." && pwd)
-CACHE=${LAB_CACHE:-$TOP/build/lab}	# what is fetched or built once
+CACHE=$TOP/build/lab	# what is fetched or built once
 XEN_RELEASE=4.17
 
 USERLAND=$CACHE/userland		# Xen's daemons and their libraries, busybox
@@ -45,10 +45,6 @@ lock_cache() {
 	mkdir -p "$CACHE"
 	exec {cache_lock}>"$CACHE/$1.lock"
 	flock "$cache_lock"
-}
-
-unlock_cache() {
-	exec {cache_lock}>&-
 }
 
 # Says what this machine lacks for a lab, if anything.
