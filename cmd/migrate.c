@@ -32,8 +32,7 @@ struct run {
 	struct migration_progress last;
 };
 
-/* ---- progress, on stderr ----------------------------------------------------------------------
- */
+/* ---- progress, on stderr ---- */
 
 static void draw(struct run *r)
 {
@@ -75,8 +74,7 @@ static void end_line(struct run *r)
 		fputs("\r\033[K", stderr);
 }
 
-/* ---- results, on stdout -----------------------------------------------------------------------
- */
+/* ---- results, on stdout ---- */
 
 static void print_verdict(void *arg, const char *word, const char *text, size_t len)
 {
@@ -114,6 +112,14 @@ static void print_json(const struct run *r, const struct migration_result *res)
 	json_string(&j, "id", res->id);
 	json_double(&j, "total_s", (double)res->total_ns / SEC_NS);
 	json_double(&j, "downtime_ms", res->downtime_ns ? (double)res->downtime_ns / MS_NS : NAN);
+	if (res->downtime_ns) {
+		json_object(&j, "downtime_parts_ms");
+		json_double(&j, "suspend", (double)res->suspend_ns / MS_NS);
+		json_double(&j, "copy", (double)res->copy_ns / MS_NS);
+		json_double(&j, "restore", (double)res->restore_ns / MS_NS);
+		json_double(&j, "start", (double)res->start_ns / MS_NS);
+		json_object_end(&j);
+	}
 	json_u64(&j, "bytes", res->bytes);
 	json_u64(&j, "rounds", res->rounds);
 	json_string(&j, "cause", res->cause[0] ? res->cause : NULL);
@@ -179,8 +185,7 @@ static int report(struct run *r)
 	return EXIT_UNKNOWN;
 }
 
-/* ---- the run ----------------------------------------------------------------------------------
- */
+/* ---- the run ---- */
 
 static void on_done(void *arg)
 {

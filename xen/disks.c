@@ -31,8 +31,7 @@ static const char *basename_of(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* ---- one `vstor attach` -----------------------------------------------------------------------
- */
+/* ---- one `vstor attach` ---- */
 
 /* The first line, or a substitute. */
 static void first_line(const struct buf *b, const char *otherwise, char *line, size_t size)
@@ -220,8 +219,7 @@ failed:
 	return rc;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------
- */
+/* ---- all of them ---- */
 
 /* True when its `vstor attach` has been started. */
 static bool attach_one(struct disks *d, const libxl_device_disk *disk)

@@ -167,8 +167,7 @@ int handover_open(struct handover *h, const char *id)
 	return rc;
 }
 
-/* ---- asking -----------------------------------------------------------------------------------
- */
+/* ---- asking ---- */
 
 static void ask_deliver(void *arg)
 {
@@ -215,7 +214,7 @@ static void undo(struct handover_ask *a)
 		toolstack_failed(&a->op, rc);
 }
 
-/* It was given to this host; between the two renames it may have either name. */
+/* It was given to this host, and may run already; it may have either name. */
 static void finish(struct handover_ask *a)
 {
 	char name[GUEST_NAME_MAX + sizeof(HANDOVER_INCOMING)];
@@ -228,6 +227,12 @@ static void finish(struct handover_ask *a)
 	if (guest_by_uuid(a->t, a->h.uuid, a->h.name, &a->domid)) {
 		/* It may have run and ended. */
 		a->answer = HANDOVER_UNKNOWN;
+		ask_deliver(a);
+		return;
+	}
+	if (guest_life(a->t, a->domid) != GUEST_PAUSED) {
+		a->answer = HANDOVER_RUNNING;
+		handover_set(&a->h, HANDOVER_RUNNING);
 		ask_deliver(a);
 		return;
 	}
@@ -262,8 +267,7 @@ void handover_ask(struct handover_ask *a, struct toolstack *t, struct loop *l, c
 	loop_defer(l, &a->task);
 }
 
-/* ---- sweeping ---------------------------------------------------------------------------------
- */
+/* ---- sweeping ---- */
 
 static void sweep_next(void *arg);
 

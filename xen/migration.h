@@ -48,6 +48,9 @@ struct migration_result {
 	/* From the request to suspend here until it was unpaused there, by this host's clock. 0:
 	 * not known. */
 	uint64_t downtime_ns;
+	/* What it was spent on: until the guest had suspended itself; until the last of it was in
+	 * the channel; until the receiver had restored it; until it ran there. */
+	uint64_t suspend_ns, copy_ns, restore_ns, start_ns;
 	uint64_t bytes;	 /* on the wire, both layers' framing included */
 	unsigned rounds; /* live ones, and the last with the guest stopped */
 	const char *name, *id;

@@ -70,8 +70,7 @@ void precopy_after(struct precopy *p, uint64_t now)
 				     (double)(now - p->round_began));
 }
 
-/* ---- words between the two processes ----------------------------------------------------------
- */
+/* ---- words between the two processes ---- */
 
 void precopy_limits_print(const struct precopy_limits *l, char *out, size_t size)
 {

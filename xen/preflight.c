@@ -17,8 +17,7 @@
 
 #define SCRIPTS "/etc/xen/scripts"
 
-/* ---- verdicts ---------------------------------------------------------------------------------
- */
+/* ---- verdicts ---- */
 
 static const char *const words[] = {
 	[VERDICT_OK] = "ok", [VERDICT_WARN] = "warn", [VERDICT_NO] = "no"};
@@ -73,8 +72,7 @@ void verdicts_fini(struct verdicts *v)
 	buf_free(&v->fields);
 }
 
-/* ---- at the source ----------------------------------------------------------------------------
- */
+/* ---- at the source ---- */
 
 static void check_life(struct guest *g, struct verdicts *v)
 {
@@ -133,8 +131,7 @@ void preflight_source(struct guest *g, bool live, struct verdicts *v)
 		verdict(v, VERDICT_NO, "memory: a guest with vNUMA cannot be migrated by Xen");
 }
 
-/* ---- at the destination -----------------------------------------------------------------------
- */
+/* ---- at the destination ---- */
 
 static void check_xen(struct toolstack *t, const struct preflight_peer *peer, struct verdicts *v)
 {

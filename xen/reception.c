@@ -57,8 +57,7 @@ struct reception {
 	void *arg;
 };
 
-/* ---- events -----------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static void act(struct reception *r, enum receiver_action a);
 
@@ -154,8 +153,7 @@ static void goodbye(struct reception *r)
 	loop_timer_set(r->loop, &r->timer, GOODBYE_NS, on_no_goodbye, r);
 }
 
-/* ---- what comes over the channel --------------------------------------------------------------
- */
+/* ---- what comes over the channel ---- */
 
 static void on_answer(void *arg, enum handover_is is)
 {
@@ -267,8 +265,7 @@ static void on_close(void *arg, int err, const char *text)
 
 const struct channel_ops reception_ops = {.on_frame = on_frame, .on_close = on_close};
 
-/* ---- actions ----------------------------------------------------------------------------------
- */
+/* ---- actions ---- */
 
 static void send_hello(struct reception *r)
 {
@@ -380,34 +377,37 @@ static void on_op(void *arg, int rc)
 
 static void start(struct reception *r)
 {
-	char incoming[GUEST_NAME_MAX + sizeof(HANDOVER_INCOMING)];
-	libxl_ctx *ctx = toolstack_ctx(r->t);
-	uint32_t domid = r->restoring.domid;
 	int rc = handover_set(&r->handover, HANDOVER_STARTING);
 
 	r->go_at = clock_ns();
-	toolstack_forget_cause(r->t);
-	snprintf(incoming, sizeof(incoming), "%s%s", r->name, HANDOVER_INCOMING);
-	if (rc || libxl_domain_rename(ctx, domid, incoming, r->name)) {
-		because(r, "cannot give it its name: %s", toolstack_cause(r->t, ERROR_FAIL));
+	if (rc) {
+		because(r, "cannot keep a record in %s: %s", handover_dir, strerror(-rc));
 		raise_event(r, RE_UNDONE);
 		return;
 	}
-	rc = libxl_domain_unpause(ctx, domid, toolstack_how(r->t, &r->op, on_op, r));
+	toolstack_forget_cause(r->t);
+	rc = libxl_domain_unpause(toolstack_ctx(r->t), r->restoring.domid,
+				  toolstack_how(r->t, &r->op, on_op, r));
 	if (rc)
 		toolstack_failed(&r->op, rc);
 }
 
+/* Everything but the answer could wait, and does: the sender's clock is running. */
 static void send_running(struct reception *r)
 {
+	uint64_t took_ns = clock_ns() - r->go_at;
 	struct buf b = {0};
 
-	handover_set(&r->handover, HANDOVER_RUNNING);
-	log_info("domain %s: runs here, started %.1f ms after it was handed over", r->name,
-		 (double)(clock_ns() - r->go_at) / MS_NS);
-	r->end = RECEPTION_RUNNING;
-	message_put(&b, "took_ns", "%" PRIu64, clock_ns() - r->go_at);
+	message_put(&b, "took_ns", "%" PRIu64, took_ns);
 	say(r, MSG_RUNNING, &b);
+	handover_set(&r->handover, HANDOVER_RUNNING);
+	r->end = RECEPTION_RUNNING;
+	if (libxl_domain_rename(toolstack_ctx(r->t), r->restoring.domid, r->config.c_info.name,
+				r->name))
+		log_warn("domain %s: it runs here, but as %s: %s: xl rename gives it its name",
+			 r->name, r->config.c_info.name, toolstack_cause(r->t, ERROR_FAIL));
+	log_info("domain %s: runs here, started %.1f ms after it was handed over", r->name,
+		 (double)took_ns / MS_NS);
 }
 
 static void on_destroyed(void *arg, int rc)
@@ -480,8 +480,7 @@ static void act(struct reception *r, enum receiver_action a)
 	}
 }
 
-/* ---- from outside -----------------------------------------------------------------------------
- */
+/* ---- from outside ---- */
 
 int reception_new(struct loop *l, struct toolstack *t,
 		  void (*done)(void *arg, enum reception_end end), void *arg,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <libxl_utils.h>
 #include <xenctrl.h>
 
 #include "core/log.h"
@@ -40,11 +41,12 @@ static void on_op(void *arg, int rc)
 static void resume(struct recovery *r)
 {
 	char away[GUEST_NAME_MAX + sizeof(HANDOVER_AWAY)];
+	uint32_t domid;
 	int rc;
 
 	snprintf(away, sizeof(away), "%s%s", r->note->name, HANDOVER_AWAY);
-	if (r->note->handed_over)
-		libxl_domain_rename(toolstack_ctx(r->t), r->note->domid, away, r->note->name);
+	if (libxl_name_to_domid(toolstack_ctx(r->t), away, &domid) == 0)
+		libxl_domain_rename(toolstack_ctx(r->t), domid, away, r->note->name);
 	r->did = "resumed";
 	rc = libxl_domain_resume(toolstack_ctx(r->t), r->note->domid, 1,
 				 toolstack_how(r->t, &r->op, on_op, r));

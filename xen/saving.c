@@ -73,7 +73,7 @@ static void on_report(void *arg, const char *text)
 		s->report = (struct precopy_report){.round = s->rounds++};
 		s->report_bytes = s->pump.bytes;
 		break;
-	case PRECOPY_SUSPENDED: break;
+	case PRECOPY_SUSPENDED: s->suspended_at = r.at; break;
 	}
 }
 

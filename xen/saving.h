@@ -29,6 +29,7 @@ struct saving {
 	struct precopy_report report; /* of the round that runs */
 	uint64_t report_bytes;	      /* what had been sent when it began */
 	uint64_t suspend_at;	      /* when the guest was asked to suspend; 0: not yet */
+	uint64_t suspended_at;	      /* and when it had */
 
 	void (*done)(void *arg, int err);
 	void *arg;

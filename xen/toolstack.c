@@ -35,8 +35,7 @@ struct toolstack {
 	unsigned major, minor;
 };
 
-/* ---- libxl's log ------------------------------------------------------------------------------
- */
+/* ---- libxl's log ---- */
 
 /* libxl puts "file.c:line:function: " before what it has to say. */
 static const char *without_place(const char *text)
@@ -102,8 +101,7 @@ void toolstack_listen(struct toolstack *t, const struct toolstack_listener *to)
 	t->listener = *to;
 }
 
-/* ---- descriptors and time-outs ----------------------------------------------------------------
- */
+/* ---- descriptors and time-outs ---- */
 
 static struct watch *watch_new(struct toolstack *t, void *for_libxl)
 {
@@ -257,8 +255,7 @@ static void on_sigchld(void *arg, int signo)
 	libxl_childproc_sigchld_occurred(t->ctx);
 }
 
-/* ---- operations -------------------------------------------------------------------------------
- */
+/* ---- operations ---- */
 
 static void op_deliver(void *arg)
 {
@@ -297,8 +294,7 @@ void toolstack_abort(struct toolstack_op *op)
 		libxl_ao_abort(op->t->ctx, &op->how);
 }
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 /* libxl's calls carry a version of the hypervisor's interface that changes with each release; of
  * all its errors, the hypervisor's "wrong version" looks most like "not permitted". */

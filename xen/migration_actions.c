@@ -1,0 +1,365 @@
+/* What the sender does at each step, and what it hears. */
+#include "xen/migration_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "xen/cpu.h"
+#include "xen/host.h"
+#include "xen/recovery.h"
+
+#define QUIESCE_NS (30 * SEC_NS)
+#define ANSWER_NS  (60 * SEC_NS) /* from GO to RUNNING: the receiver only renames and unpauses */
+#define ASK_NS	   (60 * SEC_NS)
+
+/* ---- the channel ---- */
+
+static void on_open(void *arg)
+{
+	migration_raise(arg, SE_OPEN);
+}
+
+static void on_writable(void *arg)
+{
+	struct migration *m = arg;
+
+	saving_kick(&m->saving);
+}
+
+void migration_drop_channel(struct migration *m)
+{
+	struct channel_stats s;
+
+	if (!m->c)
+		return;
+	saving_stop_sending(&m->saving);
+	channel_stats(m->c, &s);
+	m->bytes = s.bytes_sent;
+	channel_free(m->c);
+	m->c = NULL;
+}
+
+void migration_lost(struct migration *m, const char *why)
+{
+	migration_because(m, "%s", why);
+	migration_drop_channel(m);
+	migration_raise(m, SE_LOST);
+}
+
+static void on_close(void *arg, int err, const char *text)
+{
+	struct migration *m = arg;
+
+	if (!err && m->state == S_DESTROY) {
+		migration_drop_channel(m);
+		return;
+	}
+	migration_lost(m, err ? text : "the other side has hung up");
+}
+
+static void on_hello(struct migration *m, const uint8_t *p, size_t n)
+{
+	char boot[64];
+	uint64_t protocol;
+
+	if (message_get_u64(p, n, "protocol", &protocol) || protocol != MIGRATION_PROTOCOL) {
+		migration_lost(
+			m, "the vstor there speaks another version of this protocol: use the same "
+			   "version on both hosts");
+		return;
+	}
+	if (!message_get(p, n, "boot", boot, sizeof(boot)) && strcmp(boot, host_boot_id()) == 0)
+		log_info("domain %s: %s is this very host", m->guest.name, m->o.way.host);
+	migration_raise(m, SE_HELLO);
+}
+
+static void on_verdicts(struct migration *m, const uint8_t *p, size_t n)
+{
+	if (verdicts_merge(&m->verdicts, p, n)) {
+		migration_lost(m, "the verdicts make no sense");
+	} else if (m->verdicts.refused) {
+		migration_because(m, "%s", m->verdicts.why);
+		migration_raise(m, SE_DECLINED);
+	} else {
+		migration_raise(m, m->o.check_only ? SE_CHECKED : SE_ACCEPTED);
+	}
+}
+
+static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
+{
+	struct migration *m = arg;
+	char cause[256];
+
+	if (message_check(p, n)) {
+		migration_lost(m, "a message makes no sense");
+		return true;
+	}
+	switch (type) {
+	case MSG_HELLO: on_hello(m, p, n); break;
+	case MSG_VERDICTS: on_verdicts(m, p, n); break;
+	case MSG_READY:
+		m->ready_at = clock_ns();
+		migration_raise(m, SE_READY);
+		break;
+	case MSG_RUNNING:
+		m->running_at = clock_ns();
+		message_get_u64(p, n, "took_ns", &m->took_ns);
+		migration_raise(m, SE_RUNNING);
+		break;
+	case MSG_FAILED:
+		if (message_get(p, n, "cause", cause, sizeof(cause)))
+			snprintf(cause, sizeof(cause), "no cause given");
+		migration_because(m, "%s: %s", m->o.way.host, cause);
+		migration_raise(m, SE_FAILED);
+		break;
+	default: migration_lost(m, "an unexpected message"); break;
+	}
+	return true;
+}
+
+const struct channel_ops migration_channel_ops = {
+	.on_open = on_open,
+	.on_frame = on_frame,
+	.on_writable = on_writable,
+	.on_close = on_close,
+};
+
+static void say(struct migration *m, enum message_type type, struct buf *b)
+{
+	int rc = m->c ? message_send(m->c, type, b) : -EPIPE;
+
+	if (rc)
+		migration_lost(m, strerror(-rc));
+}
+
+/* ---- actions, in the order of a good day ---- */
+
+static void on_op(void *arg, int rc)
+{
+	struct migration *m = arg;
+
+	if (rc)
+		log_info("domain %s: %s: %s", m->guest.name, sender_state_name(m->state),
+			 toolstack_cause(m->t, rc));
+	migration_raise(m, rc ? SE_UNDONE : SE_DONE);
+}
+
+static void send_hello(struct migration *m)
+{
+	unsigned major, minor;
+	struct buf b = {0};
+
+	toolstack_xen_version(m->t, &major, &minor);
+	message_put(&b, "protocol", "%u", MIGRATION_PROTOCOL);
+	message_put(&b, "vstor", "%s", VSTOR_VERSION);
+	message_put(&b, "xen", "%u.%u", major, minor);
+	message_put(&b, "boot", "%s", host_boot_id());
+	message_put(&b, "mode", "migrate");
+	message_put(&b, "id", "%s", m->id);
+	say(m, MSG_HELLO, &b);
+}
+
+static void send_guest(struct migration *m)
+{
+	char *json = libxl_domain_config_to_json(toolstack_ctx(m->t), &m->guest.config);
+	struct buf b = {0};
+
+	preflight_source(&m->guest, !m->o.saving.offline, &m->verdicts);
+	if (json)
+		buf_put(&b, json, strlen(json));
+	free(json);
+	if (!b.len) {
+		migration_lost(m, "its configuration cannot be written as JSON");
+		return;
+	}
+	say(m, MSG_CONFIG, &b);
+
+	b = (struct buf){0};
+	buf_printf(&b, "cpu=");
+	cpu_policy_print(m->guest.domid, &b);
+	buf_printf(&b, "\n");
+	say(m, MSG_PREFLIGHT, &b);
+}
+
+static void on_saved(void *arg, int err)
+{
+	struct migration *m = arg;
+
+	if (err && m->saving.cause[0])
+		migration_because(m, "%s", m->saving.cause);
+	migration_raise(m, err ? SE_SAVE_FAILED : SE_SAVED);
+}
+
+static void copy(struct migration *m)
+{
+	say(m, MSG_BEGIN, &(struct buf){0});
+	if (m->c)
+		saving_start(&m->saving, m->loop, &m->guest, &m->o.saving, m->c, MSG_DATA, on_saved,
+			     m);
+	else
+		migration_raise(m, SE_SAVE_FAILED);
+}
+
+static void on_quiet(void *arg, int err)
+{
+	struct migration *m = arg;
+
+	if (err) {
+		migration_because(
+			m,
+			"its disks still have writes in flight %d s after it was suspended: is the "
+			"storage reachable?",
+			(int)(QUIESCE_NS / SEC_NS));
+		migration_raise(m, SE_CANCEL);
+	} else {
+		migration_raise(m, SE_QUIET);
+	}
+}
+
+void migration_note(struct migration *m, bool handed_over)
+{
+	struct recovery_note n = {.domid = m->guest.domid, .handed_over = handed_over};
+
+	snprintf(n.name, sizeof(n.name), "%s", m->guest.name);
+	snprintf(n.id, sizeof(n.id), "%s", m->id);
+	guardian_note(&m->guardian, &n, sizeof(n));
+}
+
+static int rename_guest(struct migration *m, bool away)
+{
+	char name[GUEST_NAME_MAX + sizeof(HANDOVER_AWAY)];
+
+	snprintf(name, sizeof(name), "%s%s", m->guest.name, HANDOVER_AWAY);
+	if (m->away == away)
+		return 0;
+	if (libxl_domain_rename(toolstack_ctx(m->t), m->guest.domid, away ? m->guest.name : name,
+				away ? name : m->guest.name))
+		return -EIO;
+	m->away = away;
+	return 0;
+}
+
+/* While the receiver restores: END first, the rest costs no downtime then. */
+static void settle(struct migration *m)
+{
+	struct buf b = {0};
+
+	m->sent_at = clock_ns();
+	message_put(&b, "bytes", "%llu", (unsigned long long)m->saving.pump.bytes);
+	say(m, MSG_END, &b);
+	if (rename_guest(m, true)) {
+		migration_because(m, "cannot rename it here: %s",
+				  toolstack_cause(m->t, ERROR_FAIL));
+		migration_raise(m, SE_CANCEL);
+	}
+	quiesce_start(&m->quiesce, m->loop, m->guest.domid, QUIESCE_NS, on_quiet, m);
+}
+
+static void on_no_answer(void *arg)
+{
+	struct migration *m = arg;
+
+	if (m->state == S_GO)
+		migration_lost(m, "no answer after the guest was handed over");
+}
+
+static void hand_over(struct migration *m)
+{
+	struct buf b = {0};
+
+	loop_timer_del(m->loop, &m->limit);
+	migration_note(m, true);
+	m->go_at = clock_ns();
+	loop_timer_set(m->loop, &m->answer, ANSWER_NS, on_no_answer, m);
+	say(m, MSG_GO, &b);
+}
+
+static void on_asked(void *arg, enum handover_is is)
+{
+	struct migration *m = arg;
+
+	switch (is) {
+	case HANDOVER_RUNNING: migration_raise(m, SE_RUNNING); break;
+	case HANDOVER_GONE: migration_raise(m, SE_FAILED); break;
+	default: migration_because(m, "%s", m->inquiry.cause); migration_raise(m, SE_UNKNOWN);
+	}
+}
+
+static void ask(struct migration *m)
+{
+	log_warn("domain %s: the channel was lost at the moment of the hand-over (%s): asking %s "
+		 "what became of it",
+		 m->guest.name, m->cause, m->o.way.host);
+	inquiry_start(&m->inquiry, m->loop, &m->o.way, m->id, ASK_NS, on_asked, m);
+}
+
+static void destroy(struct migration *m)
+{
+	int rc;
+
+	loop_timer_del(m->loop, &m->answer);
+	if (m->c)
+		channel_finish(m->c);
+	toolstack_forget_cause(m->t);
+	rc = libxl_domain_destroy(toolstack_ctx(m->t), m->guest.domid,
+				  toolstack_how(m->t, &m->op, on_op, m));
+	if (rc)
+		toolstack_failed(&m->op, rc);
+}
+
+static void resume(struct migration *m)
+{
+	int rc;
+
+	/* Whatever the receiver still holds, it destroys when it hears no more of us. */
+	migration_drop_channel(m);
+	quiesce_stop(&m->quiesce);
+	loop_timer_del(m->loop, &m->answer);
+	if (rename_guest(m, false))
+		log_warn("domain %s: it keeps the name %s%s: xl rename gives it back",
+			 m->guest.name, m->guest.name, HANDOVER_AWAY);
+	if (guest_life(m->t, m->guest.domid) != GUEST_SUSPENDED) {
+		migration_raise(m, SE_DONE);
+		return;
+	}
+	toolstack_forget_cause(m->t);
+	rc = libxl_domain_resume(toolstack_ctx(m->t), m->guest.domid, 1,
+				 toolstack_how(m->t, &m->op, on_op, m));
+	if (rc)
+		toolstack_failed(&m->op, rc);
+}
+
+static void finish(struct migration *m, enum migration_end end)
+{
+	m->end = end;
+	if (m->op.rc && end == MIGRATION_MOVED)
+		log_warn("domain %s: it runs on %s, but what is left of it here cannot be cleared: "
+			 "%s: xl destroy %s%s",
+			 m->guest.name, m->o.way.host, toolstack_cause(m->t, m->op.rc),
+			 m->guest.name, HANDOVER_AWAY);
+	migration_drop_channel(m);
+}
+
+void migration_act(struct migration *m, enum sender_action a)
+{
+	switch (a) {
+	case SA_NONE: break;
+	case SA_SEND_HELLO: send_hello(m); break;
+	case SA_SEND_GUEST: send_guest(m); break;
+	case SA_COPY: copy(m); break;
+	case SA_ABORT_SAVE: saving_abort(&m->saving); break;
+	case SA_SETTLE: settle(m); break;
+	case SA_GO: hand_over(m); break;
+	case SA_ASK: ask(m); break;
+	case SA_DESTROY: destroy(m); break;
+	case SA_RESUME: resume(m); break;
+	case SA_END_MOVED: finish(m, MIGRATION_MOVED); break;
+	case SA_END_CHECKED: finish(m, MIGRATION_CHECKED); break;
+	case SA_END_HERE: finish(m, MIGRATION_HERE); break;
+	case SA_END_UNKNOWN: finish(m, MIGRATION_UNKNOWN); break;
+	case SA_END_STRANDED: finish(m, MIGRATION_STRANDED); break;
+	}
+}

@@ -1,0 +1,60 @@
+/* What the two halves of the sender's side share: events and life (migration.c), and what is done
+ * at each step (migration_actions.c). */
+#ifndef XEN_MIGRATION_PRIV_H
+#define XEN_MIGRATION_PRIV_H
+
+#include "xen/guardian.h"
+#include "xen/guest.h"
+#include "xen/message.h"
+#include "xen/migration.h"
+#include "xen/quiesce.h"
+
+#define MIGRATION_EVENTS_MAX 16
+
+struct migration {
+	struct migration_options o;
+	struct loop *loop;
+	struct toolstack *t;
+	struct guest guest;
+	char id[MIGRATION_ID_LEN + 1];
+	enum sender_state state;
+
+	/* Events wait here until whoever raised them is done. */
+	enum sender_event events[MIGRATION_EVENTS_MAX];
+	unsigned n_events;
+	struct loop_task task;
+
+	struct channel *c;
+	struct saving saving;
+	struct toolstack_op op;
+	struct quiesce quiesce;
+	struct inquiry inquiry;
+	struct loop_timer limit, answer; /* answer: whatever the state waits for */
+	struct verdicts verdicts;
+	bool away; /* our domain carries its name of HANDOVER_AWAY */
+	int claim; /* see handover_claim() */
+	struct guardian guardian;
+
+	uint64_t began, ended, sent_at, ready_at, go_at, running_at, took_ns, bytes;
+	char cause[512];
+	enum migration_end end;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+/* migration.c */
+void migration_raise(struct migration *m, enum sender_event e);
+/* The first cause is the one that counts: later ones follow from it. */
+__attribute__((format(printf, 2, 3))) void migration_because(struct migration *m, const char *fmt,
+							     ...);
+
+/* migration_actions.c */
+extern const struct channel_ops migration_channel_ops;
+void migration_act(struct migration *m, enum sender_action a);
+/* The channel goes, unheard: SE_LOST, with its cause. */
+void migration_lost(struct migration *m, const char *why);
+void migration_drop_channel(struct migration *m);
+/* Tells the guardian where we are. */
+void migration_note(struct migration *m, bool handed_over);
+
+#endif
