@@ -36,8 +36,8 @@ failed() {
 
 [ "$(uname -m)" = x86_64 ] || die "Xen's x86 toolstack is built on x86_64 only, this is $(uname -m)"
 case $XEN_VERSION in
-4.1[5-9]* | 4.[2-9]*) ;;
-*) die "Xen $XEN_VERSION lays its libraries out differently: 4.15 is the oldest release that vstor builds with" ;;
+4.1[6-9]* | 4.[2-9]*) ;;
+*) die "Xen $XEN_VERSION is too old: 4.16 is the first whose CPU policies and migration stream vstor knows" ;;
 esac
 for tool in "$CC" make dpkg-source patch perl python3 iasl xz; do
 	command -v "$tool" > /dev/null || die "$tool is missing: run make deps"
