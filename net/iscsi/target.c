@@ -104,6 +104,12 @@ void target_server_set_access(struct target_server *s, const struct access *a,
 {
 	s->config.access = a;
 	s->config.credentials = *c;
+	/* Half of an exchange was by the old secrets: those will come again. */
+	for (struct conn *o = s->conns, *next; o; o = next) {
+		next = o->next;
+		if (o->state == CONN_SECURITY)
+			conn_close(o);
+	}
 }
 
 static void on_connection(void *arg, int fd, const struct sock_addr *peer)

@@ -47,7 +47,7 @@ struct lun *target_find_lun(const struct target *t, unsigned number);
 struct target *target_find(struct target_server *s, const char *name);
 const char *target_name(const struct target *t);
 
-/* Who may connect and log in from now on; sessions stay. */
+/* Who may connect and log in from now on; sessions stay, logins under way have to begin anew. */
 void target_server_set_access(struct target_server *s, const struct access *a,
 			      const struct chap_credentials *c);
 
