@@ -7,6 +7,7 @@
  *   luns         REPORT LUNS to LUN 0: the numbers
  *   capacity N   READ CAPACITY(10): the number of blocks, or the sense
  *   write N      one block of LUN N: as ready
+ *   sanitize N   SANITIZE, ten times over, in the background: as ready
  * usage: watcher HOST PORT IQN NUMBER      NUMBER: which initiator we are
  */
 #include <stdio.h>
@@ -95,6 +96,11 @@ static void serve(struct raw *r, const char *verb, unsigned lun)
 	} else if (strcmp(verb, "write") == 0) {
 		raw_rw10(cdb, true, 0, 1);
 		run(r, lun, cdb, sizeof(cdb), block, NULL, 0, text);
+	} else if (strcmp(verb, "sanitize") == 0) {
+		/* SBC-3, 5.24.2.2: IMMED, overwrite ten times by a pattern of four bytes */
+		static const uint8_t list[BLOCK] = {10, [3] = 4};
+		static const uint8_t overwrite[10] = {0x48, 0x81, [8] = 8};
+		run(r, lun, overwrite, sizeof(overwrite), list, NULL, 0, text);
 	} else {
 		bool settle = strcmp(verb, "settle") == 0;
 		for (int i = 0; i < 16; i++) {
