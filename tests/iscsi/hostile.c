@@ -151,7 +151,8 @@ int main(int argc, char **argv)
 	if (argc < 7)
 		return 2;
 	target_pid = argv[1];
-	raw_target = (struct raw_target){argv[2], argv[3], argv[4], (uint8_t)atoi(argv[5])};
+	raw_target = (struct raw_target){
+		.host = argv[2], .port = argv[3], .iqn = argv[4], .lun = (uint8_t)atoi(argv[5])};
 	seed = strtoull(argv[6], NULL, 10) | 1;
 	judge_memory = argc < 8;
 	printf("# seed %llu\n", (unsigned long long)seed);

@@ -88,7 +88,10 @@ static int check(const char *path, uint32_t last)
 int main(int argc, char **argv)
 {
 	if (argc == 6 && strcmp(argv[1], "write") == 0) {
-		raw_target = (struct raw_target){argv[2], argv[3], argv[4], (uint8_t)atoi(argv[5])};
+		raw_target = (struct raw_target){.host = argv[2],
+						 .port = argv[3],
+						 .iqn = argv[4],
+						 .lun = (uint8_t)atoi(argv[5])};
 		return write_blocks();
 	}
 	if (argc == 4 && strcmp(argv[1], "check") == 0)
