@@ -14,6 +14,9 @@
 #define TARGET_SIZE 32
 #define LUNS_MAX    256
 
+#define CONCURRENT_COPIES 255 /* all that RECEIVE COPY OPERATING PARAMETERS can say */
+#define GRANULARITY	  0   /* of segments: 2^0 bytes */
+
 /* descriptor types */
 enum { BLOCK_TO_BLOCK = 0x02, BLOCK_TO_BLOCK_OFFSET = 0x0a, IDENTIFICATION = 0xe4 };
 
@@ -398,12 +401,46 @@ static void operating_parameters(struct scsi_cmd *cmd, uint32_t alloc)
 	put_be16(p + 10, LIMIT_COPY_SEGMENTS);
 	put_be32(p + 12, LIMIT_COPY_LIST_BYTES);
 	put_be32(p + 16, LIMIT_COPY_SEGMENT_BYTES);
-	put_be16(p + 34, 0xff); /* concurrent copies: as many as commands */
-	p[36] = 0xff;
-	p[37] = 9; /* data segment granularity: 2^9 bytes */
+	put_be16(p + 34, CONCURRENT_COPIES);
+	p[36] = CONCURRENT_COPIES;
+	p[37] = GRANULARITY;
 	p[43] = sizeof(types);
 	memcpy(p + 44, types, sizeof(types));
 	scsi_reply(cmd, p, sizeof(p), alloc);
+}
+
+/* A descriptor of the Third-party Copy page: its parameters are filled up to a multiple of 4. */
+static unsigned put_page_descriptor(uint8_t *p, uint16_t type, const void *data, unsigned n)
+{
+	unsigned len = (n + 3) & ~3u;
+	memset(p, 0, 4 + len);
+	put_be16(p, type);
+	put_be16(p + 2, (uint16_t)len);
+	memcpy(p + 4, data, n);
+	return 4 + len;
+}
+
+unsigned copy_vpd_page(const struct lun *l, uint8_t *p)
+{
+	/* length of the list; operation code, how many service actions, which */
+	static const uint8_t commands[] = {7, 0x83, 1, 0x00, 0x84, 2, 0x00, 0x03};
+	static const uint8_t types[] = {3, BLOCK_TO_BLOCK, BLOCK_TO_BLOCK_OFFSET, IDENTIFICATION};
+	static const uint8_t ids[2] = {0}; /* no identifiers of targets without descriptor */
+	uint8_t parameters[28] = {0}, general[32] = {0};
+	unsigned n = put_page_descriptor(p, 0x0001, commands, sizeof(commands));
+
+	(void)l;
+	put_be16(parameters + 4, LIMIT_COPY_TARGETS);
+	put_be16(parameters + 6, LIMIT_COPY_SEGMENTS);
+	put_be32(parameters + 8, LIMIT_COPY_LIST_BYTES);
+	n += put_page_descriptor(p + n, 0x0004, parameters, sizeof(parameters));
+	n += put_page_descriptor(p + n, 0x0008, types, sizeof(types));
+	n += put_page_descriptor(p + n, 0x000c, ids, sizeof(ids));
+	put_be32(general, CONCURRENT_COPIES);
+	put_be32(general + 4, CONCURRENT_COPIES);
+	put_be32(general + 8, LIMIT_COPY_SEGMENT_BYTES);
+	general[12] = GRANULARITY;
+	return n + put_page_descriptor(p + n, 0x8001, general, sizeof(general));
 }
 
 void scsi_receive_copy_results(struct scsi_cmd *cmd)

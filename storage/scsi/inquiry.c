@@ -114,9 +114,9 @@ static const struct page {
 	bool thin; /* only for thin LUNs */
 	unsigned (*fill)(const struct lun *l, uint8_t *p);
 } pages[] = {
-	{0x00, false, supported_pages}, {0x80, false, unit_serial},  {0x83, false, device_id},
-	{0x86, false, extended},	{0xb0, false, block_limits}, {0xb1, false, characteristics},
-	{0xb2, true, provisioning},
+	{0x00, false, supported_pages}, {0x80, false, unit_serial},   {0x83, false, device_id},
+	{0x86, false, extended},	{0x8f, false, copy_vpd_page}, {0xb0, false, block_limits},
+	{0xb1, false, characteristics}, {0xb2, true, provisioning},
 };
 
 static unsigned supported_pages(const struct lun *l, uint8_t *p)

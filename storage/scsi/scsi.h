@@ -219,5 +219,7 @@ void scsi_pr_in(struct scsi_cmd *cmd);
 /* copy.c */
 void scsi_extended_copy(struct scsi_cmd *cmd);
 void scsi_receive_copy_results(struct scsi_cmd *cmd);
+/* The Third-party Copy page (SPC-4, 7.8.17) but for its header; returns its length. */
+unsigned copy_vpd_page(const struct lun *l, uint8_t *p);
 
 #endif
