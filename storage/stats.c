@@ -29,23 +29,11 @@ void stats_fini(struct stats *s)
 		free(s->of[i].latency);
 }
 
-void stats_add(struct stats *s, struct loop *l, enum stats_kind kind, uint64_t began,
-	       uint64_t bytes, bool ok)
+void stats_begin(struct stats *s, struct loop *l, enum stats_kind kind, uint64_t began)
 {
-	struct stats_count *c = &s->of[kind];
-	c->ops++;
-	c->bytes += bytes;
-	c->errors += !ok;
-	if (s->pending_n) {
-		struct stats_pending *last = &s->pending[s->pending_n - 1];
-		if (last->began == began && last->kind == kind) {
-			last->n++;
-			return;
-		}
-	}
 	if (s->pending_n == STATS_PENDING)
 		stats_settle(s);
-	s->pending[s->pending_n++] = (struct stats_pending){began, kind, 1};
+	s->pending[s->pending_n++] = (struct stats_pending){.began = began, .kind = kind};
 	s->loop = l;
 	s->settle.fn = settle;
 	s->settle.arg = s;

@@ -35,9 +35,23 @@ struct stats {
 
 /* All zero is a good beginning. */
 void stats_fini(struct stats *s);
+/* Operations of another kind or beginning than the last one's; for stats_add(). */
+void stats_begin(struct stats *s, struct loop *l, enum stats_kind kind, uint64_t began);
+
 /* An operation that began at `began` (loop_now() of then) ends now, in this loop. */
-void stats_add(struct stats *s, struct loop *l, enum stats_kind kind, uint64_t began,
-	       uint64_t bytes, bool ok);
+static inline void stats_add(struct stats *s, struct loop *l, enum stats_kind kind, uint64_t began,
+			     uint64_t bytes, bool ok)
+{
+	struct stats_count *c = &s->of[kind];
+	c->ops++;
+	c->bytes += bytes;
+	c->errors += !ok;
+	if (!s->pending_n || s->pending[s->pending_n - 1].began != began ||
+	    s->pending[s->pending_n - 1].kind != kind)
+		stats_begin(s, l, kind, began);
+	s->pending[s->pending_n - 1].n++;
+}
+
 /* Brings the histograms up to date, for who reads them. */
 void stats_settle(struct stats *s);
 
