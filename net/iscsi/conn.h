@@ -23,6 +23,7 @@
 #define TARGET_FIRST_BURST 131072u
 #define QUEUE_DEPTH	   128u /* commands that an initiator may have under way */
 #define TASK_HASH	   256u
+#define LUN_RECENT	   32u
 #define TEXT_MAX	   65536u /* most text of a login or text exchange: hostile peers */
 /*
  * Memory is bounded whatever initiators do. Data-in, from its read until it is sent: beyond this
@@ -140,8 +141,9 @@ struct conn {
 	uint32_t stat_sn, exp_cmd_sn, max_cmd_sn;
 	struct session_lun **luns;
 	unsigned luns_n;
-	struct buf text_in;  /* a text request that continues */
-	struct buf text_out; /* a text response that continues */
+	struct session_lun *recent[LUN_RECENT]; /* found last, by number modulo LUN_RECENT */
+	struct buf text_in;			/* a text request that continues */
+	struct buf text_out;			/* a text response that continues */
 
 	struct task *hash[TASK_HASH];
 	unsigned tasks, running;
@@ -264,7 +266,7 @@ void tmf_aborts_done(struct target_server *s);
 int session_begin(struct conn *c);
 void session_end(struct conn *c);
 /* NULL: the session has no LUN of this number. */
-struct session_lun *session_lun_find(const struct conn *c, unsigned number);
+struct session_lun *session_lun_find(struct conn *c, unsigned number);
 /* A command no longer holds on to it. */
 void session_lun_release(struct session_lun *s);
 /* ---- target.c ---- */

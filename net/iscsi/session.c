@@ -8,11 +8,14 @@
 
 /* ---- a session's LUNs ---- */
 
-struct session_lun *session_lun_find(const struct conn *c, unsigned number)
+struct session_lun *session_lun_find(struct conn *c, unsigned number)
 {
+	struct session_lun **recent = &c->recent[number % LUN_RECENT];
+	if (*recent && (*recent)->number == number)
+		return *recent;
 	for (unsigned i = 0; i < c->luns_n; i++)
 		if (c->luns[i]->number == number)
-			return c->luns[i];
+			return *recent = c->luns[i];
 	return NULL;
 }
 
@@ -53,6 +56,8 @@ static void session_lun_remove(struct conn *c, const struct lun *l)
 		if (s->lun != l)
 			continue;
 		c->luns[i] = c->luns[--c->luns_n];
+		if (c->recent[s->number % LUN_RECENT] == s)
+			c->recent[s->number % LUN_RECENT] = NULL;
 		s->removed = true;
 		if (!s->uses)
 			session_lun_free(s);
@@ -185,6 +190,7 @@ void session_end(struct conn *c)
 	free(c->luns);
 	c->luns = NULL;
 	c->luns_n = 0;
+	memset(c->recent, 0, sizeof(c->recent));
 }
 
 static bool logged_in(const struct conn *c)
