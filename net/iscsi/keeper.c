@@ -22,10 +22,11 @@
 
 #define MARK	     "vstor:"
 #define DIGESTS	     "+digests"
-#define CONNECT_TIME (3 * SEC_NS)
+#define CONNECT_TIME (500 * MS_NS) /* enough where disks are, */
+#define CONNECT_LONG (3 * SEC_NS)  /* but not everywhere: each fourth attempt may take longer */
 #define LOGIN_TIME   (5 * SEC_NS)
 #define RETRY_MIN    (100 * MS_NS)
-#define RETRY_MAX    SEC_NS
+#define RETRY_MAX    (2 * SEC_NS)
 #define STEADY	     (10 * SEC_NS) /* a connection that lived this long was no mistake */
 #define FLAP_WAIT    (2 * SEC_NS)
 #define RELEASE_TIME 2	/* seconds */
@@ -178,7 +179,8 @@ struct keeper {
 	struct iscsi_login login;
 	struct sock_connect connect;
 	struct loop_timer timer;
-	uint64_t retry, since;
+	uint64_t since;
+	unsigned attempts;	      /* since the session was last up */
 	char moved_to[SOCK_HOST_MAX]; /* where the target sent us; empty: to its portal */
 	char error[256];
 	uint32_t recoveries;
@@ -195,20 +197,32 @@ static void enter(struct keeper *k, enum state state)
 	k->state = state;
 }
 
+/* How long to wait before the next attempt: a hundredth of the time that is lost already. */
+static uint64_t backoff(const struct keeper *k)
+{
+	const uint64_t down = loop_now(k->loop) - k->since;
+
+	return MIN(MAX(down / 100, RETRY_MIN), RETRY_MAX);
+}
+
 /* The connection is lost, or an attempt failed: the kernel lets go of it; we try again later. */
 static void lost(struct keeper *k, const char *why)
 {
-	const bool was_up = k->state == UP;
+	uint64_t wait;
 	int err;
 
-	if (was_up) {
+	if (k->state == UP) {
 		log_warn("session %u %s: %s; reconnecting", k->session.sid, k->session.target, why);
 		/* A target that drops us as soon as it has let us in gets time: each such round
 		 * costs the commands under way one of the five retries that the kernel gives them.
 		 */
-		k->retry = loop_now(k->loop) - k->since > STEADY ? 0 : FLAP_WAIT;
-	} else if (strcmp(k->error, why)) {
-		log_warn("session %u %s: %s; trying again", k->session.sid, k->session.target, why);
+		wait = loop_now(k->loop) - k->since > STEADY ? 0 : FLAP_WAIT;
+		k->attempts = 0;
+	} else {
+		if (strcmp(k->error, why))
+			log_warn("session %u %s: %s; trying again", k->session.sid,
+				 k->session.target, why);
+		wait = backoff(k);
 	}
 	snprintf(k->error, sizeof(k->error), "%s", why);
 	sock_connect_cancel(&k->connect);
@@ -219,8 +233,7 @@ static void lost(struct keeper *k, const char *why)
 		log_warn("session %u: the kernel does not stop it: %s", k->session.sid,
 			 strerror(-err));
 	enter(k, WAITING);
-	loop_timer_set(k->loop, &k->timer, k->retry, on_retry, k);
-	k->retry = MIN(MAX(k->retry * 2, RETRY_MIN), RETRY_MAX);
+	loop_timer_set(k->loop, &k->timer, wait, on_retry, k);
 }
 
 static void lost_errno(struct keeper *k, const char *what, int err)
@@ -290,7 +303,8 @@ static void on_retry(void *arg)
 		return;
 	}
 	enter(k, CONNECTING);
-	sock_connect(k->loop, &k->connect, &to, CONNECT_TIME, on_connected, k);
+	sock_connect(k->loop, &k->connect, &to,
+		     ++k->attempts % 4 == 0 ? CONNECT_LONG : CONNECT_TIME, on_connected, k);
 }
 
 static void logged_in(struct keeper *k)
@@ -322,7 +336,6 @@ static void on_login_pdu(struct keeper *k, const struct iscsi_event *e)
 		logged_in(k);
 	} else if (err == -EREMOTE) {
 		snprintf(k->moved_to, sizeof(k->moved_to), "%s", k->login.moved_to);
-		k->retry = 0;
 		lost(k, "the target has moved");
 	} else if (err) {
 		k->id.chap = k->login.id.chap;
