@@ -163,6 +163,23 @@ static void test_through(void)
 	through(32 << 20, false);
 }
 
+/* 4 MiB at 8 MiB/s: not faster than that, but for one burst and one frame too much. */
+static void test_limited(void)
+{
+	const uint64_t rate = 8 << 20, bytes = 4 << 20, frame = 256 << 10;
+	const uint64_t burst = rate * CHANNEL_PUMP_BURST_NS / SEC_NS;
+	struct line t;
+	uint64_t began;
+	line_begin(&t, bytes);
+	channel_pump_limit(&t.pump, rate);
+	began = clock_ns();
+	for (unsigned i = 0; i < 60000 && !(t.a.closed && t.b.closed && t.consumed == bytes); i++)
+		wait_ms(t.loop, 1);
+	CHECK_EQ(t.consumed, bytes);
+	CHECK(clock_ns() - began >= (bytes - burst - frame) * SEC_NS / rate);
+	line_end(&t);
+}
+
 /* A consumer that takes 1000 bytes at a time stops the producer, and loses nothing. */
 static void test_slow_consumer(void)
 {
@@ -206,6 +223,7 @@ int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	CHECK_RUN(test_through);
+	CHECK_RUN(test_limited);
 	CHECK_RUN(test_slow_consumer);
 	CHECK_RUN(test_stopped_consumer);
 	CHECK_RUN(test_consumer_gone);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The sender asks a receiver, played here, what became of its guest. */
+#include "xen/inquiry.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include "core/bytes.h"
+#include "tests/unit/check.h"
+#include "xen/message.h"
+
+#define ID "0123456789abcdef0123456789abcdef"
+
+/* Answers one channel after the other with the next of these words; NULL hangs up instead. */
+struct oracle {
+	struct loop *loop;
+	const char *const *words;
+	unsigned int opened, asked;
+	struct channel *c;
+	enum handover_is is;
+	bool done;
+};
+
+static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
+{
+	struct oracle *o = arg;
+	const char *word = o->words[o->asked++];
+	struct buf b = {0};
+	char id[40], mode[16];
+
+	CHECK_EQ(type, MSG_HELLO);
+	CHECK_EQ(message_get(p, n, "id", id, sizeof(id)), 0);
+	CHECK_STR(id, ID);
+	CHECK_EQ(message_get(p, n, "mode", mode, sizeof(mode)), 0);
+	CHECK_STR(mode, "ask");
+	if (!word) {
+		channel_free(o->c);
+		o->c = NULL;
+		return true;
+	}
+	message_put(&b, "is", "%s", word);
+	CHECK_EQ(message_send(o->c, MSG_ANSWER, &b), 0);
+	return true;
+}
+
+static void on_close(void *arg, int err, const char *text)
+{
+	struct oracle *o = arg;
+
+	(void)err;
+	(void)text;
+	channel_free(o->c);
+	o->c = NULL;
+}
+
+static const struct channel_ops oracle_ops = {.on_frame = on_frame, .on_close = on_close};
+
+static int open_way(void *arg, struct loop *l, const struct channel_config *cfg,
+		    struct channel **out)
+{
+	struct oracle *o = arg;
+	const struct channel_config mine = {
+		.ops = &oracle_ops, .arg = o, .peer = "sender", .server = true};
+	int sv[2];
+
+	o->opened++;
+	if (o->words[o->asked] && strcmp(o->words[o->asked], "unreachable") == 0) {
+		o->asked++;
+		return -EHOSTUNREACH;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv))
+		return -errno;
+	channel_free(o->c);
+	CHECK_EQ(channel_new(l, sv[1], sv[1], &mine, &o->c), 0);
+	return channel_new(l, sv[0], sv[0], cfg, out);
+}
+
+static void on_done(void *arg, enum handover_is is)
+{
+	struct oracle *o = arg;
+
+	CHECK(!o->done);
+	o->done = true;
+	o->is = is;
+	loop_stop(o->loop, 0);
+}
+
+static enum handover_is answer_to(const char *const *words, uint64_t limit_ns, unsigned int *opened)
+{
+	struct oracle o = {.loop = loop_new(), .words = words, .is = HANDOVER_BUSY};
+	const struct migration_way way = {.open = open_way, .arg = &o, .host = "oracle"};
+	struct inquiry q = {0};
+
+	inquiry_stop(&q);
+	inquiry_start(&q, o.loop, &way, ID, limit_ns, on_done, &o);
+	CHECK(!o.done);
+	loop_run(o.loop);
+	inquiry_stop(&q);
+	channel_free(o.c);
+	loop_free(o.loop);
+	*opened = o.opened;
+	return o.is;
+}
+
+static void test_answers(void)
+{
+	static const char *const running[] = {"running", NULL}, *const gone[] = {"gone", NULL},
+				 *const unknown[] = {"unknown", NULL};
+	unsigned int opened;
+
+	CHECK_EQ(answer_to(running, 30 * SEC_NS, &opened), HANDOVER_RUNNING);
+	CHECK_EQ(opened, 1);
+	CHECK_EQ(answer_to(gone, 30 * SEC_NS, &opened), HANDOVER_GONE);
+	CHECK_EQ(answer_to(unknown, 30 * SEC_NS, &opened), HANDOVER_UNKNOWN);
+}
+
+static void test_asks_again(void)
+{
+	static const char *const words[] = {"unreachable", NULL, "busy", "running", NULL};
+	unsigned int opened;
+
+	CHECK_EQ(answer_to(words, 60 * SEC_NS, &opened), HANDOVER_RUNNING);
+	CHECK_EQ(opened, 4);
+}
+
+static void test_gives_up(void)
+{
+	static const char *const words[] = {"nonsense", "nonsense", "nonsense", NULL};
+	unsigned int opened;
+
+	CHECK_EQ(answer_to(words, 3 * SEC_NS, &opened), HANDOVER_UNKNOWN);
+	CHECK(opened >= 1);
+}
+
+int main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	CHECK_RUN(test_answers);
+	CHECK_RUN(test_asks_again);
+	CHECK_RUN(test_gives_up);
+	return CHECK_DONE();
+}
