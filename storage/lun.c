@@ -8,6 +8,7 @@
 #include "core/bytes.h"
 #include "core/digest.h"
 #include "core/log.h"
+#include "storage/scsi/journal.h"
 #include "storage/scsi/scsi.h"
 
 /* Locally assigned NAA 3 would be 8 bytes and collide; NAA 6 with a hash in place of vendor bits
@@ -33,6 +34,19 @@ static void derive_identity(struct lun *l, const struct lun_config *c)
 	else
 		for (unsigned i = 0; i < 8; i++)
 			snprintf(l->serial + 2 * i, 3, "%02x", hash[i]);
+}
+
+static int open_journal(struct lun *l, const char *state_path)
+{
+	char *path;
+	int rc = 0;
+	if (!state_path)
+		return 0;
+	if (asprintf(&path, "%s.atomic", state_path) < 0)
+		return -ENOMEM;
+	rc = journal_open(&l->journal, path, l->disk);
+	free(path);
+	return rc;
 }
 
 int lun_open(struct lun **out, const struct lun_config *c)
@@ -66,6 +80,9 @@ int lun_open(struct lun **out, const struct lun_config *c)
 			 c->path, l->block_size,
 			 (unsigned long long)(disk_size(l->disk) & (l->block_size - 1)));
 	derive_identity(l, c);
+	rc = open_journal(l, c->state_path);
+	if (rc)
+		goto fail;
 	*out = l;
 	return 0;
 fail:
@@ -86,6 +103,7 @@ int lun_close(struct lun *l)
 	int rc;
 	if (!l)
 		return 0;
+	journal_close(l->journal);
 	rc = disk_close(l->disk);
 	stats_fini(&l->stats);
 	reservations_free(l->reservations);

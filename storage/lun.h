@@ -13,6 +13,7 @@
 #include "storage/stats.h"
 
 struct scsi_cmd;
+struct journal;
 struct reservations;
 struct sanitize;
 
@@ -25,7 +26,8 @@ struct lun_config {
 	bool thin, removable;
 	struct disk_opts disk;
 	/* File for persistent reservations that survive loss of power; NULL: they do not. One for
-	 * each LUN, the same after a restart. */
+	 * each LUN, the same after a restart. Beside it, with ".atomic" added, lies the journal of
+	 * atomic writes. */
 	const char *state_path;
 };
 
@@ -63,6 +65,7 @@ struct lun {
 
 	struct lun_nexus *nexuses;
 	struct reservations *reservations; /* scsi/reserve.c's; never NULL */
+	struct journal *journal;	   /* of WRITE ATOMIC; NULL without a state file */
 	struct lun_nexus *reserved_by;	   /* RESERVE(6) holder */
 
 	bool swp;	      /* software write protect (control mode page) */

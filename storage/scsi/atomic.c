@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/bytes.h"
+#include "storage/scsi/journal.h"
 #include "storage/scsi/limits.h"
 #include "storage/scsi/scsi.h"
 
@@ -133,6 +134,8 @@ void scsi_orwrite(struct scsi_cmd *cmd)
 
 /* ---- WRITE ATOMIC(16) (SBC-4, 5.48) ---- */
 
+/* Without a state directory it is all or nothing for other commands only, not for a crash. */
+
 static int write_atomic_work(struct scsi_cmd *cmd)
 {
 	struct lun *l = cmd->lun;
@@ -141,8 +144,10 @@ static int write_atomic_work(struct scsi_cmd *cmd)
 	int rc = -ENOMEM;
 
 	if (data) {
+		uint64_t off = cmd->lba << l->block_shift;
 		scsi_copy_out(cmd, data, 0, n);
-		rc = disk_write(l->disk, data, n, cmd->lba << l->block_shift, cmd->cdb[1] & FUA);
+		rc = l->journal ? journal_write(l->journal, data, n, off)
+				: disk_write(l->disk, data, n, off, cmd->cdb[1] & FUA);
 	}
 	free(data);
 	return rc;

@@ -1,0 +1,143 @@
+#include <fcntl.h>
+
+#include "tests/unit/storage/scsi/harness.h"
+
+#define SIZE   512
+#define COUNT  16
+#define HEADER 4096
+
+static uint8_t write_atomic(uint64_t lba, uint16_t n, uint8_t byte)
+{
+	static uint8_t data[LIMIT_ATOMIC_BLOCKS * SIZE];
+	uint8_t cdb[16] = {0x9c};
+	memset(data, byte, sizeof(data));
+	put_be64(cdb + 2, lba);
+	put_be16(cdb + 12, n);
+	return run(0, 0, cdb, sizeof(cdb), data, n * SIZE);
+}
+
+static void restart(void)
+{
+	rig_close_lun(0);
+	CHECK_EQ(rig_open_lun(0), 0);
+	for (unsigned h = 0; h < HOSTS; h++)
+		rig_login(0, h);
+}
+
+/* As if the end had come before the record was taken back. */
+static void record_valid_again(void)
+{
+	int fd = open(rig_path("state0.atomic"), O_WRONLY);
+	CHECK_EQ(pwrite(fd, "vstor-j1", 8, 0), 8);
+	close(fd);
+}
+
+static void flip_record_byte(off_t at)
+{
+	int fd = open(rig_path("state0.atomic"), O_RDWR);
+	uint8_t b;
+	CHECK_EQ(pread(fd, &b, 1, at), 1);
+	b ^= 1;
+	CHECK_EQ(pwrite(fd, &b, 1, at), 1);
+	close(fd);
+}
+
+static void test_finished(void)
+{
+	rig_up(NULL, true);
+	fill(0, 0, 2 * COUNT, 'o');
+	CHECK_EQ(write_atomic(4, COUNT, 'n'), SCSI_GOOD);
+	fill(0, 6, 2, 'x'); /* the disk has only a part of it */
+	record_valid_again();
+	restart();
+	CHECK(filled_with(0, 0, 4, 'o'));
+	CHECK(filled_with(0, 4, COUNT, 'n'));
+	CHECK(filled_with(0, 4 + COUNT, COUNT - 4, 'o'));
+	/* Once: what is written later stays. */
+	fill(0, 4, COUNT, 'l');
+	restart();
+	CHECK(filled_with(0, 4, COUNT, 'l'));
+	rig_down();
+}
+
+static void test_ended(void)
+{
+	rig_up(NULL, true);
+	CHECK_EQ(write_atomic(0, LIMIT_ATOMIC_BLOCKS, 'n'), SCSI_GOOD);
+	CHECK(filled_with(0, 0, LIMIT_ATOMIC_BLOCKS, 'n'));
+	fill(0, 0, COUNT, 'l');
+	restart();
+	CHECK(filled_with(0, 0, COUNT, 'l'));
+	rig_down();
+}
+
+/* A record that is not whole: the write has not begun. */
+static void test_torn_record(void)
+{
+	static const off_t places[] = {3, 8, 14, 20, 70, 3000, HEADER, HEADER + COUNT * SIZE - 1};
+	rig_up(NULL, true);
+	CHECK_EQ(write_atomic(0, COUNT, 'n'), SCSI_GOOD);
+	fill(0, 0, COUNT, 'o');
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+		record_valid_again();
+		flip_record_byte(places[i]);
+		restart();
+		CHECK(filled_with(0, 0, COUNT, 'o'));
+		flip_record_byte(places[i]);
+	}
+	record_valid_again();
+	CHECK_EQ(truncate(rig_path("state0.atomic"), HEADER + COUNT * SIZE - 1), 0);
+	restart();
+	CHECK(filled_with(0, 0, COUNT, 'o'));
+	rig_down();
+}
+
+/* Another disk under the same name and number is left alone. */
+static void test_other_disk(void)
+{
+	char other[64];
+	rig_up(NULL, true);
+	CHECK_EQ(write_atomic(0, COUNT, 'n'), SCSI_GOOD);
+	fill(1, 0, COUNT, 'o');
+	record_valid_again();
+	rig_close_lun(0);
+	rig_close_lun(1);
+	snprintf(other, sizeof(other), "%s", rig_path("disk1"));
+	rig.config.path = other;
+	struct lun_config c = rig.config;
+	char state[64];
+	snprintf(state, sizeof(state), "%s", rig_path("state0"));
+	c.state_path = state;
+	c.target = "iqn.2026-11.test:target";
+	CHECK_EQ(lun_open(&rig.lun[0], &c), 0);
+	rig_login(0, 0);
+	CHECK(filled_with(0, 0, COUNT, 'o'));
+	rig_down();
+}
+
+static void test_no_place(void)
+{
+	int fd = open("/dev/null", O_WRONLY), loud = dup(STDERR_FILENO);
+	rig_up(NULL, true);
+	rig_close_lun(0);
+	unlink(rig_path("state0.atomic"));
+	CHECK_EQ(symlink("/nowhere/at/all", rig_path("state0.atomic")), 0);
+	dup2(fd, STDERR_FILENO); /* it is logged */
+	CHECK_EQ(rig_open_lun(0), -ENOENT);
+	dup2(loud, STDERR_FILENO);
+	close(fd);
+	close(loud);
+	rig_down();
+}
+
+int main(void)
+{
+	log_init("journal_test");
+	log_set_level("error");
+	CHECK_RUN(test_finished);
+	CHECK_RUN(test_ended);
+	CHECK_RUN(test_torn_record);
+	CHECK_RUN(test_other_disk);
+	CHECK_RUN(test_no_place);
+	return CHECK_DONE();
+}
