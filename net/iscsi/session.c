@@ -13,9 +13,12 @@ struct session_lun *session_lun_find(struct conn *c, unsigned number)
 	struct session_lun **recent = &c->recent[number % LUN_RECENT];
 	if (*recent && (*recent)->number == number)
 		return *recent;
-	for (unsigned i = 0; i < c->luns_n; i++)
-		if (c->luns[i]->number == number)
-			return *recent = c->luns[i];
+	for (unsigned i = 0; i < c->luns_n; i++) {
+		if (c->luns[i]->number == number) {
+			*recent = c->luns[i];
+			return *recent;
+		}
+	}
 	return NULL;
 }
 
