@@ -10,13 +10,14 @@
 
 struct session_lun *session_lun_find(struct conn *c, unsigned number)
 {
-	struct session_lun **recent = &c->recent[number % LUN_RECENT];
-	if (*recent && (*recent)->number == number)
-		return *recent;
+	struct session_lun *s = c->recent[number % LUN_RECENT];
+	if (s && s->number == number)
+		return s;
 	for (unsigned i = 0; i < c->luns_n; i++) {
-		if (c->luns[i]->number == number) {
-			*recent = c->luns[i];
-			return *recent;
+		s = c->luns[i];
+		if (s->number == number) {
+			c->recent[number % LUN_RECENT] = s;
+			return s;
 		}
 	}
 	return NULL;
