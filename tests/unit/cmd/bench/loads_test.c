@@ -18,12 +18,16 @@ static unsigned fail_after, samples;
 static uint64_t sample_ops, sample_bytes, sample_end;
 static bool finished_once, late, gap_between_samples;
 static int result;
+static bool stop_at_once;
+static struct loop_task first;
 
 static int64_t op(void *arg, unsigned thread)
 {
 	(void)arg;
 	if (atomic_fetch_add(&ops[thread], 1) + 1 == fail_after)
 		return -EXDEV;
+	if (stop_at_once)
+		loop_post(l, &first);
 	return BYTES;
 }
 
@@ -120,9 +124,11 @@ static void test_stop_ends_it_early(void)
 static void test_stop_wakes_a_paced_thread(void)
 {
 	/* one operation in 1000 s */
+	first = (struct loop_task){.fn = stop};
+	stop_at_once = true;
 	begin((struct load_spec){.threads = 1, .rate = 1});
-	loop_timer_set(l, &timer, 20 * MS_NS, stop, NULL);
 	loop_run(l);
+	stop_at_once = false;
 	CHECK_EQ(load_total(ld).ops, 1);
 	end();
 }
