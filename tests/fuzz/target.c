@@ -146,6 +146,14 @@ static void on_client(void *arg, unsigned events)
 	loop_fd_mod(loop, &c->watch, LOOP_READ | (c->sent < c->send->len ? LOOP_WRITE : 0));
 }
 
+static void retired(void *arg, int rc)
+{
+	bool *gone = arg;
+	(void)rc;
+	*gone = true;
+	loop_stop(loop, 0);
+}
+
 /* One connection from its beginning until the target has let go of it. */
 static void converse(const struct buf *send)
 {
@@ -159,6 +167,7 @@ static void converse(const struct buf *send)
 	struct sock_addr peer = {.len = 0};
 	struct client c = {.send = send};
 	struct lun *lun;
+	bool gone = false;
 	int fds[2];
 
 	c.server = target_server_new(&config);
@@ -173,9 +182,11 @@ static void converse(const struct buf *send)
 		shutdown(c.fd, SHUT_WR);
 	loop_run(loop);
 	loop_fd_del(loop, &c.watch);
-	/* Work in the background (SANITIZE) ends before the LUN does. */
 	target_server_free(c.server);
-	lun_close(lun);
+	/* Work in the background (SANITIZE) ends before the LUN does. */
+	lun_retire(lun, engine, retired, &gone);
+	while (!gone)
+		loop_run(loop);
 	close(c.fd);
 }
 
