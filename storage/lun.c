@@ -181,7 +181,8 @@ static void closed(struct disk_io *io)
 static void check_retired(void *arg)
 {
 	struct lun *l = arg;
-	if (!l->nexuses && !l->sanitize) {
+	/* Another LUN's EXTENDED COPY may be at work here without a nexus. */
+	if (!l->nexuses && !l->sanitize && !l->running) {
 		l->retiring = false; /* nothing may start this twice */
 		start_change(l, close_work, closed);
 	}

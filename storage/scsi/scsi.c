@@ -258,6 +258,8 @@ void scsi_part(struct lun *l)
 			next->start(next);
 	}
 	l->draining = false;
+	if (l->retiring && !l->running)
+		lun_ended(l);
 }
 
 void scsi_run_alone(struct scsi_cmd *cmd, void (*start)(struct scsi_cmd *cmd))

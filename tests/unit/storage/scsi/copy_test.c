@@ -360,6 +360,39 @@ static void test_other_lun_alone(void)
 	rig_down();
 }
 
+static void retired(void *arg, int rc)
+{
+	bool *gone = arg;
+	CHECK_EQ(rc, 0);
+	*gone = true;
+	loop_stop(rig.loop, 0);
+}
+
+/* A LUN that is removed while another LUN's copy writes to it is there until that has ended. */
+static void test_other_lun_removed(void)
+{
+	uint8_t cdb[16];
+	struct call c;
+	bool gone = false;
+	rig_up(NULL, false);
+	list_new(0, 3);
+	add_target(rig.lun[0]->naa);
+	add_target(rig.lun[1]->naa);
+	add_segment(0, 1, 8192, 0, 0);
+	copy_cdb(cdb);
+	call_start(&c, 0, 0, cdb, sizeof(cdb), list.p, list.len);
+	CHECK(!c.done);
+	for (unsigned h = 0; h < HOSTS; h++)
+		lun_nexus_remove(&rig.nexus[1][h]);
+	lun_retire(rig.lun[1], rig.engine, retired, &gone);
+	CHECK_EQ(call_wait(&c), SCSI_GOOD);
+	CHECK(!gone);
+	while (!gone)
+		loop_run(rig.loop);
+	rig.lun[1] = NULL;
+	rig_down();
+}
+
 static void test_operating_parameters(void)
 {
 	uint8_t cdb[16] = {0x84, 3};
@@ -392,6 +425,7 @@ int main(void)
 	CHECK_RUN(test_status);
 	CHECK_RUN(test_in_progress);
 	CHECK_RUN(test_other_lun_alone);
+	CHECK_RUN(test_other_lun_removed);
 	CHECK_RUN(test_operating_parameters);
 	return CHECK_DONE();
 }
