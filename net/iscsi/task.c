@@ -395,8 +395,8 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 	memcpy(t->cmd.cdb, bhs + CMD_CDB, SCSI_CDB_MAX);
 	t->solicited = write ? MIN(edtl, c->params.first_burst) : 0;
 	t->ttt = ISCSI_NO_TAG;
-	if (write && edtl > LIMIT_TRANSFER_BYTES)
-		/* before any of it is gathered */
+	if (write && (t->read || edtl > LIMIT_TRANSFER_BYTES))
+		/* Before any of it is gathered; no command here goes both ways. */
 		task_fail(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
 	else
 		data_out_advance(t, final || !write);
