@@ -24,6 +24,7 @@ static const char *portal_text(const struct iscsi_session *s, char buf[SOCK_HOST
 	return buf;
 }
 
+/* One line or object; d is NULL for a session that has no disk. */
 static void list_disk(struct json *j, const struct iscsi_session *s, const struct iscsi_disk *d)
 {
 	char portal[SOCK_HOST_MAX + 16];
@@ -34,13 +35,18 @@ static void list_disk(struct json *j, const struct iscsi_session *s, const struc
 
 	portal_text(s, portal);
 	if (!j) {
-		printf("%-10s %3u  %-10s %-10s %-21s %s\n", d->path, d->lun, s->state, keeper,
-		       portal, s->target);
+		char lun[16] = "-";
+
+		if (d)
+			snprintf(lun, sizeof(lun), "%u", d->lun);
+		printf("%-10s %5s  %-10s %-10s %-21s %s\n", d ? d->path : "-", lun, s->state,
+		       keeper, portal, s->target);
 		return;
 	}
 	json_object(j, NULL);
-	json_string(j, "device", d->path);
-	json_u64(j, "lun", d->lun);
+	json_string(j, "device", d ? d->path : NULL);
+	if (d)
+		json_u64(j, "lun", d->lun);
 	json_string(j, "target", s->target);
 	json_string(j, "portal", portal);
 	json_string(j, "initiator", s->initiator);
@@ -72,13 +78,15 @@ static int list(bool as_json)
 		json_begin(&j, stdout);
 		json_array(&j, NULL);
 	} else if (n) {
-		printf("%-10s %3s  %-10s %-10s %-21s %s\n", "DEVICE", "LUN", "STATE", "KEEPER",
+		printf("%-10s %5s  %-10s %-10s %-21s %s\n", "DEVICE", "LUN", "STATE", "KEEPER",
 		       "PORTAL", "TARGET");
 	}
 	for (size_t i = 0; i < n && !err; i++) {
 		err = iscsi_disks(&s[i], &d, &m);
 		for (size_t k = 0; k < m && !err; k++)
 			list_disk(as_json ? &j : NULL, &s[i], &d[k]);
+		if (!err && !m)
+			list_disk(as_json ? &j : NULL, &s[i], NULL);
 		free(d);
 	}
 	free(s);

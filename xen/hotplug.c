@@ -194,6 +194,9 @@ static int connected(struct xs_handle *xs, const char *backend, const struct isc
 	int err;
 
 	snprintf(number, sizeof(number), "%x:%x", major(d->dev), minor(d->dev));
+	/* What an earlier attempt may have left. */
+	snprintf(error, sizeof(error), "%s/hotplug-error", backend);
+	xs_rm(xs, XBT_NULL, error);
 	err = write_result(xs, backend, nodes, values, "connected");
 	if (!err)
 		return 0;
