@@ -150,6 +150,14 @@ static const char *bad_name(const struct attach_request *r)
 	return NULL;
 }
 
+static bool bad_via(const char *name, enum attach_via *via)
+{
+	if (attach_via(name, via) == 0)
+		return false;
+	log_error("--via %s: kernel or open-iscsi", name);
+	return true;
+}
+
 /* Attaches, trying again until the deadline while the target may only be late. */
 static int attach_until(const struct attach_request *r, uint64_t deadline, struct attachment *a)
 {
@@ -157,7 +165,8 @@ static int attach_until(const struct attach_request *r, uint64_t deadline, struc
 	int err;
 
 	while ((err = iscsi_attach(r, a, error))) {
-		if (err == -EPERM || err == -EINVAL || err == -ENODEV || clock_ns() >= deadline) {
+		if (err == -EPERM || err == -EINVAL || err == -ENODEV || err == -EXDEV ||
+		    clock_ns() >= deadline) {
 			log_error("%s", error);
 			return err;
 		}
@@ -231,7 +240,7 @@ int cmd_attach(int argc, char **argv)
 {
 	struct attach_request r = {.timeout_ns = ATTACH_TIMEOUT};
 	uint64_t lun = 0, replacement = ATTACH_REPLACEMENT, wait = 0;
-	const char *config = NULL;
+	const char *config = NULL, *via_name = "kernel";
 	bool want_list = false, want_resume = false, json = false;
 	const struct opt table[] = {
 		{.name = "target",
@@ -262,6 +271,11 @@ int cmd_attach(int argc, char **argv)
 		 .help = "seconds that I/O waits for a lost target before it fails (default 120; "
 			 "0: for ever)",
 		 .max = 86400},
+		{.name = "via",
+		 .type = OPT_STRING,
+		 .out = &via_name,
+		 .arg = "WHO",
+		 .help = "kernel: vstor itself (default); open-iscsi: an iscsid that runs here"},
 		{.name = "wait",
 		 .type = OPT_SECONDS,
 		 .out = &wait,
@@ -311,6 +325,8 @@ int cmd_attach(int argc, char **argv)
 		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)", bad_name(&r));
 		return 2;
 	}
+	if (bad_via(via_name, &r.via))
+		return 2;
 	r.portal = argv[1];
 	r.lun = (unsigned)lun;
 	r.replacement_timeout = replacement ? (int)replacement : -1;
@@ -328,7 +344,8 @@ static bool guest_uses(const struct iscsi_disk *d)
 	return true;
 }
 
-static int detach_session(const struct iscsi_session *s, const struct iscsi_disk *only, bool force)
+static int detach_session(const struct iscsi_session *s, const struct iscsi_disk *only,
+			  enum attach_via via, bool force)
 {
 	char error[ATTACH_ERROR];
 	struct iscsi_disk *d = NULL;
@@ -345,7 +362,7 @@ static int detach_session(const struct iscsi_session *s, const struct iscsi_disk
 	}
 	if (used)
 		return 1;
-	if (iscsi_detach(s, only, force, error)) {
+	if (iscsi_detach(s, only, via, force, error)) {
 		log_error("%s", error);
 		return 1;
 	}
@@ -353,7 +370,7 @@ static int detach_session(const struct iscsi_session *s, const struct iscsi_disk
 }
 
 /* All the sessions with a target; *found tells how many there were. */
-static int detach_target(const char *target, bool force, size_t *found)
+static int detach_target(const char *target, enum attach_via via, bool force, size_t *found)
 {
 	struct iscsi_session *s;
 	size_t n;
@@ -366,7 +383,7 @@ static int detach_target(const char *target, bool force, size_t *found)
 		if (strcmp(s[i].target, target))
 			continue;
 		++*found;
-		failed |= detach_session(&s[i], NULL, force);
+		failed |= detach_session(&s[i], NULL, via, force);
 	}
 	free(s);
 	return failed;
@@ -375,11 +392,18 @@ static int detach_target(const char *target, bool force, size_t *found)
 int cmd_detach(int argc, char **argv)
 {
 	bool force = false, if_attached = false;
+	const char *via_name = "kernel";
+	enum attach_via via;
 	const struct opt table[] = {
 		{.name = "force",
 		 .type = OPT_FLAG,
 		 .out = &force,
 		 .help = "also when it is in use, or its target is away: unwritten data is lost"},
+		{.name = "via",
+		 .type = OPT_STRING,
+		 .out = &via_name,
+		 .arg = "WHO",
+		 .help = "kernel: vstor itself (default); open-iscsi: an iscsid that runs here"},
 		{.name = "if-attached",
 		 .type = OPT_FLAG,
 		 .out = &if_attached,
@@ -404,8 +428,10 @@ int cmd_detach(int argc, char **argv)
 
 	if (n < 0)
 		return opts_exit(n);
+	if (bad_via(via_name, &via))
+		return 2;
 	if (iscsi_name_valid(argv[1])) {
-		err = detach_target(argv[1], force, &found);
+		err = detach_target(argv[1], via, force, &found);
 		if (found || if_attached)
 			return err;
 		log_error("%s is not attached: see `vstor attach --list`", argv[1]);
@@ -413,7 +439,7 @@ int cmd_detach(int argc, char **argv)
 	}
 	err = iscsi_disk_of(argv[1], &s, &d);
 	if (err == 0)
-		return detach_session(&s, &d, force);
+		return detach_session(&s, &d, via, force);
 	if (err == -ENOENT && if_attached)
 		return 0;
 	if (err == -ENODEV)

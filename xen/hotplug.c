@@ -50,6 +50,8 @@ static int take_word(struct attach_request *r, const char *word, const char *val
 		r->lun = (unsigned)lun;
 		return 0;
 	}
+	if (strcmp(word, "via") == 0)
+		return attach_via(value, &r->via);
 	/* block-iscsi's word for what we do anyway */
 	if (strcmp(word, "multipath") == 0)
 		return strcmp(value, "n") ? -EINVAL : 0;
@@ -239,7 +241,7 @@ static int detach_words(const struct hotplug_words *w, const char *xenbus_path,
 		log_info("%s stays: it is a disk of %s too", a.disk.path, who);
 		return 0;
 	}
-	return iscsi_detach(&a.session, &a.disk, false, error);
+	return iscsi_detach(&a.session, &a.disk, w->r.via, false, error);
 }
 
 int hotplug_remove(const char *xenbus_path)

@@ -12,17 +12,17 @@
 
 #include "core/bytes.h"
 #include "core/crc32c.h"
-#include "core/digest.h"
 #include "core/log.h"
+#include "net/iscsi/identity.h"
 #include "net/iscsi/keeper.h"
 #include "net/iscsi/kernel.h"
+#include "net/iscsi/open_iscsi.h"
 
 #define LOCK_FILE   "/run/vstor-attach.lock"
 #define LOGOUT_TIME (5 * SEC_NS)
 #define PING_TIME   "5" /* seconds: of silence before a ping, and for its answer */
 
-__attribute__((format(printf, 3, 4))) static int failed(char error[ATTACH_ERROR], int err,
-							const char *fmt, ...)
+int attach_failed(char error[ATTACH_ERROR], int err, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -30,6 +30,12 @@ __attribute__((format(printf, 3, 4))) static int failed(char error[ATTACH_ERROR]
 	vsnprintf(error, ATTACH_ERROR, fmt, ap);
 	va_end(ap);
 	return err;
+}
+
+int attach_via(const char *name, enum attach_via *via)
+{
+	*via = strcmp(name, "open-iscsi") == 0 ? ATTACH_OPEN_ISCSI : ATTACH_KERNEL;
+	return *via == ATTACH_OPEN_ISCSI || strcmp(name, "kernel") == 0 ? 0 : -EINVAL;
 }
 
 /*
@@ -73,82 +79,16 @@ static int run_initiator(struct initiator *i, const struct initiator_id *id, con
 	memset(i, 0, sizeof(*i));
 	i->fd = -1;
 	if (err)
-		return failed(error, err, "%s: %s", portal, sock_strerror(err));
+		return attach_failed(error, err, "%s: %s", portal, sock_strerror(err));
 	l = loop_new();
 	if (!l)
-		return failed(error, -ENOMEM, "out of memory");
+		return attach_failed(error, -ENOMEM, "out of memory");
 	initiator_start(i, l, id, &to, timeout_ns, on_done, l);
 	err = loop_run(l);
 	loop_free(l);
 	if (err)
-		failed(error, err, "%s", i->error);
+		attach_failed(error, err, "%s", i->error);
 	return err;
-}
-
-/* One way's secret: from its file, if there is one, into buf. */
-static int read_secret(const char *user, const char *secret, const char *file,
-		       char buf[CHAP_SECRET_MAX], const char **out, char error[ATTACH_ERROR])
-{
-	int err;
-
-	if (!user && (secret || file))
-		return failed(error, -EINVAL, "a CHAP secret without a user: name the user");
-	if (!user)
-		return 0;
-	*out = secret;
-	if (file) {
-		err = chap_read_secret(file, buf);
-		if (err)
-			return failed(error, err, "%s: %s", file, chap_secret_strerror(err));
-		*out = buf;
-	}
-	if (!*out)
-		return failed(error, -EINVAL, "CHAP user %s has no secret: name its file", user);
-	if (strlen(*out) >= CHAP_SECRET_MAX || strlen(user) >= CHAP_SECRET_MAX)
-		return failed(error, -EINVAL, "CHAP user %s: name or secret is too long", user);
-	return 0;
-}
-
-/* Who we are: what an initiator_id points to. */
-struct identity {
-	struct initiator_id id;
-	char name[ISCSI_NAME + 1], secret[CHAP_SECRET_MAX], mutual_secret[CHAP_SECRET_MAX];
-};
-
-static int identity_init(struct identity *me, const struct attach_request *r, const char *target,
-			 char error[ATTACH_ERROR])
-{
-	struct chap_credentials *chap = &me->id.chap;
-	int err;
-
-	memset(me, 0, sizeof(*me));
-	me->id.target = target;
-	me->id.initiator = r->initiator;
-	me->id.digests = r->digests;
-	if (!r->initiator) {
-		initiator_default_name(me->name);
-		me->id.initiator = me->name;
-	}
-	err = read_secret(r->chap_user, r->chap_secret, r->chap_secret_file, me->secret,
-			  &chap->secret, error);
-	if (!err)
-		err = read_secret(r->mutual_user, r->mutual_secret, r->mutual_secret_file,
-				  me->mutual_secret, &chap->mutual_secret, error);
-	if (err)
-		return err;
-	chap->user = r->chap_user;
-	chap->mutual_user = r->mutual_user;
-	if (chap->mutual_user && !chap->user)
-		return failed(error, -EINVAL, "mutual CHAP needs a CHAP user of our own as well");
-	/* Else whoever hears us could play the target (RFC 7143, 9.2.1). */
-	if (chap->mutual_user && strcmp(chap->secret, chap->mutual_secret) == 0)
-		return failed(error, -EINVAL, "the CHAP secrets of both ways must differ");
-	return 0;
-}
-
-static void identity_fini(struct identity *me)
-{
-	wipe(me, sizeof(*me));
 }
 
 int iscsi_discover(const struct attach_request *r, struct initiator *i, char error[ATTACH_ERROR])
@@ -193,7 +133,8 @@ static int only_target(const struct attach_request *r, char target[ISCSI_NAME + 
 			len += (size_t)snprintf(error + len, ATTACH_ERROR - len, " %s", t.name);
 	}
 	if (!target[0])
-		err = failed(error, -ENOENT, "%s shows no target to this initiator", r->portal);
+		err = attach_failed(error, -ENOENT, "%s shows no target to this initiator",
+				    r->portal);
 	else if (several)
 		err = -EEXIST;
 out:
@@ -303,8 +244,8 @@ static int new_session(const struct iscsi_kernel *k, const struct attach_request
 	if (!err)
 		err = iscsi_session_read(sid, s);
 	if (err)
-		failed(error, err, "%s: the kernel refuses the session: %s", target,
-		       strerror(-err));
+		attach_failed(error, err, "%s: the kernel refuses the session: %s", target,
+			      strerror(-err));
 out:
 	initiator_fini(&i);
 	identity_fini(&me);
@@ -322,9 +263,10 @@ static int check_serial(const struct attachment *a, const struct attach_request 
 	iscsi_disk_serial(&a->disk, serial);
 	if (strcmp(serial, r->serial) == 0)
 		return 0;
-	return failed(error, -EMEDIUMTYPE,
-		      "%s: LUN %u is not the disk that was meant: its serial is '%s', not '%s'",
-		      a->session.target, r->lun, serial, r->serial);
+	return attach_failed(
+		error, -EMEDIUMTYPE,
+		"%s: LUN %u is not the disk that was meant: its serial is '%s', not '%s'",
+		a->session.target, r->lun, serial, r->serial);
 }
 
 static int find_disk(struct attachment *a, const struct attach_request *r, char error[ATTACH_ERROR])
@@ -336,9 +278,10 @@ static int find_disk(struct attachment *a, const struct attach_request *r, char 
 		return check_serial(a, r, error);
 	/* A session that is down is not scanned, and would look empty. */
 	if (strcmp(s->state, "LOGGED_IN"))
-		return failed(error, -EHOSTDOWN,
-			      "%s: the session is down (%s) and waits for its target: check %s:%u",
-			      s->target, s->state, s->address, s->port);
+		return attach_failed(
+			error, -EHOSTDOWN,
+			"%s: the session is down (%s) and waits for its target: check %s:%u",
+			s->target, s->state, s->address, s->port);
 	a->existed = false;
 	err = iscsi_disk_scan(s, r->lun, r->timeout_ns, &a->disk);
 	switch (err) {
@@ -347,15 +290,18 @@ static int find_disk(struct attachment *a, const struct attach_request *r, char 
 		if (err)
 			iscsi_disk_remove(&a->disk);
 		return err;
-	case -ENXIO: return failed(error, err, "%s: no LUN %u there", s->target, r->lun);
+	case -ENXIO: return attach_failed(error, err, "%s: no LUN %u there", s->target, r->lun);
 	case -ENODEV:
-		return failed(error, err, "%s: LUN %u is no disk: choose another with --lun",
-			      s->target, r->lun);
+		return attach_failed(error, err, "%s: LUN %u is no disk: choose another with --lun",
+				     s->target, r->lun);
 	case -ETIMEDOUT:
-		return failed(error, err,
-			      "%s: no device appeared for LUN %u: modprobe sd_mod, or see dmesg",
-			      s->target, r->lun);
-	default: return failed(error, err, "%s: LUN %u: %s", s->target, r->lun, strerror(-err));
+		return attach_failed(
+			error, err,
+			"%s: no device appeared for LUN %u: modprobe sd_mod, or see dmesg",
+			s->target, r->lun);
+	default:
+		return attach_failed(error, err, "%s: LUN %u: %s", s->target, r->lun,
+				     strerror(-err));
 	}
 }
 
@@ -402,12 +348,38 @@ static void logout(const struct iscsi_kernel *k, uint32_t sid)
 }
 
 /* Ends a session; its disks have been removed, or are given up. */
-static int end_session(const struct iscsi_kernel *k, const struct iscsi_session *s)
+static int end_session(const struct iscsi_kernel *k, const struct iscsi_session *s,
+		       char error[ATTACH_ERROR])
 {
+	int err;
+
+	if (!keeper_owns(s))
+		return open_iscsi_logout(s, error, ATTACH_ERROR);
 	keeper_release(s->sid);
 	if (strcmp(s->state, "LOGGED_IN") == 0)
 		logout(k, s->sid);
-	return iscsi_kernel_destroy(k, s->sid);
+	err = iscsi_kernel_destroy(k, s->sid);
+	if (err)
+		attach_failed(error, err, "%s: the kernel keeps the session: %s", s->target,
+			      strerror(-err));
+	return err;
+}
+
+/* Two programs that watch over one session would each undo what the other does. */
+static int check_owner(const struct iscsi_session *s, enum attach_via via, char error[ATTACH_ERROR])
+{
+	if (keeper_owns(s) == (via == ATTACH_KERNEL))
+		return 0;
+	return via == ATTACH_KERNEL
+		       ? attach_failed(error, -EXDEV,
+				       "%s: its session is another program's: end it there, "
+				       "or use it with "
+				       "--via open-iscsi",
+				       s->target)
+		       : attach_failed(error, -EXDEV,
+				       "%s: its session is vstor's own: leave --via away, or "
+				       "detach it first",
+				       s->target);
 }
 
 /* Flushes the disk and takes it away. */
@@ -418,38 +390,37 @@ static int remove_disk(const struct iscsi_session *s, const struct iscsi_disk *d
 	int err;
 
 	if (!force && iscsi_disk_user(d, user))
-		return failed(error, -EBUSY, "%s (%s LUN %u) is %s: stop using it, or --force",
-			      d->path, s->target, d->lun, user);
+		return attach_failed(error, -EBUSY,
+				     "%s (%s LUN %u) is %s: stop using it, or --force", d->path,
+				     s->target, d->lun, user);
 	err = iscsi_disk_remove(d);
 	if (err)
-		return failed(error, err, "%s (%s LUN %u): %s", d->path, s->target, d->lun,
-			      strerror(-err));
+		return attach_failed(error, err, "%s (%s LUN %u): %s", d->path, s->target, d->lun,
+				     strerror(-err));
 	return 0;
 }
 
 static int detach(const struct iscsi_kernel *k, const struct iscsi_session *s,
-		  const struct iscsi_disk *d, bool force, char error[ATTACH_ERROR])
+		  const struct iscsi_disk *d, enum attach_via via, bool force,
+		  char error[ATTACH_ERROR])
 {
 	const bool up = strcmp(s->state, "LOGGED_IN") == 0;
 	struct iscsi_disk *v;
 	size_t n, left = 0;
 	int err;
 
-	/* iscsid would log in again behind our back. */
-	if (!keeper_owns(s))
-		return failed(error, -EXDEV,
-			      "%s: its session is another program's: detach it there (open-iscsi: "
-			      "iscsiadm -m node -T %s -u)",
-			      s->target, s->target);
+	err = check_owner(s, via, error);
+	if (err)
+		return err;
 	if (!up && !force)
-		return failed(
+		return attach_failed(
 			error, -EHOSTDOWN,
 			"%s: the session is down (%s): wait for %s:%u, or give up what is not "
 			"written yet with --force",
 			s->target, s->state, s->address, s->port);
 	err = iscsi_disks(s, &v, &n);
 	if (err)
-		return failed(error, err, "%s", strerror(-err));
+		return attach_failed(error, err, "%s", strerror(-err));
 	for (size_t i = 0; i < n && !err; i++) {
 		if (d && v[i].dev != d->dev)
 			left++;
@@ -457,29 +428,23 @@ static int detach(const struct iscsi_kernel *k, const struct iscsi_session *s,
 			err = remove_disk(s, &v[i], force, error);
 	}
 	free(v);
-	if (err || left)
-		return err;
-	err = end_session(k, s);
-	if (err)
-		failed(error, err, "%s: the kernel keeps the session: %s", s->target,
-		       strerror(-err));
-	return err;
+	return err || left ? err : end_session(k, s, error);
 }
 
-int iscsi_detach(const struct iscsi_session *s, const struct iscsi_disk *d, bool force,
-		 char error[ATTACH_ERROR])
+int iscsi_detach(const struct iscsi_session *s, const struct iscsi_disk *d, enum attach_via via,
+		 bool force, char error[ATTACH_ERROR])
 {
 	struct iscsi_session now;
 	struct iscsi_kernel k;
 	int err = iscsi_kernel_open(&k), lock_fd;
 
 	if (err)
-		return failed(error, err, "%s", iscsi_kernel_strerror(err));
+		return attach_failed(error, err, "%s", iscsi_kernel_strerror(err));
 	lock_fd = lock(s->target, s->address, s->port);
 	if (lock_fd < 0)
-		err = failed(error, lock_fd, "%s: %s", LOCK_FILE, strerror(-lock_fd));
+		err = attach_failed(error, lock_fd, "%s: %s", LOCK_FILE, strerror(-lock_fd));
 	else if (iscsi_session_read(s->sid, &now) == 0 && strcmp(now.target, s->target) == 0)
-		err = detach(&k, &now, d, force, error);
+		err = detach(&k, &now, d, via, force, error);
 	/* else it is gone already */
 	if (lock_fd >= 0)
 		close(lock_fd);
@@ -496,30 +461,55 @@ int iscsi_find(const struct attach_request *r, struct attachment *a, char error[
 	memset(a, 0, sizeof(*a));
 	a->existed = true;
 	if (err)
-		return failed(error, err, "%s: not of the form HOST[:PORT]", r->portal);
+		return attach_failed(error, err, "%s: not of the form HOST[:PORT]", r->portal);
 	err = find_session(r->target, host, port, &a->session);
 	if (err == -EEXIST)
-		return failed(error, err, "%s: several targets are attached from there: name one",
-			      r->portal);
+		return attach_failed(error, err,
+				     "%s: several targets are attached from there: name one",
+				     r->portal);
 	if (err == 0)
 		err = iscsi_disk_find(&a->session, r->lun, &a->disk);
-	return err == 0 ? 0 : failed(error, -ENOENT, "%s: not attached", r->portal);
+	return err == 0 ? 0 : attach_failed(error, -ENOENT, "%s: not attached", r->portal);
+}
+
+/* iscsid logs in. */
+static int borrow_session(const struct attach_request *r, const char *target, const char *host,
+			  uint16_t port, struct iscsi_session *s, char error[ATTACH_ERROR])
+{
+	int err;
+
+	if (r->initiator || r->chap_user || r->mutual_user || r->digests)
+		return attach_failed(error, -EINVAL,
+				     "names, CHAP and digests are iscsid's to know: set them in "
+				     "/etc/iscsi, or leave --via away");
+	err = open_iscsi_login(target, host, port, r->replacement_timeout, error, ATTACH_ERROR);
+	if (!err && find_session(target, host, port, s))
+		err = attach_failed(error, -ENOENT, "%s: iscsid made no session", target);
+	return err;
 }
 
 /* With the lock held. */
 static int attach(const struct iscsi_kernel *k, const struct attach_request *r, const char *target,
 		  const char *host, uint16_t port, struct attachment *a, char error[ATTACH_ERROR])
 {
-	const bool fresh = find_session(target, host, port, &a->session) != 0;
-	int err = fresh ? new_session(k, r, target, host, port, &a->session, error) : 0;
+	char ignored[ATTACH_ERROR];
+	int err;
 
+	a->existed = find_session(target, host, port, &a->session) == 0;
+	const bool fresh = !a->existed;
+
+	if (a->existed)
+		err = check_owner(&a->session, r->via, error);
+	else if (r->via == ATTACH_OPEN_ISCSI)
+		err = borrow_session(r, target, host, port, &a->session, error);
+	else
+		err = new_session(k, r, target, host, port, &a->session, error);
 	if (err)
 		return err;
 	keeper_start(&a->session);
-	a->existed = !fresh;
 	err = find_disk(a, r, error);
 	if (err && fresh)
-		end_session(k, &a->session);
+		end_session(k, &a->session, ignored);
 	return err;
 }
 
@@ -533,10 +523,10 @@ int iscsi_attach(const struct attach_request *r, struct attachment *a, char erro
 	memset(a, 0, sizeof(*a));
 	err = sock_parse(r->portal, host, &port);
 	if (err)
-		return failed(error, err, "%s: not of the form HOST[:PORT]", r->portal);
+		return attach_failed(error, err, "%s: not of the form HOST[:PORT]", r->portal);
 	err = iscsi_kernel_open(&k);
 	if (err)
-		return failed(error, err, "%s", iscsi_kernel_strerror(err));
+		return attach_failed(error, err, "%s", iscsi_kernel_strerror(err));
 	if (r->target)
 		snprintf(target, sizeof(target), "%s", r->target);
 	else
@@ -544,7 +534,8 @@ int iscsi_attach(const struct attach_request *r, struct attachment *a, char erro
 	if (!err) {
 		lock_fd = lock(target, host, port);
 		if (lock_fd < 0) {
-			err = failed(error, lock_fd, "%s: %s", LOCK_FILE, strerror(-lock_fd));
+			err = attach_failed(error, lock_fd, "%s: %s", LOCK_FILE,
+					    strerror(-lock_fd));
 		} else {
 			err = attach(&k, r, target, host, port, a, error);
 			close(lock_fd);

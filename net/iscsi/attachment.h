@@ -16,7 +16,13 @@
 #define ATTACH_REPLACEMENT 120		 /* seconds, the default */
 #define ATTACH_TIMEOUT	   (15 * SEC_NS) /* for the login, and for the device */
 
+enum attach_via {
+	ATTACH_KERNEL,	   /* vstor logs in, and keeps the session */
+	ATTACH_OPEN_ISCSI, /* iscsid does both (net/iscsi/open_iscsi.h) */
+};
+
 struct attach_request {
+	enum attach_via via;
 	const char *portal;    /* HOST[:PORT] */
 	const char *target;    /* NULL: the only one that the portal has */
 	const char *initiator; /* NULL: initiator_default_name() */
@@ -29,6 +35,13 @@ struct attach_request {
 	int replacement_timeout; /* seconds that I/O waits for a lost target; -1: for ever */
 	uint64_t timeout_ns;
 };
+
+/* Puts one line into error and returns err: for the modules of attaching. */
+__attribute__((format(printf, 3, 4))) int attach_failed(char error[ATTACH_ERROR], int err,
+							const char *fmt, ...);
+
+/* "kernel" or "open-iscsi"; -EINVAL for others. */
+int attach_via(const char *name, enum attach_via *via);
 
 struct attachment {
 	struct iscsi_session session;
@@ -52,10 +65,11 @@ int iscsi_find(const struct attach_request *r, struct attachment *a, char error[
 /*
  * Takes a disk away (NULL: all of the session's), and ends the session when that was its last.
  * -EBUSY: it is in use (not asked when forced); -EHOSTDOWN: the session is down, so that what is
- * not written yet would be lost (not asked when forced); another -errno. One line in error.
+ * not written yet would be lost (not asked when forced); -EXDEV: the session is not of the kind
+ * that `via` says; another -errno. One line in error.
  */
-int iscsi_detach(const struct iscsi_session *s, const struct iscsi_disk *d, bool force,
-		 char error[ATTACH_ERROR]);
+int iscsi_detach(const struct iscsi_session *s, const struct iscsi_disk *d, enum attach_via via,
+		 bool force, char error[ATTACH_ERROR]);
 
 /*
  * Asks a portal for its targets, waiting; fills i (initiator_fini() frees it) also on failure. Of

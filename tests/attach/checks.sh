@@ -220,6 +220,26 @@ config() {
 		vstor attach --config /tmp/none 2>/dev/null; [ $? = 1 ]' && detach_all
 }
 
+# iscsid makes and ends the session, and neither takes the other's.
+open_iscsi() {
+	local login="vstor attach $TESTER --target $IQN"
+
+	start_iscsid || { echo "iscsid does not come up"; return 1; }
+	on i "set -x
+		[ \$($login --via open-iscsi) = /dev/sda ] || exit
+		[ \$($login --via open-iscsi) = /dev/sda ] || exit
+		[ -z \"\$(pidof vstor-keeper)\" ] || exit
+		$login; [ \$? = 1 ] || exit
+		vstor detach /dev/sda; [ \$? = 1 ] || exit
+		dd if=/dev/sda of=/dev/null bs=4k count=1 || exit
+		vstor detach /dev/sda --via open-iscsi || exit
+		[ \$($login) = /dev/sda ] || exit
+		$login --via open-iscsi; [ \$? = 1 ] || exit
+		vstor detach /dev/sda --via open-iscsi; [ \$? = 1 ] || exit
+		vstor detach /dev/sda; status=\$?
+		kill \$(pidof iscsid); rm /etc/iscsi/initiatorname.iscsi; exit \$status" && nothing_left
+}
+
 several_targets() {
 	refused 1 "several targets, choose with --target: " "vstor attach $TESTER"
 }
@@ -237,6 +257,7 @@ full() {
 	target_start vstor
 	check "IPv6, vstor target" basics "[$TESTER6]" 0
 	check "two portals" two_portals
+	check "by open-iscsi" open_iscsi
 	check "attached" attach_here
 	check "target killed, back after 20 s" outage 20 "$RUN/disk.img" target_kill "target_start vstor"
 	check "link cut for 20 s" outage 20 "$RUN/disk.img" "link down" "link up"
