@@ -14,7 +14,7 @@
 #include "core/bytes.h"
 #include "tests/iscsi/raw.h"
 
-enum { REGISTER = 0, RESERVE = 1, PREEMPT = 4, MOVE = 7 };
+enum { REGISTER = 0, RESERVE = 1, PREEMPT = 4, PREEMPT_AND_ABORT = 5, MOVE = 7 };
 
 #define EXCLUSIVE_ACCESS 3
 #define ISID		 0x76737472
@@ -64,6 +64,46 @@ static int rw(struct raw *r, bool write)
 		     : raw_run(r, cdb, sizeof(cdb), NULL, 0, block, sizeof(block));
 }
 
+/* N + 1 preempts N, which has a write under way whose data the target waits for: the write is never
+ * done, although its data comes after all. Prints the status of PREEMPT AND ABORT, and that of
+ * another write. */
+static int abort_write(unsigned first)
+{
+	uint8_t cdb[10], block[512];
+	struct pdu r2t = {0};
+	struct buf b = {0};
+	struct raw r[2];
+	uint8_t *h;
+	int status;
+
+	memset(block, 0xff, sizeof(block));
+	for (unsigned i = 0; i < 2; i++)
+		if (!log_in(&r[i], first + i))
+			return 1;
+	rw(&r[0], false); /* takes the unit attentions */
+	raw_rw10(cdb, true, 0, 1);
+	raw_put_command(&r[0], &b, cdb, sizeof(cdb), ISCSI_FINAL | ISCSI_CMD_WRITE, sizeof(block),
+			NULL, 0);
+	if (!raw_send(&r[0], &b) || raw_recv(&r[0], &r2t) != RAW_PDU || r2t.bhs[0] != ISCSI_R2T)
+		return 1;
+	status = simple(&r[1], PREEMPT_AND_ABORT, first + 1, first);
+	h = raw_put(&b, ISCSI_DATA_OUT, ISCSI_FINAL, block, sizeof(block));
+	memcpy(h + PDU_LUN, r2t.bhs + PDU_LUN, 8);
+	memcpy(h + PDU_ITT, r2t.bhs + PDU_ITT, 4);
+	memcpy(h + PDU_TTT, r2t.bhs + PDU_TTT, 4);
+	if (!raw_send(&r[0], &b))
+		return 1;
+	printf("%d %d", status, rw(&r[0], true));
+	raw_rw10(cdb, false, 0, 1);
+	status = raw_run(&r[1], cdb, sizeof(cdb), NULL, 0, block, sizeof(block));
+	printf(" %d %d\n", status, block[0]);
+	raw_pdu_free(&r2t);
+	buf_free(&b);
+	raw_close(&r[0]);
+	raw_close(&r[1]);
+	return 0;
+}
+
 /* Keys are the initiators' numbers. */
 static int swap(unsigned first)
 {
@@ -102,6 +142,8 @@ int main(int argc, char **argv)
 	n = (unsigned)atoi(argv[5]);
 	if (strcmp(argv[6], "swap") == 0)
 		return swap(n);
+	if (strcmp(argv[6], "abort") == 0)
+		return abort_write(n);
 	if (!log_in(&r, n)) {
 		puts("no login");
 		return 1;
