@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * An initiator that reserves: one login, one command; prints the SCSI status.
- * usage: reserver HOST PORT IQN LUN N COMMAND...      N: 1 to 9, which initiator
- *	register KEY NEW | reserve KEY | preempt KEY OLD | move KEY NEW TO | read | write
- *		registers with APTPL; reserves for exclusive access; moves to initiator TO and
- *unregisters swap	initiators N and N + 1 hand the reservation to and fro until the connection
- *ends; prints who had it last and who, perhaps, has got it since
+ *
+ * usage: reserver HOST PORT IQN LUN N COMMAND...
+ *
+ * N, 1 to 9, is the initiator. COMMAND is one of: register KEY NEW (with APTPL), reserve KEY (for
+ * exclusive access), preempt KEY OLD, move KEY NEW TO (to initiator TO, and unregisters), read,
+ * write.
+ *
+ * abort: N + 1 preempts N amid a write; prints the status of that, of another write by N, and of a
+ * read by N + 1 with its first byte.
+ *
+ * swap: N and N + 1 hand the reservation to and fro until the connection ends; prints who had it
+ * last and who, perhaps, has got it since.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,8 +72,7 @@ static int rw(struct raw *r, bool write)
 }
 
 /* N + 1 preempts N, which has a write under way whose data the target waits for: the write is never
- * done, although its data comes after all. Prints the status of PREEMPT AND ABORT, and that of
- * another write. */
+ * done, although its data comes after all. */
 static int abort_write(unsigned first)
 {
 	uint8_t cdb[10], block[512];
