@@ -34,6 +34,8 @@ static void test_words(void)
 	CHECK_STR(w.r.mutual_secret_file, "/g");
 	CHECK_STR(w.r.serial, "S1");
 	CHECK_STR(w.r.initiator, IQN);
+	CHECK_EQ(hotplug_parse("portal=h,via=open-iscsi", &w, error), 0);
+	CHECK_EQ(w.r.via, ATTACH_OPEN_ISCSI);
 }
 
 static void test_bad_words(void)
@@ -51,6 +53,7 @@ static void test_bad_words(void)
 		"portal=h,iqn=",
 		"portal=h,nonsense=1",
 		"portal=h,multipath=y",
+		"portal=h,via=magic",
 		"/dev/sda",
 	};
 	char error[ATTACH_ERROR], longest[2 * HOTPLUG_PARAMS];
