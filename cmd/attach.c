@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* vstor attach, detach, discover: LUNs of iSCSI targets as block devices of this host. */
 #include <errno.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* block-vstor: Xen's block script for disks on iSCSI targets. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The subcommands: each parses its options and starts the work of the floors below. */
 #ifndef CMD_CMD_H
 #define CMD_CMD_H

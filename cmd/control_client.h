@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* What the subcommands that ask a running target share. */
 #ifndef CMD_CONTROL_CLIENT_H
 #define CMD_CONTROL_CLIENT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* vstor lun: the LUNs of a running target. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The changes that the LUNs of a running target can undergo. */
 #include "cmd/lun_change.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Inside target_luns: a change of the LUNs, queued or under way. */
 #ifndef CMD_LUN_CHANGE_H
 #define CMD_LUN_CHANGE_H

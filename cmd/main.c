@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The table of subcommands, and how argv chooses one. */
 #include <stdio.h>
 #include <string.h>

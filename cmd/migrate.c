@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* vstor migrate: moves a running guest to another host. */
 #include <errno.h>
 #include <math.h>

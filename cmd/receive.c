@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* vstor receive: the other end of vstor migrate. */
 #include <errno.h>
 #include <signal.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* vstor session: who is logged in at a running target. */
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* vstor status: what a running target does; and how all its clients ask it. */
 #include <errno.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* vstor target: serves files and block devices as iSCSI disks. */
 #include <errno.h>
 #include <signal.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* What `vstor target` is asked to do: its options and its --config file, checked. */
 #ifndef CMD_TARGET_CONFIG_H
 #define CMD_TARGET_CONFIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "cmd/target_control.h"
 
 #include <stdarg.h>

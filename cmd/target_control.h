@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* What the control socket of `vstor target` is asked: status, LUNs, sessions. */
 #ifndef CMD_TARGET_CONTROL_H
 #define CMD_TARGET_CONTROL_H

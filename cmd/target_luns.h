@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The LUNs that `vstor target` serves, and how they change while it does: one change after the
  * other, each without ever waiting in the loop.

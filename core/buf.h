@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Byte buffers with every move checked. A writer grows as needed; a reader walks over bytes that
  * belong to somebody else. Both keep the first error, so that a run of calls needs one check.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Big-endian integers at any alignment: the byte order of SCSI, iSCSI and network headers. */
 #ifndef CORE_BYTES_H
 #define CORE_BYTES_H

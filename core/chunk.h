@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Reference-counted pieces of memory for data on its way between a socket and a disk, kept for
  * reuse. A chunk is filled from its start (`used`); each user of a part of it holds a reference.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/crc32c.h"
 
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* CRC32C (Castagnoli), as in iSCSI digests (RFC 7143, 13.1; RFC 3720 appendix B.4). */
 #ifndef CORE_CRC32C_H
 #define CORE_CRC32C_H

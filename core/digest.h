@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Message digests: SHA-256 (FIPS 180-4), HMAC (RFC 2104) and HKDF (RFC 5869); a constant-time
  * compare and a wipe.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* A histogram of 64-bit values (latencies in ns): constant memory, 1.6 % resolution. */
 #ifndef CORE_HIST_H
 #define CORE_HIST_H

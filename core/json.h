@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* A streaming JSON writer (RFC 8259): commas, quoting and escapes are its job. */
 #ifndef CORE_JSON_H
 #define CORE_JSON_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The log: one line a message, on stderr (`vstor ROLE: message`) or to syslog. Messages name the
  * object first (`session 3 iqn...: ...`), then the cause, then what to do. Thread-safe.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The event loop under every role: file descriptors, timers, signals, child processes and tasks.
  * One thread runs one loop; all functions but loop_post() belong to that thread. All watchers are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Options from one table: it parses the command line, reads the same words from a file, and prints
  * the usage text. Options and operands may be mixed; `--` ends the options; `--name=value` and

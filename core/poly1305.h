@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Poly1305 (RFC 8439, 2.5), a one-time authenticator: a key must never serve for two messages. The
  * ChaCha20 block function (2.3) makes such keys from a long-lived one and a counter (2.6).

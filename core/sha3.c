@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/sha3.h"
 
 #include "core/digest.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* SHA3-256 (FIPS 202). */
 #ifndef CORE_SHA3_H
 #define CORE_SHA3_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * MD5 (RFC 1321) and SHA-1 (FIPS 180-4): broken as signatures, and here only because CHAP demands
  * them (RFC 7143, 9.2.1 and 12.1.3). New uses take core/digest.h or core/sha3.h.

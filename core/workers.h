@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Threads for what would block the loop. Jobs are embedded in their owner's struct. */
 #ifndef CORE_WORKERS_H
 #define CORE_WORKERS_H

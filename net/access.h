@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Who may connect and log in: networks in CIDR notation and initiator names with wildcards. */
 #ifndef NET_ACCESS_H
 #define NET_ACCESS_H

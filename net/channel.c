@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The life of a channel: sending, keepalives, goodbye and end. */
 #include "net/channel.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The channel between two vstors: frames over a pair of file descriptors (a socket, or the pipes of
  * an ssh), in order, each delivered once or not at all. With a key the two sides prove to each

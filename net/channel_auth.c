@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "net/channel_auth.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What makes a channel trustworthy (net/channel.h): hello, proof, and the MAC of each frame. Pure
  * computation on bytes, no I/O. With K the shared secret, C and S the hellos of client and server:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "net/channel_open.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The ways to a channel: a key, a command with stdin and stdout, a TCP connection, a listener. */
 #ifndef NET_CHANNEL_OPEN_H
 #define NET_CHANNEL_OPEN_H

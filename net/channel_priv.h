@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* What the files of the channel share: channel.c, channel_receive.c and channel_open.c. */
 #ifndef NET_CHANNEL_PRIV_H
 #define NET_CHANNEL_PRIV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Bulk between a pipe and a channel: bytes are copied once, into or out of the frame itself. */
 #ifndef NET_CHANNEL_PUMP_H
 #define NET_CHANNEL_PUMP_H

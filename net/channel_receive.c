@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The receiving half of a channel: hello, proof and frames, each taken when it is complete. */
 #include <ctype.h>
 #include <errno.h>

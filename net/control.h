@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The control socket of a running vstor: a local (unix) stream socket that only its owner may use.
  * A request is words, one a line, and an empty line; the reply is a digit (0: done, 1: failed), a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A page of metrics for Prometheus, by as much of HTTP as a scraper needs: GET /metrics (RFC 9112);
  * everything else gets an error status and the end of the connection.

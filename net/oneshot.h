@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Servers of one request and one reply a connection. Whatever clients do, memory and descriptors
  * are bounded: so many clients, so long a request, so long a time; who comes when all places are

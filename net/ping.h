@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ICMP echo (RFC 792; RFC 4443, section 4) at a fixed interval, to see how long a host is gone:
  * round-trip times, runs of lost echoes, the longest time without a reply. One peer a struct ping.

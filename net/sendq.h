@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Bytes on their way out of a descriptor: filled in place, given to the kernel many pieces at once,
  * and kept in chunks that are used again (fresh memory costs a page fault for each page).

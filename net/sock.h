@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * TCP sockets for every role: addresses as the user writes them, connecting with a deadline,
  * listening, and the options that make a dead link visible.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A disk: a file or a block device with asynchronous I/O. A read that the page cache can answer is
  * done at once; all else runs in worker threads, so that the loop never waits for a medium.

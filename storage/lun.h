@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A logical unit: a disk with its SCSI identity and the state of its device server. A nexus is one
  * initiator port's view of it (I_T_L nexus, SAM-5 4.8).

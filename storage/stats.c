@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "storage/stats.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a disk has done: operations, bytes, errors, and how long they took. Cheap enough for every
  * command: those that end in one turn of the loop share one look at the clock, at its end, which is

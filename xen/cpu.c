@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "xen/cpu.h"
 
 #include <errno.h>

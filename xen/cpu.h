@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The CPU that a guest has been shown: would another host show it the same? Xen itself restores a
  * guest on a CPU that lacks features; the guest finds out by crashing.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The guest's disks at the destination, attached before the guest is stopped: Xen runs the block
  * scripts only when all memory has come, and a login then would be downtime.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "xen/guardian.h"
 
 #include <errno.h>

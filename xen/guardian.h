@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The guardian: a child that does nothing but wait for its parent's end. When the parent ends
  * without having dismissed it (kill -9, out of memory, a crash), it puts in order what cannot be

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The guest that is to be moved: who it is, and its configuration. */
 #ifndef XEN_GUEST_H
 #define XEN_GUEST_H

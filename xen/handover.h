@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Who may run the guest: the receiver's promise, kept in a small file for each migration, so that
  * it outlives the process that gave it. Any later vstor on that host can say what became of a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* What tells one host from another. */
 #ifndef XEN_HOST_H
 #define XEN_HOST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The xenstore side of the block script (Xen: docs/misc/block-scripts.txt, and
  * tools/hotplug/Linux/block-common.sh, block-iscsi): libxl runs it with `add` before it connects a

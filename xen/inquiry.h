@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The sender asks, by channels of its own, what became of a migration whose channel was lost. */
 #ifndef XEN_INQUIRY_H
 #define XEN_INQUIRY_H

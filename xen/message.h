@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The messages of a migration: frames of a channel. Most carry fields, one a line, `key=value`;
  * unknown keys are ignored, so that later versions can add some. Values hold no newline.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The life of a migration at the sender: its events, its beginning and its end. */
 #include "xen/migration_priv.h"
 

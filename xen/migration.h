@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The sender's side of a migration: finds the guest, checks, copies it while it runs, hands it over
  * and clears up; or puts everything back (xen/migration_table.h is the plan of it, xen/message.h

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* What the sender does at each step, and what it hears. */
 #include "xen/migration_priv.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* What the two halves of the sender's side share: events and life (migration.c), and what is done
  * at each step (migration_actions.c). */
 #ifndef XEN_MIGRATION_PRIV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The two sides of a migration as state machines: tables alone, without side effects, so that every
  * way through them can be tested. What they guarantee: the receiver starts the guest only after GO;

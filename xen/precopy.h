@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The pre-copy policy: after each round of a live save, whether another one pays. It runs in the
  * save helper (xen/save_helper.c); this module is the decision alone, and the words in which it is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "xen/preflight.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Whether a migration can succeed, asked before the guest is touched. Each condition gives a
  * verdict; those of both hosts are shown to the user together.

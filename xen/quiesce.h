@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A suspended guest writes no more, but what it has written may still be on its way: the backend
  * driver goes on with the requests it has taken. The other host must not start the guest before

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The receiver's side of a migration, one for each channel: checks, restores the guest and keeps it
  * paused until the sender lets go of its own; destroys it whenever that does not come to pass. Also

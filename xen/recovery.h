@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* What a killed sender leaves: a guest that may be suspended, and may have been handed over. */
 #ifndef XEN_RECOVERY_H
 #define XEN_RECOVERY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The guest's way out of the channel: frames go through a check of the stream (xen/stream.h) into a
  * pipe, from which libxl restores it, paused.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vstor as libxl's save helper: libxl runs $LIBXL_SAVE_HELPER, which toolstack users set to
  * ourselves, as `--save-domain ...` or `--restore-domain ...` (Xen: libxl_save_callout.c). The work

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The guest's way into the channel: libxl saves it into a pipe, the pump makes frames of that. The
  * guest runs until the save helper's pre-copy policy stops it (xen/precopy.h).

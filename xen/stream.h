@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Walks a migration stream, version 2, as it passes by: libxl's records with libxc's inside. Checks
  * every length and order that can be checked from outside, counts pages, and tells where the stream

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * libxenlight on our event loop: its file descriptors, timers and children are watched by the loop,
  * every long operation is asynchronous, and nothing here blocks but xenstore's local answers.

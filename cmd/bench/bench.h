@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The benches behind `vstor bench`: each parses its options, runs, prints; exit status. */
 #ifndef CMD_BENCH_BENCH_H
 #define CMD_BENCH_BENCH_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "cmd/bench/console.h"
 
 #include <stdlib.h>

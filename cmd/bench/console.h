@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the loads print. For people: a line a second and a summary, on stdout. For programs
  * (--json): one object on one line at the end, on stdout, while the lines go to stderr.

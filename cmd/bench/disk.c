@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "cmd/bench/loads.h"
 
 #include <errno.h>

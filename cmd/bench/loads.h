@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Loads: one operation done over and over by threads, each one timed, looked at once a second.
  * Every kind of load (disk.c, cpu.c, memory.c) fills a struct load_spec from its options; whoever

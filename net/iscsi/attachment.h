@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Attaching and detaching: a LUN of a target becomes a block device of this host, and goes again.
  * Both are idempotent and serialised among processes for each target and portal. Each session that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * CHAP (RFC 1994) as iSCSI uses it (RFC 7143, 12.1.3): the arithmetic, the text and the secrets,
  * for both sides.

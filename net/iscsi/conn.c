@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* A target's connection: PDUs in from the socket, PDUs out to it. */
 #include "net/iscsi/conn.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Inside the target: a connection (which is a session: MaxConnections is 1), its tasks, and what
  * its rooms need of each other. conn.c moves bytes, login.c is the login phase, task.c the full

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Data-out: asking for it with R2Ts and keeping it where it was received (RFC 7143, 11.7 and 11.8).
  */
 #include "net/iscsi/conn.h"

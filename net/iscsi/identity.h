@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Who we are at a login: our name and, for CHAP, what we show and what we want to be shown. */
 #ifndef NET_ISCSI_IDENTITY_H
 #define NET_ISCSI_IDENTITY_H

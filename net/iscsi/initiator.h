@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The initiator over a socket of its own: connects, logs in (net/iscsi/initiator_login.h), and asks
  * a portal for its targets (SendTargets, RFC 7143, appendix C).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The initiator's side of a login (RFC 7143, section 6.3), as a state machine that does not care
  * how its PDUs travel: over a socket (net/iscsi/initiator.h), or through the kernel's initiator

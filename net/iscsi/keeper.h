@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The keeper: one small process for each session that vstor attached. It hears of connection errors
  * from the kernel, connects and logs in again, and starts the session anew, so that I/O goes on.

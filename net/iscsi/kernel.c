@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * NETLINK_ISCSI. Requests are answered within the sending system call, so they go over a socket of
  * their own and wait; events come to another socket, a member of the group that iscsid uses.

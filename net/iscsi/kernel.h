@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The Linux initiator (modules scsi_transport_iscsi and iscsi_tcp) over NETLINK_ISCSI: sessions are
  * made, given a logged-in socket, started, stopped and destroyed here. The binary interface is the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The target's login phase (RFC 7143, sections 6 and 11.12, 11.13). */
 #include "net/iscsi/conn.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Another program's initiator: where a distribution runs open-iscsi's iscsid, it can make and end
  * the sessions in our place. It is told so through iscsiadm(8).

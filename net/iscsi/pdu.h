@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * iSCSI PDUs on the wire: opcodes, flags and the places of the fields in the 48-byte basic header
  * segment (RFC 7143, section 11). Fields are read and written in place with core/bytes.h.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* What a target server tells about itself: its LUNs with their counters, its sessions. */
 #ifndef NET_ISCSI_REPORT_H
 #define NET_ISCSI_REPORT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Sessions and the LUNs that they see, which come and go while commands run. */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the Linux initiator shows of its sessions and disks in sysfs, and the files there that scan
  * for a LUN or take one away. A disk is always found by its session and LUN, never by the order in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The target server: portals, targets, sessions. */
 #include "net/iscsi/target.h"
 

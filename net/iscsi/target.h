@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The iSCSI target: portals, targets with their LUNs, sessions. Everything runs on one loop.
  */

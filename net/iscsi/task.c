@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The full feature phase: SCSI commands with their data, and the small PDUs beside them. */
 #include "net/iscsi/conn.h"
 

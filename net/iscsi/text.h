@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * iSCSI text: key=value pairs (RFC 7143, section 6) and the negotiation of the operational
  * parameters (section 13), used by both sides.

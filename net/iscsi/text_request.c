@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Text requests of the full feature phase: SendTargets (RFC 7143, 4.3 and appendix C). */
 #include "net/iscsi/conn.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Task management (RFC 7143, 11.5 and 11.6; SAM-5, clause 7). */
 #include "net/iscsi/conn.h"
 

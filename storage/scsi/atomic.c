@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Commands that no other may come between: each runs alone on its LUN (see scsi_run_alone()). */
 #include <errno.h>
 #include <stdlib.h>

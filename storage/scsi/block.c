@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Reading and writing blocks (SBC-3, section 5). */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* EXTENDED COPY(LID1) and what it tells afterwards (SPC-4, 6.16 to 6.18, 6.27 and 6.28). */
 #include <errno.h>
 #include <stdlib.h>

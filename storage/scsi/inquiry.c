@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* INQUIRY and the vital product data pages (SPC-4 6.6 and 7.8; SBC-3 6.6). */
 #include <stdio.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What makes WRITE ATOMIC all or nothing even when the target or its machine ends in the middle
  * (SBC-4, 4.29): the data is on the medium in a file of its own before it goes to the disk. A

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What one command may ask for: the Block Limits page tells it (SBC-3, 6.6.3), the commands hold
  * to it. Each bounds the memory or the time that an initiator can make one command take.

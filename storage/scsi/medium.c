@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The medium as a whole: ready or not, start and stop, removal, defects. */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* MODE SENSE and MODE SELECT (SPC-4 6.9 to 6.14, 7.5; SBC-3 6.5). */
 #include <string.h>
 

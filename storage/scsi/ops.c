@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The table of commands (SPC-4 table 143, SBC-3 table 13): one row an operation. */
 #include "storage/scsi/scsi.h"
 

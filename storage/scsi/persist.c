@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The file that persistent reservations survive in: text, one line a fact, the last one the CRC32C
  * of all before it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Which blocks have space behind them: UNMAP, WRITE SAME, GET LBA STATUS (SBC-3, 4.7). */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* What the device server tells about itself: sense, LUNs, operation codes, port groups. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Reservations: who may use the LUN, and PERSISTENT RESERVE OUT (SPC-4, 5.13 and 6.16). */
 #include "storage/scsi/reserve.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The state of persistent reservations (SPC-4, 5.13): shared by what changes it (reserve.c,
  * register.c), what tells it (reserve_in.c) and what keeps it (persist.c).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* PERSISTENT RESERVE IN (SPC-4, 6.15). */
 #include <stdlib.h>
 #include <string.h>

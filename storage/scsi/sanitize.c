@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * SANITIZE (SBC-3, 4.11 and 5.24): makes all that was on the medium unreadable. Once begun it goes
  * on, whatever becomes of the command, its session or the LUN's resets; meanwhile the LUN answers

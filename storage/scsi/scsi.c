@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The way of a command through the device server: checks, dispatch, and how it ends. */
 #include "storage/scsi/scsi.h"
 

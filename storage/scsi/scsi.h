@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The device server: takes a command with its data, does it, hands back status, sense and data.
  * The transport fills a struct scsi_cmd and calls scsi_execute(); all else happens in here.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "storage/scsi/sense.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Sense data (SPC-4, 4.5) and the codes used here. */
 #ifndef STORAGE_SCSI_SENSE_H
 #define STORAGE_SCSI_SENSE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cutter MODE FLAG COMMAND...: stands between `vstor migrate --ssh` and COMMAND (which reaches the
  * other host), passes everything on, and cuts the line at one exact message, once: when FLAG

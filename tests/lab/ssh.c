@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * lab-ssh HOST COMMAND...: a test tool that stands in for ssh, whose ciphers take minutes in an
  * emulated host. Sends the command as a line to tests/lab/dom0/rexec on HOST; from then on stdin

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * lab-tool: a test tool that does in the lab's hosts what an operator does with xl, so that xl need
  * not be there. Linked with the same libxenlight as vstor.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* SHA-256, HMAC and HKDF against the vectors of their standards. */
 #include "core/digest.h"
 

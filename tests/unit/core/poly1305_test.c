@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Poly1305 and the ChaCha20 block function against the vectors of RFC 8439. */
 #include "core/poly1305.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* MD5 and SHA-1 against the vectors of their standards, and SHA3-256 beside them. */
 #include "core/weak_digest.h"
 

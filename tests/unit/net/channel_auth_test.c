@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The channel against a peer made by hand, which may lie in every way: hello, proof and the MAC of
  * frames. All over socket pairs, each test on a loop of its own.

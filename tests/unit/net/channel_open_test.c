@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The ways to a channel: key files, commands, TCP on loopback. */
 #include "net/channel_open.h"
 

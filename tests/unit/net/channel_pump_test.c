@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Bulk from a pipe, over a channel, into a pipe. */
 #include "net/channel_pump.h"
 

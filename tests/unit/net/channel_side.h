@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* One side of a channel under test: what its callbacks have seen, and how to run it. */
 #ifndef TESTS_UNIT_NET_CHANNEL_SIDE_H
 #define TESTS_UNIT_NET_CHANNEL_SIDE_H

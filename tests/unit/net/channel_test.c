@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Two channels against each other, over a socket pair: messages, keepalives, back-pressure, ends.
  */
 #include "net/channel.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Bytes on their way out: order, chunks, bounds. */
 #include "net/sendq.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Addresses as users write them; connecting and listening on loopback. */
 #include "net/sock.h"
 

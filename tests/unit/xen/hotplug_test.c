@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The words of a disk's target=. */
 #include "xen/hotplug.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* CHAP: responses, binary values as text, files with secrets. */
 #include "net/iscsi/chap.h"
 

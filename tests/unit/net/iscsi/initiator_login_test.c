@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The initiator's login against scripted targets, in memory. */
 #include <errno.h>
 #include <stdlib.h>

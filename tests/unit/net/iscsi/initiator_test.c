@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The initiator over a socket, and discovery, against scripted targets. */
 #include "net/iscsi/initiator.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "tests/unit/storage/scsi/harness.h"
 
 #define SIZE 512

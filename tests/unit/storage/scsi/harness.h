@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A device server without a network: two LUNs on files in a temporary directory, three initiators
  * with a nexus to each, and a transport that hands a command in and its result back.

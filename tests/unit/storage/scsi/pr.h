@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Persistent reservations as an initiator sees them, for the tests of storage/scsi. */
 #ifndef TESTS_UNIT_STORAGE_SCSI_PR_H
 #define TESTS_UNIT_STORAGE_SCSI_PR_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "tests/unit/storage/scsi/pr.h"
 
 static const unsigned types[] = {WE, EA, WERO, EARO, WEAR, EAAR};
