@@ -85,11 +85,6 @@ static int list_add(struct opt_list *l, const char *s, unsigned line)
 	return 0;
 }
 
-int opt_list_add(struct opt_list *l, const char *s)
-{
-	return list_add(l, s, 0);
-}
-
 void opt_list_free(struct opt_list *l)
 {
 	free(l->v);

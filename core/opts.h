@@ -71,8 +71,6 @@ int opts_parse_file(const struct opts *o, const char *path, char **text);
 void opts_usage(const struct opts *o, bool to_stdout);
 /* Frees what OPT_LIST options gathered (the strings stay whose they are). */
 void opt_list_free(struct opt_list *l);
-/* Adds one string (not copied) to a list; -ENOMEM. */
-int opt_list_add(struct opt_list *l, const char *s);
 
 /* Parsers of single values, for option arguments with parts. 0 or -EINVAL / -ERANGE. */
 int parse_u64(const char *s, uint64_t *out);

@@ -256,7 +256,7 @@ void lun_attention_all(struct lun *l, const struct lun_nexus *except, uint16_t c
 			lun_attention(n, code);
 }
 
-void lun_reset(struct lun *l, const struct lun_nexus *by)
+void lun_reset(struct lun *l)
 {
 	l->reserved_by = NULL;
 	l->swp = false;
@@ -264,5 +264,4 @@ void lun_reset(struct lun *l, const struct lun_nexus *by)
 	for (struct lun_nexus *n = l->nexuses; n; n = n->next)
 		n->prevent = false;
 	lun_attention_all(l, NULL, ASC_BUS_DEVICE_RESET);
-	(void)by;
 }

@@ -129,6 +129,6 @@ void lun_attention_all(struct lun *l, const struct lun_nexus *except, uint16_t c
 
 /* Logical unit reset (SAM-5 6.3.3): drops RESERVE(6), prevents and software write protection, and
  * tells every nexus. Persistent reservations stay. */
-void lun_reset(struct lun *l, const struct lun_nexus *by);
+void lun_reset(struct lun *l);
 
 #endif

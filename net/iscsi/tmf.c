@@ -52,7 +52,7 @@ static void reset_all(struct conn *c)
 {
 	abort_everywhere(c, -1);
 	for (unsigned i = 0; i < c->luns_n; i++)
-		lun_reset(c->luns[i]->lun, &c->luns[i]->nexus);
+		lun_reset(c->luns[i]->lun);
 }
 
 static uint8_t do_function(struct conn *c, const uint8_t *bhs, uint8_t function)
@@ -78,7 +78,7 @@ static uint8_t do_function(struct conn *c, const uint8_t *bhs, uint8_t function)
 		return TMF_COMPLETE;
 	case TMF_LUN_RESET:
 		abort_everywhere(c, number);
-		lun_reset(l->lun, &l->nexus);
+		lun_reset(l->lun);
 		return TMF_COMPLETE;
 	case TMF_TARGET_WARM_RESET:
 	case TMF_TARGET_COLD_RESET: reset_all(c); return TMF_COMPLETE;

@@ -303,7 +303,7 @@ static void test_reserve6(void)
 	CHECK(can_write(1));
 	rig_login(0, 0);
 	CHECK_EQ(six(0, 0x16), SCSI_GOOD);
-	lun_reset(rig.lun[0], &rig.nexus[0][1]);
+	lun_reset(rig.lun[0]);
 	clear_attentions();
 	CHECK(can_write(1));
 	rig_down();
@@ -328,7 +328,7 @@ static void test_outlives_session(void)
 	rig_up(NULL, false);
 	join(0, 10);
 	CHECK_EQ(pr_out(0, RESERVE, EA, 10, 0, 0), SCSI_GOOD);
-	lun_reset(rig.lun[0], &rig.nexus[0][1]);
+	lun_reset(rig.lun[0]);
 	clear_attentions();
 	CHECK(can_write(0) && !can_read(1));
 	lun_nexus_remove(&rig.nexus[0][0]);

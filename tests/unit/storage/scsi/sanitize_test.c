@@ -165,7 +165,7 @@ static void test_abort(void)
 	CHECK(!c.done); /* from the loop */
 	CHECK_EQ(call_wait(&c), SCSI_TASK_ABORTED);
 	CHECK(rig.lun[0]->sanitize);
-	lun_reset(rig.lun[0], NULL);
+	lun_reset(rig.lun[0]);
 	clear_attentions();
 	CHECK_EQ(ready(0), ASC_SANITIZE_IN_PROGRESS);
 	wait_until_ready();
