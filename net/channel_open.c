@@ -83,12 +83,6 @@ int channel_key_load(struct channel_key *k, const char *path, char text[CHANNEL_
 	return rc;
 }
 
-int channel_key_generate(struct channel_key *k)
-{
-	k->len = 32;
-	return random_bytes(k->data, k->len);
-}
-
 void channel_key_wipe(struct channel_key *k)
 {
 	wipe(k, sizeof(*k));

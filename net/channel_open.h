@@ -12,8 +12,6 @@
  * owner, shorter than CHANNEL_KEY_MIN or longer than CHANNEL_KEY_MAX.
  */
 int channel_key_load(struct channel_key *k, const char *path, char text[CHANNEL_TEXT_MAX]);
-/* A fresh random key, to be handed over on a channel that is trusted already. */
-int channel_key_generate(struct channel_key *k);
 void channel_key_wipe(struct channel_key *k);
 
 /*
