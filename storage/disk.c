@@ -323,25 +323,27 @@ static int refuse(const char *path, int err, const char *hint)
 	return -err;
 }
 
-static int open_file(const char *path, const struct disk_opts *o, int *fd)
+static int open_file(const char *path, const struct disk_opts *o, bool *created)
 {
-	int flags = (o->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK;
+	int flags = (o->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK, fd;
 	struct stat st;
+	*created = false;
 	/* O_EXCL on a block device: the kernel refuses one that is mounted or held. */
 	if (stat(path, &st) == 0 && S_ISBLK(st.st_mode) && !o->readonly)
 		flags |= O_EXCL;
-	*fd = open(path, flags);
-	if (*fd < 0 && errno == ENOENT && o->create_size) {
-		*fd = open(path, flags | O_CREAT | O_EXCL, 0600);
-		if (*fd >= 0 && ftruncate(*fd, (off_t)o->create_size) < 0) {
+	fd = open(path, flags);
+	if (fd < 0 && errno == ENOENT && o->create_size) {
+		fd = open(path, flags | O_CREAT | O_EXCL, 0600);
+		if (fd >= 0 && ftruncate(fd, (off_t)o->create_size) < 0) {
 			int err = errno;
 			unlink(path);
-			close(*fd);
+			close(fd);
 			return refuse(path, err, "choose a smaller size= or another place");
 		}
+		*created = fd >= 0;
 	}
-	if (*fd >= 0)
-		return 0;
+	if (fd >= 0)
+		return fd;
 	switch (errno) {
 	case ENOENT:
 		return refuse(path, ENOENT,
@@ -355,6 +357,37 @@ static int open_file(const char *path, const struct disk_opts *o, int *fd)
 	case EPERM: return refuse(path, errno, "run as a user who may write it, or add ,ro");
 	default: return refuse(path, errno, "name a file or a block device");
 	}
+}
+
+/* The lock is of what is open, and goes with its descriptors. */
+static int lock_file(int fd, const char *path, bool readonly)
+{
+	if (flock(fd, (readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
+		return 0;
+	return refuse(path, errno == EWOULDBLOCK ? EBUSY : errno,
+		      "another program has it locked; stop that one first");
+}
+
+int disk_open_file(const char *path, const struct disk_opts *o, bool *created)
+{
+	int fd = open_file(path, o, created), rc;
+	if (fd < 0)
+		return fd;
+	rc = lock_file(fd, path, o->readonly);
+	if (rc == 0)
+		return fd;
+	close(fd);
+	return rc;
+}
+
+/* A descriptor from somebody else: is it for what we shall do with it? */
+static int check_mode(struct disk *d)
+{
+	int flags = fcntl(d->fd, F_GETFL), mode = flags & O_ACCMODE;
+	if (flags >= 0 && !(flags & O_PATH) &&
+	    (mode == O_RDWR || (mode == O_RDONLY && d->readonly)))
+		return 0;
+	return refuse(d->path, EBADF, "it is not open for what it shall be served for");
 }
 
 /* What the file or device says; 0 when it is empty. */
@@ -424,6 +457,7 @@ int disk_resize(struct disk *d, uint64_t grow, uint64_t *size)
 int disk_open(struct disk **out, const char *path, const struct disk_opts *o)
 {
 	struct disk *d = calloc(1, sizeof(*d));
+	bool created;
 	int rc = -ENOMEM;
 	*out = NULL;
 	if (!d)
@@ -434,17 +468,18 @@ int disk_open(struct disk **out, const char *path, const struct disk_opts *o)
 	d->path = strdup(path);
 	if (!d->path)
 		goto fail;
-	rc = open_file(path, o, &d->fd);
-	if (rc)
-		goto fail;
-	rc = find_size(d);
-	if (rc)
-		goto fail;
-	if (flock(d->fd, (d->readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
-		rc = refuse(path, errno == EWOULDBLOCK ? EBUSY : errno,
-			    "another program has it locked; stop that one first");
+	d->fd = o->opened ? fcntl(o->fd, F_DUPFD_CLOEXEC, 0) : open_file(path, o, &created);
+	if (d->fd < 0) {
+		rc = o->opened ? refuse(path, errno, "it was not handed over open") : d->fd;
 		goto fail;
 	}
+	rc = check_mode(d);
+	if (rc == 0)
+		rc = find_size(d);
+	if (rc == 0)
+		rc = lock_file(d->fd, path, d->readonly);
+	if (rc)
+		goto fail;
 	*out = d;
 	return 0;
 fail:

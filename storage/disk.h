@@ -26,7 +26,19 @@ struct disk_opts {
 	bool readonly;
 	bool writethrough;    /* every write reaches the medium before it is done */
 	uint64_t create_size; /* not 0: create a sparse file of this size if there is none */
+	/* Somebody has opened it already, by disk_open_file(): disk_open() takes a copy of this
+	 * descriptor, and `path` is but a name. */
+	bool opened;
+	int fd;
 };
+
+/*
+ * The first half of disk_open(), for those who may open what its user may not: opens `path` (a
+ * block device exclusively) and locks it against a second user, for as long as the descriptor or a
+ * copy of it is open. Returns that, or negative errno, logged with the path and what to do.
+ * *created: there was no such file.
+ */
+int disk_open_file(const char *path, const struct disk_opts *opts, bool *created);
 
 /* Opens `path` and locks it against a second user. The error (negative errno) is logged, with the
  * path and what to do. */

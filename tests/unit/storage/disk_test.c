@@ -185,6 +185,36 @@ static void test_refusals(void)
 	unlink(other);
 }
 
+/* What another has opened: the lock comes with it, and stays when he closes it. */
+static void test_handed_over(void)
+{
+	struct disk_opts o = {0}, ro = {.readonly = true};
+	struct disk *d, *e;
+	bool created = true;
+	int fd = disk_open_file(path, &o, &created);
+	CHECK(fd >= 0);
+	CHECK(!created);
+	CHECK_EQ(disk_open_file(path, &o, &created), -EBUSY);
+	o.opened = true;
+	o.fd = fd;
+	CHECK_EQ(disk_open(&d, "a name", &o), 0);
+	close(fd);
+	CHECK_EQ(disk_size(d), SIZE);
+	CHECK_EQ(strcmp(disk_path(d), "a name"), 0);
+	CHECK_EQ(disk_open_file(path, &ro, &created), -EBUSY);
+	CHECK_EQ(disk_close(d), 0);
+	CHECK_EQ(disk_open(&d, "closed", &o), -EBADF);
+	/* open for reading only */
+	o.fd = disk_open_file(path, &ro, &created);
+	CHECK_EQ(disk_open(&d, path, &o), -EBADF);
+	o.readonly = true;
+	CHECK_EQ(disk_open(&d, path, &o), 0);
+	CHECK_EQ(disk_open(&e, path, &ro), 0);
+	close(o.fd);
+	CHECK_EQ(disk_close(d), 0);
+	CHECK_EQ(disk_close(e), 0);
+}
+
 int main(void)
 {
 	int fd;
@@ -202,6 +232,7 @@ int main(void)
 	CHECK_RUN(test_a_file_that_shrinks_gives_an_error);
 	CHECK_RUN(test_discard_and_map);
 	CHECK_RUN(test_refusals);
+	CHECK_RUN(test_handed_over);
 	disk_engine_free(engine);
 	loop_free(loop);
 	unlink(path);
