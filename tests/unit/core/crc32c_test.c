@@ -41,28 +41,49 @@ static uint32_t reference(const uint8_t *p, size_t n)
 	return ~c;
 }
 
+static uint8_t data[3 * 4096];
+
+static void fill(void)
+{
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 131 + (i >> 3) + (i >> 11));
+}
+
+/* Short ones all; long ones around what is taken in at once, blocks of 512 and of 4096 bytes. */
+static size_t longer(size_t n)
+{
+	return n < 40 || n % 504 < 18 || n % 4080 < 40 ? n + 1 : n + 13;
+}
+
 static void test_every_length_and_alignment(void)
 {
-	uint8_t b[300];
-
-	for (size_t i = 0; i < sizeof(b); i++)
-		b[i] = (uint8_t)(i * 131 + (i >> 3));
-	for (size_t at = 0; at < 16; at++)
-		for (size_t n = 0; at + n <= sizeof(b); n += n < 40 ? 1 : 13)
-			if (!CHECK_EQ(crc32c(0, b + at, n), reference(b + at, n)))
+	fill();
+	for (size_t at = 0; at < 9; at++)
+		for (size_t n = 0; at + n <= sizeof(data); n = longer(n))
+			if (!CHECK_EQ(crc32c(0, data + at, n), reference(data + at, n)))
 				return;
+}
+
+/* From any value on, not only from that of the beginning. */
+static void test_long_after_anything(void)
+{
+	fill();
+	for (uint32_t bit = 0; bit < 32; bit++) {
+		uint32_t begin = crc32c(1u << bit, data, 24);
+		CHECK_EQ(crc32c(1u << bit, data, sizeof(data)),
+			 crc32c(crc32c(begin, data + 24, 1000), data + 1024, sizeof(data) - 1024));
+		CHECK_EQ(crc32c(1u << bit, data, sizeof(data)),
+			 ~update_table(~(1u << bit), data, sizeof(data)));
+	}
 }
 
 static void test_without_the_instruction(void)
 {
-	uint8_t b[300];
-
-	for (size_t i = 0; i < sizeof(b); i++)
-		b[i] = (uint8_t)(i * 37 + (i >> 5));
-	crc32c(0, b, 0); /* makes the table */
+	fill();
+	crc32c(0, data, 0); /* makes the table */
 	for (size_t at = 0; at < 8; at++)
-		for (size_t n = 0; at + n <= sizeof(b); n += n < 40 ? 1 : 13)
-			if (!CHECK_EQ(~update_table(~0u, b + at, n), reference(b + at, n)))
+		for (size_t n = 0; at + n <= sizeof(data); n = longer(n))
+			if (!CHECK_EQ(~update_table(~0u, data + at, n), reference(data + at, n)))
 				return;
 }
 
@@ -82,6 +103,7 @@ int main(void)
 {
 	CHECK_RUN(test_examples_of_rfc_3720);
 	CHECK_RUN(test_every_length_and_alignment);
+	CHECK_RUN(test_long_after_anything);
 	CHECK_RUN(test_without_the_instruction);
 	CHECK_RUN(test_continues_from_any_place);
 	return CHECK_DONE();
