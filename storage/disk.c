@@ -7,7 +7,6 @@
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -16,6 +15,7 @@
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "storage/claim.h"
 
 #ifndef RWF_DSYNC
 #define RWF_DSYNC 2
@@ -81,12 +81,13 @@ static ssize_t rw(struct disk *d, bool write, const struct iovec *iov, unsigned 
 	return r;
 }
 
-/* Transfers all of iov, going on after short counts; changes iov. */
-static int transfer(struct disk *d, bool write, struct iovec *iov, unsigned n, uint64_t off,
+/* Transfers all of iov, going on after short counts; changes iov, and moves *off on past what has
+ * been transferred: to what could not be, when there is an error. */
+static int transfer(struct disk *d, bool write, struct iovec *iov, unsigned n, uint64_t *off,
 		    int flags)
 {
 	while (n) {
-		ssize_t r = rw(d, write, iov, MIN(n, 1024u), off, flags);
+		ssize_t r = rw(d, write, iov, MIN(n, 1024u), *off, flags);
 		if (r < 0) {
 			if (errno == EINTR)
 				continue;
@@ -94,7 +95,7 @@ static int transfer(struct disk *d, bool write, struct iovec *iov, unsigned n, u
 		}
 		if (r == 0 && iov->iov_len)
 			return -EIO; /* the file became shorter beneath us */
-		off += (uint64_t)r;
+		*off += (uint64_t)r;
 		while (n && (size_t)r >= iov->iov_len) {
 			r -= (ssize_t)iov->iov_len;
 			iov++;
@@ -112,9 +113,9 @@ static void run_blocking(struct disk_io *io)
 {
 	struct disk *d = io->disk;
 	switch (io->op) {
-	case DISK_READ: io->rc = transfer(d, false, io->iov, io->niov, io->off, 0); break;
+	case DISK_READ: io->rc = transfer(d, false, io->iov, io->niov, &io->off, 0); break;
 	case DISK_WRITE:
-		io->rc = transfer(d, true, io->iov, io->niov, io->off,
+		io->rc = transfer(d, true, io->iov, io->niov, &io->off,
 				  io->fua || d->writethrough ? RWF_DSYNC : 0);
 		break;
 	case DISK_SYNC: io->rc = disk_sync(d); break;
@@ -241,16 +242,22 @@ void disk_engine_free(struct disk_engine *e)
 
 /* ---- blocking calls, for workers ---- */
 
-int disk_read(struct disk *d, void *p, size_t n, uint64_t off)
+int disk_read(struct disk *d, void *p, size_t n, uint64_t off, uint64_t *reached)
 {
 	struct iovec v = {p, n};
-	return transfer(d, false, &v, 1, off, 0);
+	int rc = transfer(d, false, &v, 1, &off, 0);
+	if (reached)
+		*reached = off;
+	return rc;
 }
 
-int disk_write(struct disk *d, const void *p, size_t n, uint64_t off, bool fua)
+int disk_write(struct disk *d, const void *p, size_t n, uint64_t off, bool fua, uint64_t *reached)
 {
 	struct iovec v = {(void *)p, n};
-	return transfer(d, true, &v, 1, off, fua || d->writethrough ? RWF_DSYNC : 0);
+	int rc = transfer(d, true, &v, 1, &off, fua || d->writethrough ? RWF_DSYNC : 0);
+	if (reached)
+		*reached = off;
+	return rc;
 }
 
 int disk_sync(struct disk *d)
@@ -264,7 +271,7 @@ static int write_zeros(struct disk *d, uint64_t off, uint64_t n)
 	int rc = zeros ? 0 : -ENOMEM;
 	while (n && rc == 0) {
 		size_t step = (size_t)MIN(n, ZERO_STEP);
-		rc = disk_write(d, zeros, step, off, false);
+		rc = disk_write(d, zeros, step, off, false, NULL);
 		off += step;
 		n -= step;
 	}
@@ -349,9 +356,7 @@ static int open_file(const char *path, const struct disk_opts *o, bool *created)
 		return refuse(path, ENOENT,
 			      "name an existing file or device, or add ,size=BYTES to "
 			      "create a sparse file");
-	case EBUSY:
-		return refuse(path, EBUSY,
-			      "it is mounted or in use; unmount it, or export it with ,ro");
+	case EBUSY: return claim_refused(path);
 	case EACCES:
 	case EROFS:
 	case EPERM: return refuse(path, errno, "run as a user who may write it, or add ,ro");
@@ -359,21 +364,12 @@ static int open_file(const char *path, const struct disk_opts *o, bool *created)
 	}
 }
 
-/* The lock is of what is open, and goes with its descriptors. */
-static int lock_file(int fd, const char *path, bool readonly)
-{
-	if (flock(fd, (readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
-		return 0;
-	return refuse(path, errno == EWOULDBLOCK ? EBUSY : errno,
-		      "another program has it locked; stop that one first");
-}
-
 int disk_open_file(const char *path, const struct disk_opts *o, bool *created)
 {
 	int fd = open_file(path, o, created), rc;
 	if (fd < 0)
 		return fd;
-	rc = lock_file(fd, path, o->readonly);
+	rc = claim_disk(fd, path, o->readonly);
 	if (rc == 0)
 		return fd;
 	close(fd);
@@ -477,7 +473,7 @@ int disk_open(struct disk **out, const char *path, const struct disk_opts *o)
 	if (rc == 0)
 		rc = find_size(d);
 	if (rc == 0)
-		rc = lock_file(d->fd, path, d->readonly);
+		rc = claim_disk(d->fd, path, d->readonly);
 	if (rc)
 		goto fail;
 	*out = d;

@@ -70,7 +70,7 @@ struct disk_io {
 	struct disk *disk;
 	struct iovec *iov; /* may be changed by the transfer */
 	unsigned niov;
-	uint64_t off; /* bytes */
+	uint64_t off; /* bytes; after an error of a read or write: of the first that failed */
 	int (*call)(struct disk_io *io);
 	/* Called in the loop, unless disk_submit() returned true. */
 	void (*done)(struct disk_io *io);
@@ -83,9 +83,10 @@ struct disk_io {
 /* Starts io. True: it is finished already, io->rc is set and done() will not be called. */
 bool disk_submit(struct disk_engine *e, struct disk_io *io);
 
-/* Blocking transfers of all n bytes, for DISK_CALL. 0 or -errno. */
-int disk_read(struct disk *d, void *p, size_t n, uint64_t off);
-int disk_write(struct disk *d, const void *p, size_t n, uint64_t off, bool fua);
+/* Blocking transfers of all n bytes, for DISK_CALL. 0 or -errno; *reached (may be NULL) gets how
+ * far it came: after an error the place of the first byte that failed. */
+int disk_read(struct disk *d, void *p, size_t n, uint64_t off, uint64_t *reached);
+int disk_write(struct disk *d, const void *p, size_t n, uint64_t off, bool fua, uint64_t *reached);
 int disk_sync(struct disk *d);
 /* Makes [off, off + n) read as zeros and gives its space back where the medium can. */
 int disk_discard(struct disk *d, uint64_t off, uint64_t n);

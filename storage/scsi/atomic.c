@@ -53,7 +53,7 @@ static int compare_and_write_work(struct scsi_cmd *cmd)
 	if (!medium)
 		return -ENOMEM;
 	data = medium + n;
-	rc = disk_read(l->disk, medium, n, off);
+	rc = disk_read(l->disk, medium, n, off, &cmd->io.off);
 	if (rc == 0) {
 		scsi_copy_out(cmd, data, 0, n);
 		while (i < n && medium[i] == data[i])
@@ -62,7 +62,7 @@ static int compare_and_write_work(struct scsi_cmd *cmd)
 			rc = miscompare(cmd, i);
 		} else {
 			scsi_copy_out(cmd, data, n, n);
-			rc = disk_write(l->disk, data, n, off, cmd->cdb[1] & FUA);
+			rc = disk_write(l->disk, data, n, off, cmd->cdb[1] & FUA, &cmd->io.off);
 		}
 	}
 	free(medium);
@@ -104,13 +104,13 @@ static int orwrite_work(struct scsi_cmd *cmd)
 
 	for (uint32_t at = 0, step; at < total && rc == 0; at += step) {
 		step = MIN(total - at, STEP);
-		rc = disk_read(l->disk, medium, step, off + at);
+		rc = disk_read(l->disk, medium, step, off + at, &cmd->io.off);
 		if (rc)
 			break;
 		scsi_copy_out(cmd, data, at, step);
 		for (uint32_t i = 0; i < step; i++)
 			data[i] |= medium[i];
-		rc = disk_write(l->disk, data, step, off + at, cmd->cdb[1] & FUA);
+		rc = disk_write(l->disk, data, step, off + at, cmd->cdb[1] & FUA, &cmd->io.off);
 	}
 	free(medium);
 	return rc;
@@ -147,8 +147,9 @@ static int write_atomic_work(struct scsi_cmd *cmd)
 	if (data) {
 		uint64_t off = cmd->lba << l->block_shift;
 		scsi_copy_out(cmd, data, 0, n);
-		rc = l->journal ? journal_write(l->journal, data, n, off)
-				: disk_write(l->disk, data, n, off, cmd->cdb[1] & FUA);
+		rc = l->journal
+			     ? journal_write(l->journal, data, n, off)
+			     : disk_write(l->disk, data, n, off, cmd->cdb[1] & FUA, &cmd->io.off);
 	}
 	free(data);
 	return rc;

@@ -52,7 +52,7 @@ static bool prepare(struct scsi_cmd *cmd)
 static void io_done(struct disk_io *io)
 {
 	struct scsi_cmd *cmd = container_of(io, struct scsi_cmd, io);
-	scsi_io_result(cmd, io->rc, io->op == DISK_WRITE);
+	scsi_io_result(cmd, io->rc, io->op != DISK_READ);
 }
 
 static void submit(struct scsi_cmd *cmd, enum disk_op op, struct iovec *v, unsigned n, bool fua)
@@ -128,7 +128,7 @@ static int compare(struct scsi_cmd *cmd, bool with_data)
 
 	for (uint64_t at = 0; at < total && rc == 0;) {
 		uint32_t step = (uint32_t)MIN(total - at, COMPARE_STEP);
-		rc = disk_read(l->disk, b, step, off + at);
+		rc = disk_read(l->disk, b, step, off + at, &cmd->io.off);
 		if (rc == 0 && with_data) {
 			scsi_copy_out(cmd, b + COMPARE_STEP, (uint32_t)at, step);
 			if (memcmp(b, b + COMPARE_STEP, step))
@@ -151,7 +151,7 @@ static int compare_each(struct scsi_cmd *cmd)
 	if (rc == 0)
 		scsi_copy_out(cmd, b + size, 0, size);
 	for (uint64_t i = 0; i < cmd->count && rc == 0; i++) {
-		rc = disk_read(l->disk, b, size, (cmd->lba + i) << l->block_shift);
+		rc = disk_read(l->disk, b, size, (cmd->lba + i) << l->block_shift, &cmd->io.off);
 		if (rc == 0 && memcmp(b, b + size, size))
 			rc = scsi_work_check(cmd, SENSE_MISCOMPARE, ASC_MISCOMPARE_VERIFY);
 	}
@@ -174,11 +174,12 @@ static int write_verify_work(struct scsi_cmd *cmd)
 	uint64_t off = cmd->lba << l->block_shift;
 	int rc = 0;
 	for (unsigned i = 0; i < cmd->out_n && rc == 0; i++) {
-		rc = disk_write(l->disk, cmd->out[i].iov_base, cmd->out[i].iov_len, off, false);
+		rc = disk_write(l->disk, cmd->out[i].iov_base, cmd->out[i].iov_len, off, false,
+				&cmd->io.off);
 		off += cmd->out[i].iov_len;
 	}
 	if (rc == 0)
-		rc = disk_sync(l->disk);
+		rc = scsi_work_sync(cmd);
 	/* An initiator that announced less than the CDB transfers gets that much verified. */
 	if (rc == 0 && cmd->out_len == cmd->transfer_len)
 		rc = compare(cmd, true);

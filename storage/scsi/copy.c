@@ -57,8 +57,8 @@ static int copy_step(const struct segment *s, uint8_t *b, uint64_t at, size_t n)
 		if (!mapped && run >= n)
 			return disk_discard(s->to->disk, s->dst + at, n);
 	}
-	rc = disk_read(s->from->disk, b, n, s->src + at);
-	return rc ? rc : disk_write(s->to->disk, b, n, s->dst + at, false);
+	rc = disk_read(s->from->disk, b, n, s->src + at, NULL);
+	return rc ? rc : disk_write(s->to->disk, b, n, s->dst + at, false, NULL);
 }
 
 /* From the end where the start of the destination is the source of what comes later. */

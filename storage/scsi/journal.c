@@ -74,7 +74,7 @@ int journal_write(struct journal *j, const void *p, size_t n, uint64_t off)
 	rc = write_fully(j->fd, record, HEADER + n, 0);
 	free(record);
 	if (rc == 0)
-		rc = disk_write(j->disk, p, n, off, false);
+		rc = disk_write(j->disk, p, n, off, false, NULL);
 	if (rc == 0)
 		rc = disk_sync(j->disk);
 	/* Should this fail the record stays, and is right until something else is written. */
@@ -128,7 +128,7 @@ static int replay(struct journal *j)
 	}
 	log_warn("%s: finishing an atomic write of %lld bytes that was cut off", path,
 		 (long long)n);
-	rc = disk_write(j->disk, record + HEADER, (size_t)n, off, false);
+	rc = disk_write(j->disk, record + HEADER, (size_t)n, off, false, NULL);
 	if (rc == 0)
 		rc = disk_sync(j->disk);
 	if (rc == 0)

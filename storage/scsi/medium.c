@@ -14,7 +14,7 @@ void scsi_test_unit_ready(struct scsi_cmd *cmd)
 
 static int sync_work(struct scsi_cmd *cmd)
 {
-	return disk_readonly(cmd->lun->disk) ? 0 : disk_sync(cmd->lun->disk);
+	return disk_readonly(cmd->lun->disk) ? 0 : scsi_work_sync(cmd);
 }
 
 static bool removal_prevented(const struct lun *l)

@@ -24,8 +24,8 @@ static int unmap_work(struct scsi_cmd *cmd)
 	for (uint64_t i = 0; i < cmd->count && rc == 0; i++) {
 		uint8_t d[UNMAP_DESCRIPTOR];
 		scsi_copy_out(cmd, d, (uint32_t)(UNMAP_HEADER + i * sizeof(d)), sizeof(d));
-		cmd->lba = get_be64(d);
-		rc = disk_discard(l->disk, cmd->lba << l->block_shift,
+		cmd->io.off = get_be64(d) << l->block_shift;
+		rc = disk_discard(l->disk, cmd->io.off,
 				  (uint64_t)get_be32(d + 8) << l->block_shift);
 	}
 	return rc;
@@ -105,7 +105,7 @@ static int write_same_work(struct scsi_cmd *cmd)
 		memcpy(p + at, p, size);
 	for (; left && rc == 0; off += fill, left -= fill) {
 		fill = (size_t)MIN(left, (uint64_t)fill);
-		rc = disk_write(l->disk, p, fill, off, false);
+		rc = disk_write(l->disk, p, fill, off, false, &cmd->io.off);
 	}
 	free(p);
 	return rc;

@@ -80,7 +80,7 @@ static int overwrite(const struct sanitize *s)
 			p[i] = s->pattern[(i & (l->block_size - 1)) % s->pattern_len] ^ flip;
 		for (uint64_t off = 0; off < size && rc == 0 && !stopping(l); off += WRITE_STEP) {
 			rc = disk_write(l->disk, p, MIN(size - off, (uint64_t)WRITE_STEP), off,
-					false);
+					false, NULL);
 			progress(l, (pass * size + off) >> 20, (s->passes * size >> 20) + 1);
 		}
 	}

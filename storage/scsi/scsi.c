@@ -9,6 +9,9 @@
 #include "core/bytes.h"
 #include "core/log.h"
 
+/* A full or failing disk fails every command. */
+static struct log_limit errors = {.burst = 10, .period_ns = 10 * SEC_NS};
+
 static bool medium_ready(struct scsi_cmd *cmd);
 
 /* ---- the end of a command ---- */
@@ -73,9 +76,35 @@ static void count(struct scsi_cmd *cmd, bool ok, bool write)
 			  write ? cmd->out_len : cmd->in_len, ok);
 }
 
+/* The sense of a disk's error, at a block or (NULL) none in particular. */
+static void set_error(struct scsi_cmd *cmd, int rc, bool write, const struct sense_extra *at)
+{
+	switch (rc) {
+	case -ENOSPC:
+	case -EDQUOT: set_sense(cmd, SENSE_DATA_PROTECT, ASC_SPACE_ALLOCATION_FAILED, at); break;
+	case -ENOMEM: set_sense(cmd, SENSE_HARDWARE_ERROR, ASC_INTERNAL_FAILURE, NULL); break;
+	default:
+		set_sense(cmd, SENSE_MEDIUM_ERROR,
+			  write ? ASC_WRITE_ERROR : ASC_UNRECOVERED_READ_ERROR, at);
+	}
+}
+
+int scsi_work_sync(struct scsi_cmd *cmd)
+{
+	int rc = disk_sync(cmd->lun->disk);
+	if (rc == 0)
+		return 0;
+	log_error("%s: cannot flush: %s", disk_path(cmd->lun->disk), strerror(-rc));
+	set_error(cmd, rc, true, NULL);
+	return rc;
+}
+
 void scsi_io_result(struct scsi_cmd *cmd, int rc, bool write)
 {
-	struct sense_extra x = {.field = -1, .has_info = true, .info = cmd->lba};
+	uint64_t lba = cmd->io.off >> cmd->lun->block_shift;
+	bool sync = cmd->io.op == DISK_SYNC;
+	struct sense_extra at = {.field = -1, .has_info = true, .info = lba};
+	unsigned more;
 	count(cmd, rc == 0 || rc == -ECANCELED, write);
 	if (cmd->status != SCSI_GOOD) { /* the work has set it */
 		scsi_status(cmd, cmd->status);
@@ -85,16 +114,16 @@ void scsi_io_result(struct scsi_cmd *cmd, int rc, bool write)
 		scsi_good(cmd);
 		return;
 	}
-	log_error("%s: %s at block %llu: %s", disk_path(cmd->lun->disk), write ? "write" : "read",
-		  (unsigned long long)cmd->lba, strerror(-rc));
-	switch (rc) {
-	case -ENOSPC:
-	case -EDQUOT: set_sense(cmd, SENSE_DATA_PROTECT, ASC_SPACE_ALLOCATION_FAILED, &x); break;
-	case -ENOMEM: set_sense(cmd, SENSE_HARDWARE_ERROR, ASC_INTERNAL_FAILURE, NULL); break;
-	default:
-		set_sense(cmd, SENSE_MEDIUM_ERROR,
-			  write ? ASC_WRITE_ERROR : ASC_UNRECOVERED_READ_ERROR, &x);
+	if (log_allowed(&errors, &more)) {
+		if (more)
+			log_error("%u more disk errors", more);
+		if (sync)
+			log_error("%s: cannot flush: %s", disk_path(cmd->lun->disk), strerror(-rc));
+		else
+			log_error("%s: %s at block %llu: %s", disk_path(cmd->lun->disk),
+				  write ? "write" : "read", (unsigned long long)lba, strerror(-rc));
 	}
+	set_error(cmd, rc, write, sync ? NULL : &at);
 	scsi_status(cmd, SCSI_CHECK_CONDITION);
 }
 
@@ -192,8 +221,11 @@ static void work_done(struct disk_io *io)
 void scsi_run_blocking(struct scsi_cmd *cmd, int (*work)(struct scsi_cmd *cmd))
 {
 	cmd->work = work;
-	cmd->io = (struct disk_io){
-		.op = DISK_CALL, .disk = cmd->lun->disk, .call = do_work, .done = work_done};
+	cmd->io = (struct disk_io){.op = DISK_CALL,
+				   .disk = cmd->lun->disk,
+				   .off = cmd->lba << cmd->lun->block_shift,
+				   .call = do_work,
+				   .done = work_done};
 	if (disk_submit(cmd->engine, &cmd->io))
 		work_done(&cmd->io);
 }

@@ -128,7 +128,8 @@ void scsi_check(struct scsi_cmd *cmd, uint8_t key, uint16_t asc);
 void scsi_invalid_cdb(struct scsi_cmd *cmd, unsigned byte, int bit);
 /* INVALID FIELD IN PARAMETER LIST / PARAMETER LIST LENGTH ERROR and the like. */
 void scsi_invalid_param(struct scsi_cmd *cmd, unsigned byte, int bit);
-/* For the result of disk I/O: GOOD, or the sense that fits the error. `write`: its direction. */
+/* For the result of disk I/O: GOOD, or the sense that fits the error, with the first block that
+ * failed: cmd->io.off is its place in bytes. `write`: the direction. */
 void scsi_io_result(struct scsi_cmd *cmd, int rc, bool write);
 
 /* Ends the command with GOOD and `len` bytes of data, cut to the CDB's allocation length. */
@@ -140,9 +141,12 @@ const uint8_t *scsi_param(struct scsi_cmd *cmd, uint32_t need);
 /*
  * Runs work(cmd) in a worker thread; its result, 0 or -errno, ends the command by way of
  * scsi_io_result() unless work itself set cmd->status (with sense). work uses the blocking calls of
- * storage/disk.h.
+ * storage/disk.h, and lets them note in cmd->io.off how far they came.
  */
 void scsi_run_blocking(struct scsi_cmd *cmd, int (*work)(struct scsi_cmd *cmd));
+/* In work(): disk_sync(); when it fails the command ends with a write error of no block in
+ * particular. */
+int scsi_work_sync(struct scsi_cmd *cmd);
 /* In work(): sets CHECK CONDITION. Returns -ECANCELED, for `return scsi_work_check(...)`. */
 int scsi_work_check(struct scsi_cmd *cmd, uint8_t key, uint16_t asc);
 

@@ -58,6 +58,19 @@ url() { echo "iscsi://127.0.0.1:$PORT/$IQN/$1"; }
 # report NAME: the line for a test whose status is $?
 report() { if [ $? = 0 ]; then echo "ok iscsi: $1"; else echo "not ok iscsi: $1"; fi; }
 
+# watcher_start NUMBER: a session of that initiator (watcher.c); $answer is "logged in"
+watcher_start() {
+	coproc watcher { timeout -k 2 300 "$CLIENTS/watcher" 127.0.0.1 "$PORT" "$IQN" "$1"; }
+	# Bash forgets the array as soon as the process ends.
+	watcher=("${watcher[@]}")
+	read -r -t 30 -u "${watcher[0]}" answer
+}
+# say WORD...: to the watcher; its answer is in $answer
+say() { echo "$*" >&"${watcher[1]}"; read -r -t 30 -u "${watcher[0]}" answer || answer="no answer"; }
+# sees ANSWER WORD...
+sees() { say "${@:2}"; [ "$answer" = "$1" ] || { echo "${*:2}: $answer, not $1"; return 1; }; }
+watcher_end() { exec {watcher[1]}>&- {watcher[0]}<&-; }
+
 # build_client NAME: one of the C programs beside this, into $CLIENTS
 CLIENTS=build/test/iscsi
 build_client() {

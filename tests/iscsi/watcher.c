@@ -2,11 +2,14 @@
 /*
  * One session that does what its standard input says, a line each, and answers in a line: what an
  * initiator gets to see of a target that changes.
- *   ready N      TEST UNIT READY of LUN N: "good", or sense key and code: "6 2900"
+ *   ready N      TEST UNIT READY of LUN N: "good", or sense key and code: "6 2900", and what
+ *                INFORMATION says where that is valid: "3 1100 @17"
  *   settle N     the same until it is good
  *   luns         REPORT LUNS to LUN 0: the numbers
  *   capacity N   READ CAPACITY(10): the number of blocks, or the sense
- *   write N      one block of LUN N: as ready
+ *   read, write, fua, verify, unmap N [LBA [COUNT]]
+ *                up to 128 blocks of LUN N, one if not told: as ready; fua is a write, too
+ *   sync N       SYNCHRONIZE CACHE: as ready
  *   sanitize N   SANITIZE, ten times over, in the background: as ready
  * usage: watcher HOST PORT IQN NUMBER      NUMBER: which initiator we are
  */
@@ -16,11 +19,21 @@
 
 #include "tests/iscsi/raw.h"
 
-#define BLOCK 512
+#define BLOCK  512
+#define BLOCKS 128 /* of one command: what may come as immediate data */
+#define ANSWER 40
+
+static void sense_text(const struct pdu *p, char text[ANSWER])
+{
+	const uint8_t *sense = p->data + 2; /* behind its length */
+	int n = snprintf(text, ANSWER, "%x %02x%02x", sense[2] & 0xf, sense[12], sense[13]);
+	if (sense[0] & 0x80)
+		snprintf(text + n, (size_t)(ANSWER - n), " @%u", get_be32(sense + 3));
+}
 
 /* Runs a command once. The answer is `text`: "good", sense, or "lost"; data goes to `in`. */
 static bool run(struct raw *r, unsigned lun, const uint8_t *cdb, size_t cdb_len, const void *out,
-		uint8_t *in, size_t in_len, char text[16])
+		size_t out_len, uint8_t *in, size_t in_len, char text[ANSWER])
 {
 	struct buf b = {0};
 	struct pdu p;
@@ -31,8 +44,8 @@ static bool run(struct raw *r, unsigned lun, const uint8_t *cdb, size_t cdb_len,
 		flags |= ISCSI_CMD_READ;
 	if (out)
 		flags |= ISCSI_CMD_WRITE;
-	raw_put_command(r, &b, cdb, cdb_len, flags, (uint32_t)(out ? BLOCK : in_len), out,
-			out ? BLOCK : 0);
+	raw_put_command(r, &b, cdb, cdb_len, flags, (uint32_t)(out ? out_len : in_len), out,
+			out_len);
 	strcpy(text, "lost");
 	if (!raw_send(r, &b))
 		return false;
@@ -52,7 +65,7 @@ static bool run(struct raw *r, unsigned lun, const uint8_t *cdb, size_t cdb_len,
 		if (done && p.bhs[RESP_STATUS] == 0)
 			strcpy(text, "good");
 		else if (done && p.len >= 2 + 14)
-			snprintf(text, 16, "%x %02x%02x", p.data[4] & 0xf, p.data[14], p.data[15]);
+			sense_text(&p, text);
 		raw_pdu_free(&p);
 	}
 	return true;
@@ -62,10 +75,10 @@ static void luns(struct raw *r)
 {
 	static const uint8_t cdb[12] = {0xa0, [8] = 0x08};
 	uint8_t in[2048] = {0};
-	char text[16];
+	char text[ANSWER];
 	uint32_t n;
 
-	run(r, 0, cdb, sizeof(cdb), NULL, in, sizeof(in), text);
+	run(r, 0, cdb, sizeof(cdb), NULL, 0, in, sizeof(in), text);
 	if (strcmp(text, "good")) {
 		puts(text);
 		return;
@@ -76,35 +89,73 @@ static void luns(struct raw *r)
 	putchar('\n');
 }
 
-static void serve(struct raw *r, const char *verb, unsigned lun)
+/* False: no command for blocks. */
+static bool blocks(struct raw *r, const char *verb, unsigned lun, unsigned lba, unsigned count,
+		   char text[ANSWER])
 {
-	static const uint8_t ready[6] = {0}, capacity[10] = {0x25};
-	static const uint8_t block[BLOCK];
-	uint8_t in[8], cdb[10];
-	char text[16];
+	static const struct {
+		const char *verb;
+		uint8_t opcode, flags;
+	} verbs[] = {
+		{"read", 0x28, 0},
+		{"write", 0x2a, 0},
+		{"fua", 0x2a, 0x08},
+		{"verify", 0x2f, 0},
+	};
+	static uint8_t data[BLOCKS * BLOCK];
+	uint8_t cdb[10], list[24] = {[1] = 22, [3] = 16};
+	size_t len = (size_t)count * BLOCK, i = 0;
+
+	if (strcmp(verb, "unmap") == 0) {
+		static const uint8_t unmap[10] = {0x42, [8] = sizeof(list)};
+		put_be64(list + 8, lba);
+		put_be32(list + 16, count);
+		run(r, lun, unmap, sizeof(unmap), list, sizeof(list), NULL, 0, text);
+		return true;
+	}
+	while (i < ARRAY_SIZE(verbs) && strcmp(verb, verbs[i].verb))
+		i++;
+	if (i == ARRAY_SIZE(verbs) || count > BLOCKS)
+		return false;
+	raw_rw10(cdb, false, lba, (uint16_t)count);
+	cdb[0] = verbs[i].opcode;
+	cdb[1] = verbs[i].flags;
+	memset(data, 0xa5, len);
+	if (cdb[0] == 0x28)
+		run(r, lun, cdb, sizeof(cdb), NULL, 0, data, len, text);
+	else
+		run(r, lun, cdb, sizeof(cdb), cdb[0] == 0x2a ? data : NULL,
+		    cdb[0] == 0x2a ? len : 0, NULL, 0, text);
+	return true;
+}
+
+static void serve(struct raw *r, const char *verb, unsigned lun, unsigned lba, unsigned count)
+{
+	static const uint8_t ready[6] = {0}, capacity[10] = {0x25}, sync[10] = {0x35};
+	uint8_t in[8];
+	char text[ANSWER];
 
 	if (strcmp(verb, "luns") == 0) {
 		luns(r);
 		return;
 	}
 	if (strcmp(verb, "capacity") == 0) {
-		run(r, lun, capacity, sizeof(capacity), NULL, in, sizeof(in), text);
+		run(r, lun, capacity, sizeof(capacity), NULL, 0, in, sizeof(in), text);
 		if (strcmp(text, "good") == 0) {
 			printf("%u\n", get_be32(in) + 1);
 			return;
 		}
-	} else if (strcmp(verb, "write") == 0) {
-		raw_rw10(cdb, true, 0, 1);
-		run(r, lun, cdb, sizeof(cdb), block, NULL, 0, text);
+	} else if (strcmp(verb, "sync") == 0) {
+		run(r, lun, sync, sizeof(sync), NULL, 0, NULL, 0, text);
 	} else if (strcmp(verb, "sanitize") == 0) {
 		/* SBC-3, 5.24.2.2: IMMED, overwrite ten times by a pattern of four bytes */
 		static const uint8_t list[BLOCK] = {10, [3] = 4};
 		static const uint8_t overwrite[10] = {0x48, 0x81, [8] = 8};
-		run(r, lun, overwrite, sizeof(overwrite), list, NULL, 0, text);
-	} else {
+		run(r, lun, overwrite, sizeof(overwrite), list, BLOCK, NULL, 0, text);
+	} else if (!blocks(r, verb, lun, lba, count, text)) {
 		bool settle = strcmp(verb, "settle") == 0;
 		for (int i = 0; i < 16; i++) {
-			run(r, lun, ready, sizeof(ready), NULL, NULL, 0, text);
+			run(r, lun, ready, sizeof(ready), NULL, 0, NULL, 0, text);
 			if (!settle || text[0] != '6')
 				break;
 		}
@@ -131,10 +182,10 @@ int main(int argc, char **argv)
 	puts("logged in");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
-		unsigned lun = 0;
-		if (sscanf(line, "%15s %u", verb, &lun) < 1)
+		unsigned lun = 0, lba = 0, count = 1;
+		if (sscanf(line, "%15s %u %u %u", verb, &lun, &lba, &count) < 1)
 			continue;
-		serve(&r, verb, lun);
+		serve(&r, verb, lun, lba, count);
 		fflush(stdout);
 	}
 	raw_close(&r);

@@ -30,6 +30,7 @@ struct waiting {
 	bool done;
 };
 static unsigned outstanding;
+static uint64_t failed_at; /* see disk_io.off */
 
 static void on_done(struct disk_io *io)
 {
@@ -44,10 +45,11 @@ static int run(struct disk_io *io)
 	struct waiting w = {.io = *io};
 	w.io.done = on_done;
 	outstanding = 1;
-	if (disk_submit(engine, &w.io))
-		return w.io.rc;
-	loop_run(loop);
-	CHECK(w.done);
+	if (!disk_submit(engine, &w.io)) {
+		loop_run(loop);
+		CHECK(w.done);
+	}
+	failed_at = w.io.off;
 	return w.io.rc;
 }
 
@@ -119,12 +121,19 @@ static void test_a_file_that_shrinks_gives_an_error(void)
 	struct disk_opts o = {0};
 	struct disk *d = open_disk(&o);
 	uint8_t b[4096];
+	uint64_t reached = 0;
 	if (!CHECK(d != NULL))
 		return;
 	CHECK_EQ(truncate(path, SIZE / 2), 0);
 	CHECK_EQ(transfer(d, DISK_READ, b, sizeof(b), SIZE - sizeof(b), false), -EIO);
+	CHECK_EQ(failed_at, SIZE - sizeof(b));
 	CHECK_EQ(transfer(d, DISK_READ, b, sizeof(b), SIZE / 2 - 2048, false), -EIO);
+	CHECK_EQ(failed_at, SIZE / 2);
+	CHECK_EQ(disk_read(d, b, sizeof(b), SIZE / 2 - 100, &reached), -EIO);
+	CHECK_EQ(reached, SIZE / 2);
 	CHECK_EQ(truncate(path, SIZE), 0);
+	CHECK_EQ(disk_read(d, b, sizeof(b), SIZE / 2 - 100, &reached), 0);
+	CHECK_EQ(reached, SIZE / 2 - 100 + sizeof(b));
 	CHECK_EQ(disk_close(d), 0);
 }
 
@@ -138,9 +147,9 @@ static void test_discard_and_map(void)
 	if (!CHECK(d != NULL))
 		return;
 	memset(b, 0x55, SIZE);
-	CHECK_EQ(disk_write(d, b, SIZE, 0, false), 0);
+	CHECK_EQ(disk_write(d, b, SIZE, 0, false, NULL), 0);
 	CHECK_EQ(disk_discard(d, 65536, 131072), 0);
-	CHECK_EQ(disk_read(d, b, SIZE, 0), 0);
+	CHECK_EQ(disk_read(d, b, SIZE, 0, NULL), 0);
 	CHECK(b[65535] == 0x55 && b[65536] == 0 && b[65536 + 131071] == 0 &&
 	      b[65536 + 131072] == 0x55);
 	CHECK_EQ(disk_map(d, 0, &mapped, &run_len), 0);
