@@ -15,8 +15,8 @@
 #include "net/iscsi/target.h"
 #include "net/metrics.h"
 
-#define MAX_CONNECTIONS 256
-#define DISK_THREADS	8
+#define MAX_SESSIONS 256
+#define DISK_THREADS 8
 
 struct target_run {
 	int argc;
@@ -228,7 +228,7 @@ static int serve(struct target_run *r)
 					      .engine = r->engine,
 					      .access = c->access,
 					      .credentials = c->credentials,
-					      .max_connections = MAX_CONNECTIONS};
+					      .max_sessions = MAX_SESSIONS};
 	int rc;
 
 	r->server = target_server_new(&config);

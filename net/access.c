@@ -146,6 +146,14 @@ static bool directly_connected(int family, const uint8_t *addr)
 	return found;
 }
 
+bool access_same_host(const struct sock_addr *a, const struct sock_addr *b)
+{
+	const uint8_t *x, *y;
+	int family = address_bytes((const struct sockaddr *)&a->ss, &x);
+	return family && address_bytes((const struct sockaddr *)&b->ss, &y) == family &&
+	       same_network(x, y, family == AF_INET ? 32 : 128);
+}
+
 bool access_address(const struct access *a, const struct sock_addr *peer)
 {
 	const uint8_t *addr;

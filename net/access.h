@@ -14,6 +14,8 @@ struct access;
 struct access *access_new(const char *const *words, unsigned n);
 void access_free(struct access *a);
 
+/* Is it the same address, whatever the port? */
+bool access_same_host(const struct sock_addr *a, const struct sock_addr *b);
 /* With address words: one must match. Without: loopback and directly connected networks. */
 bool access_address(const struct access *a, const struct sock_addr *peer);
 /* With name words: one must match. Without: every name. */

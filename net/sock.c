@@ -152,12 +152,63 @@ const char *sock_peer_text(int fd, char buf[SOCK_TEXT_MAX])
 	return sock_text(&a, buf);
 }
 
+int sock_local(int fd, struct sock_addr *a)
+{
+	*a = (struct sock_addr){.len = sizeof(a->ss)};
+	return getsockname(fd, (struct sockaddr *)&a->ss, &a->len) < 0 ? -errno : 0;
+}
+
 const char *sock_local_text(int fd, char buf[SOCK_TEXT_MAX])
 {
-	struct sock_addr a = {.len = sizeof(a.ss)};
-	if (getsockname(fd, (struct sockaddr *)&a.ss, &a.len) < 0)
+	struct sock_addr a;
+	if (sock_local(fd, &a))
 		a.ss.ss_family = AF_UNSPEC;
 	return sock_text(&a, buf);
+}
+
+/* Where an address is good: everywhere, on one link, on this host; 0 for none. */
+enum reach { NOWHERE, HOST, LINK, GLOBAL };
+
+static enum reach reach4(uint32_t a)
+{
+	if (a == INADDR_ANY)
+		return NOWHERE;
+	if (a >> 24 == IN_LOOPBACKNET)
+		return HOST;
+	return a >> 16 == 0xa9fe ? LINK : GLOBAL; /* RFC 3927 */
+}
+
+static enum reach reach6(const struct in6_addr *a)
+{
+	if (IN6_IS_ADDR_UNSPECIFIED(a))
+		return NOWHERE;
+	if (IN6_IS_ADDR_LOOPBACK(a))
+		return HOST;
+	return IN6_IS_ADDR_LINKLOCAL(a) ? LINK : GLOBAL;
+}
+
+bool sock_alike(const struct sock_addr *a, const struct sock_addr *b)
+{
+	const struct sockaddr_in6 *a6 = (const void *)&a->ss, *b6 = (const void *)&b->ss;
+	const struct sockaddr_in *a4 = (const void *)&a->ss, *b4 = (const void *)&b->ss;
+	enum reach from, to;
+
+	if (a->ss.ss_family != b->ss.ss_family)
+		return false;
+	if (a->ss.ss_family == AF_INET) {
+		from = reach4(ntohl(a4->sin_addr.s_addr));
+		to = reach4(ntohl(b4->sin_addr.s_addr));
+	} else if (a->ss.ss_family == AF_INET6) {
+		from = reach6(&a6->sin6_addr);
+		to = reach6(&b6->sin6_addr);
+	} else {
+		return false;
+	}
+	if (from == HOST) /* who is on this host reaches everything */
+		return to != NOWHERE;
+	if (to == LINK && a->ss.ss_family == AF_INET6 && a6->sin6_scope_id != b6->sin6_scope_id)
+		return false;
+	return to == GLOBAL || (to == LINK && from == LINK);
 }
 
 /* ---- options ---- */

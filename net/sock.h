@@ -48,7 +48,14 @@ const char *sock_strerror(int err);
 
 /* "192.0.2.1:3260", "[2001:db8::1]:3260" (an IPv4-mapped address as IPv4); returns buf. */
 const char *sock_text(const struct sock_addr *a, char buf[SOCK_TEXT_MAX]);
-/* The same of a connected socket's far or near end; "?" when it has none. */
+/* A socket's near end; 0 or -errno. */
+int sock_local(int fd, struct sock_addr *a);
+/*
+ * Can who has reached us at `a` be told to come to `b`? Of the same family; a loopback address only
+ * from loopback, a link-local one only from the same link (RFC 4007); one that means "any" never.
+ */
+bool sock_alike(const struct sock_addr *a, const struct sock_addr *b);
+/* sock_text() of a connected socket's far or near end; "?" when it has none. */
 const char *sock_peer_text(int fd, char buf[SOCK_TEXT_MAX]);
 const char *sock_local_text(int fd, char buf[SOCK_TEXT_MAX]);
 

@@ -32,6 +32,17 @@ const char *conn_name(const struct conn *c)
 	return name;
 }
 
+void conn_warn(const struct conn *c, const char *what, const char *end)
+{
+	static struct log_limit faults = {.burst = 5, .period_ns = 10 * SEC_NS};
+	unsigned more;
+	if (!log_allowed(&faults, &more))
+		return;
+	if (more)
+		log_warn("%u more faults of initiators", more);
+	log_warn("%s: %s; %s", conn_name(c), what, end);
+}
+
 void conn_in_bytes(struct conn *c, int64_t delta)
 {
 	struct target_server *s = c->server;
@@ -191,7 +202,7 @@ void conn_reject(struct conn *c, const uint8_t *bhs, uint8_t reason)
 
 void conn_protocol_error(struct conn *c, const uint8_t *bhs, const char *what)
 {
-	log_warn("%s: %s; dropped", conn_name(c), what);
+	conn_warn(c, what, "dropped");
 	conn_reject(c, bhs, REJECT_PROTOCOL_ERROR);
 	conn_finish(c);
 }
@@ -289,7 +300,7 @@ static bool digests_ok(struct conn *c, const uint8_t *h, uint32_t ahs, uint32_t 
 		p += 4;
 		if (crc != crc32c(0, h, ISCSI_BHS + ahs)) {
 			/* Nothing in it can be trusted, not even its length (RFC 7143, 7.8). */
-			log_warn("%s: header digest error; dropped", conn_name(c));
+			conn_warn(c, "header digest error", "dropped");
 			conn_close(c);
 			return false;
 		}
@@ -298,7 +309,7 @@ static bool digests_ok(struct conn *c, const uint8_t *h, uint32_t ahs, uint32_t 
 		memcpy(&crc, p + iscsi_pad(data), 4);
 		if (crc != crc32c(0, p, iscsi_pad(data))) {
 			/* Error recovery level 0: the session is to be restarted (7.1.4.1). */
-			log_warn("%s: data digest error; dropped", conn_name(c));
+			conn_warn(c, "data digest error", "dropped");
 			conn_reject(c, h, REJECT_DATA_DIGEST);
 			conn_finish(c);
 			return false;
@@ -332,8 +343,7 @@ static bool parse(struct conn *c)
 	while (c->state <= CONN_FULL && c->rx) {
 		int64_t size = pdu_size(c);
 		if (size < 0) {
-			log_warn("%s: data segment longer than the %u bytes declared; dropped",
-				 conn_name(c), TARGET_MAX_RECV);
+			conn_warn(c, "a data segment longer than was declared", "dropped");
 			conn_close(c);
 			return false;
 		}

@@ -26,6 +26,7 @@
 #define TASK_HASH	   256u
 #define LUN_RECENT	   32u
 #define TEXT_MAX	   65536u /* most text of a login or text exchange: hostile peers */
+#define HALF_OPEN_MAX	   64u	  /* connections that have not logged in, or not yet */
 /*
  * Memory is bounded whatever initiators do. Data-in, from its read until it is sent: beyond this
  * much no further PDU is taken from the connection. Data-out: beyond this much no further R2T is
@@ -164,7 +165,6 @@ struct portal {
 	struct sock_listener listener;
 	struct portal *next;
 	char text[SOCK_TEXT_MAX];
-	bool wildcard;
 };
 
 struct target_server {
@@ -220,6 +220,8 @@ void conn_queue(struct conn *c, uint8_t *p, uint32_t n, struct chunk *chunk);
 void conn_reject(struct conn *c, const uint8_t *bhs, uint8_t reason);
 /* The log's name of it: "session 3 iqn... from 10.0.0.2:1234". Overwritten by the next call. */
 const char *conn_name(const struct conn *c);
+/* Logs "NAME: what; end" for what a peer has done, within limits: it can do so without end. */
+void conn_warn(const struct conn *c, const char *what, const char *end);
 
 /* ---- login.c ---- */
 int login_begin(struct conn *c);
@@ -263,7 +265,8 @@ unsigned tmf_abort_on_lun(struct conn *c, int lun);
 void tmf_aborts_done(struct target_server *s);
 
 /* ---- session.c ---- */
-/* A login has completed: drops the session it reinstates, and makes the nexuses. 0 or -ENOMEM. */
+/* A login has completed: drops the session it reinstates, and makes the nexuses. 0, -ENOMEM, or
+ * -EUSERS: there are as many sessions as there can be. */
 int session_begin(struct conn *c);
 void session_end(struct conn *c);
 /* NULL: the session has no LUN of this number. */

@@ -154,7 +154,7 @@ void data_out_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t le
 	if (t->in_line || get_be32(bhs + PDU_TTT) != t->ttt ||
 	    get_be32(bhs + DATA_SN) != t->data_sn++ || get_be32(bhs + DATA_OFFSET) != t->out_len ||
 	    len > t->solicited - t->out_len) {
-		log_warn("%s: data out of order or not asked for; its command ends", conn_name(c));
+		conn_warn(c, "data out of order or not asked for", "its command ends");
 		task_fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
 		return;
 	}
@@ -164,7 +164,7 @@ void data_out_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t le
 		return;
 	}
 	if (final && t->ttt != ISCSI_NO_TAG && t->out_len < t->solicited) {
-		log_warn("%s: a burst of data ends early; its command ends", conn_name(c));
+		conn_warn(c, "a burst of data ends early", "its command ends");
 		task_fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
 		return;
 	}

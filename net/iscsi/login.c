@@ -2,6 +2,7 @@
 /* The target's login phase (RFC 7143, sections 6 and 11.12, 11.13). */
 #include "net/iscsi/conn.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +16,11 @@ struct login {
 	struct login_chap chap;
 	struct buf text;  /* requests that continue */
 	struct buf reply; /* not sent yet */
-	bool started, declared, discovery, named_target;
+	bool started, declared, discovery;
+	uint32_t seen; /* keys negotiated: see text_repeated() */
 	uint8_t stage;
 	uint32_t itt;
-	char target[ISCSI_NAME + 1];
+	char target[ISCSI_NAME + 1], type[16];
 };
 
 static struct log_limit refused = {.burst = 5, .period_ns = 10 * SEC_NS};
@@ -113,42 +115,40 @@ static bool start(struct conn *c, const uint8_t *bhs)
 
 enum key_result { KEY_TAKEN, KEY_UNKNOWN, KEY_REFUSED };
 
-/* Keys that tell who and what. */
+/* Keys that tell who and what. libiscsi says them in each stage; another time they may not differ:
+ * who and what have been found good. */
 static enum key_result take_name(struct conn *c, const uint8_t *bhs, const struct text_pair *p)
 {
 	struct login *l = c->login;
+	char *to;
+	size_t size;
 	if (text_is(p, "InitiatorName")) {
-		if (!iscsi_name_valid(p->val)) {
-			refuse(c, bhs, LOGIN_INITIATOR_ERROR, "bad InitiatorName");
-			return KEY_REFUSED;
-		}
-		snprintf(c->initiator, sizeof(c->initiator), "%s", p->val);
+		to = c->initiator;
+		size = sizeof(c->initiator);
 	} else if (text_is(p, "TargetName")) {
-		snprintf(l->target, sizeof(l->target), "%s", p->val);
-		l->named_target = true;
+		to = l->target;
+		size = sizeof(l->target);
 	} else if (text_is(p, "SessionType")) {
-		l->discovery = strcmp(p->val, "Discovery") == 0;
-		if (!l->discovery && strcmp(p->val, "Normal")) {
-			refuse(c, bhs, LOGIN_BAD_SESSION_TYPE, "unknown SessionType");
-			return KEY_REFUSED;
-		}
-	} else if (!text_is(p, "InitiatorAlias")) {
-		return KEY_UNKNOWN;
+		to = l->type;
+		size = sizeof(l->type);
+	} else {
+		return text_is(p, "InitiatorAlias") ? KEY_TAKEN : KEY_UNKNOWN;
+	}
+	if (to[0] && strcmp(to, p->val)) {
+		refuse(c, bhs, LOGIN_INITIATOR_ERROR, "it tells another name, target or type");
+		return KEY_REFUSED;
+	}
+	if (to == c->initiator && !iscsi_name_valid(p->val)) {
+		refuse(c, bhs, LOGIN_INITIATOR_ERROR, "bad InitiatorName");
+		return KEY_REFUSED;
+	}
+	snprintf(to, size, "%s", p->val);
+	l->discovery = strcmp(l->type, "Discovery") == 0;
+	if (to == l->type && !l->discovery && strcmp(p->val, "Normal")) {
+		refuse(c, bhs, LOGIN_BAD_SESSION_TYPE, "unknown SessionType");
+		return KEY_REFUSED;
 	}
 	return KEY_TAKEN;
-}
-
-static bool list_has(const char *list, const char *word)
-{
-	size_t n = strlen(word);
-	for (;;) {
-		size_t len = strcspn(list, ",");
-		if (len == n && memcmp(list, word, n) == 0)
-			return true;
-		if (!list[len])
-			return false;
-		list += len + 1;
-	}
 }
 
 /* With a --chap-user CHAP is a must, without one there is nothing to check. */
@@ -156,7 +156,7 @@ static enum key_result choose_method(struct conn *c, const uint8_t *bhs, const c
 {
 	struct login *l = c->login;
 	const char *method = c->server->config.credentials.user ? "CHAP" : "None";
-	if (!list_has(offered, method)) {
+	if (!text_list_has(offered, method)) {
 		refuse(c, bhs, LOGIN_AUTH_FAILED,
 		       c->server->config.credentials.user
 			       ? "it does not offer CHAP"
@@ -172,19 +172,43 @@ static enum key_result choose_method(struct conn *c, const uint8_t *bhs, const c
 static enum key_result take_key(struct conn *c, const uint8_t *bhs, const struct text_pair *p)
 {
 	struct login *l = c->login;
-	char key[64];
-	enum key_result r = take_name(c, bhs, p);
-	if (r != KEY_UNKNOWN)
-		return r;
 	if (text_is(p, "AuthMethod"))
 		return choose_method(c, bhs, p->val);
 	if (l->stage == ISCSI_STAGE_SECURITY && login_chap_key(&l->chap, p))
 		return KEY_TAKEN;
-	if (text_negotiate(&c->params, &l->offer, p, &l->reply) == TEXT_UNKNOWN) {
-		snprintf(key, sizeof(key), "%.*s", (int)p->key_len, p->key);
-		text_put(&l->reply, key, "NotUnderstood");
+	if (text_repeated(&l->seen, p)) {
+		refuse(c, bhs, LOGIN_INITIATOR_ERROR, "it negotiates a key twice");
+		return KEY_REFUSED;
 	}
+	if (l->discovery && text_irrelevant(p))
+		text_answer(&l->reply, p, "Irrelevant");
+	else if (text_negotiate(&c->params, &l->offer, p, &l->reply) == TEXT_UNKNOWN)
+		text_answer(&l->reply, p, text_known(p) ? "Reject" : "NotUnderstood");
 	return KEY_TAKEN;
+}
+
+/* All of a request's keys; who and what first, as the others may depend on that. */
+static enum key_result take_keys(struct conn *c, const uint8_t *bhs)
+{
+	struct login *l = c->login;
+	struct text_pair p;
+	enum key_result k = KEY_TAKEN;
+	int rc = 0;
+
+	for (unsigned pass = 0; pass < 2 && rc == 0; pass++) {
+		struct reader r = reader_of(l->text.data, l->text.len);
+		while (k != KEY_REFUSED && (rc = text_next(&r, &p)) > 0) {
+			enum key_result named = take_name(c, bhs, &p);
+			k = pass == 0 || named != KEY_UNKNOWN ? named : take_key(c, bhs, &p);
+		}
+	}
+	if (k != KEY_REFUSED && rc < 0) {
+		refuse(c, bhs, LOGIN_INITIATOR_ERROR, "malformed text");
+		k = KEY_REFUSED;
+	}
+	if (k != KEY_REFUSED)
+		l->text.len = 0; /* its bytes stay until the next request */
+	return k;
 }
 
 /* After the first request's keys: may this initiator have that target? */
@@ -204,7 +228,7 @@ static bool identify(struct conn *c, const uint8_t *bhs)
 	}
 	if (l->discovery)
 		return true;
-	if (!l->named_target) {
+	if (!l->target[0]) {
 		refuse(c, bhs, LOGIN_MISSING_PARAMETER, "no TargetName");
 		return false;
 	}
@@ -222,6 +246,7 @@ static void advance(struct conn *c, const uint8_t *bhs, uint8_t csg, uint8_t nsg
 {
 	struct login *l = c->login;
 	uint8_t flags = (uint8_t)(ISCSI_LOGIN_TRANSIT | csg << 2 | nsg);
+	int rc;
 
 	if (c->server->config.credentials.user && l->chap.stage == LOGIN_CHAP_NONE) {
 		refuse(c, bhs, LOGIN_AUTH_FAILED, "it has not shown who it is (CHAP)");
@@ -238,8 +263,10 @@ static void advance(struct conn *c, const uint8_t *bhs, uint8_t csg, uint8_t nsg
 		return;
 	}
 	c->params.first_burst = MIN(c->params.first_burst, c->params.max_burst);
-	if (session_begin(c)) {
-		refuse(c, bhs, LOGIN_OUT_OF_RESOURCES, "out of memory");
+	rc = session_begin(c);
+	if (rc) {
+		refuse(c, bhs, LOGIN_OUT_OF_RESOURCES,
+		       rc == -EUSERS ? "there are too many sessions" : "out of memory");
 		return;
 	}
 	respond(c, bhs, flags, LOGIN_OK);
@@ -259,10 +286,7 @@ void login_pdu(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t
 	struct login *l = c->login;
 	uint8_t csg = ISCSI_LOGIN_CSG(bhs[1]), nsg = ISCSI_LOGIN_NSG(bhs[1]);
 	bool transit = bhs[1] & ISCSI_LOGIN_TRANSIT, first = !l->started;
-	struct reader r;
-	struct text_pair pair;
 	const char *why;
-	int rc;
 
 	if ((bhs[0] & ISCSI_OPCODE_MASK) != ISCSI_LOGIN_REQUEST) {
 		log_info("%s: PDU with opcode 0x%02x before login; dropped", conn_name(c),
@@ -298,15 +322,8 @@ void login_pdu(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t
 		respond(c, bhs, (uint8_t)(csg << 2), LOGIN_OK);
 		return;
 	}
-	r = reader_of(l->text.data, l->text.len);
-	while ((rc = text_next(&r, &pair)) > 0)
-		if (take_key(c, bhs, &pair) == KEY_REFUSED)
-			return;
-	l->text.len = 0; /* its bytes stay until the next request */
-	if (rc < 0) {
-		refuse(c, bhs, LOGIN_INITIATOR_ERROR, "malformed text");
+	if (take_keys(c, bhs) == KEY_REFUSED)
 		return;
-	}
 	if (!c->port_name[0] && !identify(c, bhs))
 		return;
 	why = login_chap_step(&l->chap, &c->server->config.credentials, &l->reply);

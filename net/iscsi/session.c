@@ -171,10 +171,21 @@ static void reinstate(struct conn *c)
 	}
 }
 
+/* Those that were told to end, but have not taken their last answers, count as well. */
+static bool too_many(const struct target_server *s)
+{
+	unsigned n = 0;
+	for (const struct conn *c = s->conns; c; c = c->next)
+		n += c->tsih && c->state != CONN_CLOSED;
+	return n >= s->config.max_sessions;
+}
+
 int session_begin(struct conn *c)
 {
 	struct target *t = c->target;
 	reinstate(c);
+	if (too_many(c->server))
+		return -EUSERS;
 	c->since = clock_ns();
 	c->server->logins++;
 	c->tsih = ++c->server->next_tsih;

@@ -113,29 +113,56 @@ void target_server_set_access(struct target_server *s, const struct access *a,
 	}
 }
 
-static void on_connection(void *arg, int fd, const struct sock_addr *peer)
+static void log_refused(struct target_server *s, const struct sock_addr *peer, const char *why)
 {
-	struct portal *p = arg;
-	struct target_server *s = p->server;
 	char text[SOCK_TEXT_MAX];
-	const char *why = NULL;
 	unsigned more;
-
-	if (!access_address(s->config.access, peer))
-		why = "not a directly connected network, and no --allow for it";
-	else if (s->conns_n >= s->config.max_connections)
-		why = "too many connections";
-	if (!why) {
-		conn_new(s, fd, peer);
-		return;
-	}
-	close(fd);
 	s->refused++;
 	if (log_allowed(&refused, &more)) {
 		if (more)
 			log_warn("%u more connections were refused", more);
 		log_warn("connection from %s refused: %s", sock_text(peer, text), why);
 	}
+}
+
+/* Who does not log in shall keep out nobody who will: of too many the oldest gives way, if there is
+ * one from the newcomer's own address; so that a flood from one host is at its own expense. */
+static void make_place(struct target_server *s, const struct sock_addr *newcomer)
+{
+	struct conn *oldest = NULL, *own = NULL;
+	unsigned n = 0;
+	for (struct conn *c = s->conns; c; c = c->next) { /* the newest is the first */
+		if (c->tsih || c->state == CONN_CLOSED)
+			continue;
+		n++;
+		oldest = c;
+		if (access_same_host(&c->peer, newcomer))
+			own = c;
+	}
+	if (n < HALF_OPEN_MAX)
+		return;
+	oldest = own ? own : oldest;
+	log_refused(s, &oldest->peer, "too many at a time that do not log in");
+	conn_close(oldest);
+}
+
+static void on_connection(void *arg, int fd, const struct sock_addr *peer)
+{
+	struct portal *p = arg;
+	struct target_server *s = p->server;
+	const char *why = NULL;
+
+	if (!access_address(s->config.access, peer))
+		why = "not a directly connected network, and no --allow for it";
+	else if (s->conns_n >= 2 * (s->config.max_sessions + HALF_OPEN_MAX))
+		why = "too many connections are about to end"; /* whose commands still run */
+	if (!why) {
+		make_place(s, peer);
+		conn_new(s, fd, peer);
+		return;
+	}
+	close(fd);
+	log_refused(s, peer, why);
 }
 
 int target_server_listen(struct target_server *s, const char *address)
@@ -159,7 +186,6 @@ int target_server_listen(struct target_server *s, const char *address)
 	}
 	p->server = s;
 	sock_local_text(p->listener.s[0].watch.fd, p->text);
-	p->wildcard = strncmp(p->text, "0.0.0.0:", 8) == 0 || strncmp(p->text, "[::]:", 5) == 0;
 	p->next = s->portals;
 	s->portals = p;
 	log_info("listening on %s", p->text);

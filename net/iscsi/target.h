@@ -23,7 +23,8 @@ struct target_server_config {
 	struct disk_engine *engine;
 	const struct access *access;	     /* who may connect and log in; the caller's */
 	struct chap_credentials credentials; /* user NULL: no CHAP */
-	unsigned max_connections;
+	unsigned max_sessions; /* discovery sessions too; a session takes the place of its old self
+				*/
 };
 
 /* NULL with errno. */

@@ -73,6 +73,8 @@ enum rule {
 	RULE_DIGEST,	  /* a list in order of preference: CRC32C, None */
 	RULE_REFUSE_BOOL, /* obsolete markers: always No (RFC 7143 appendix A) */
 	RULE_IRRELEVANT,
+	RULE_REPORTING, /* a list; here RFC3720, the default (13.23) */
+	RULE_LEVEL,	/* a number; here 1, RFC 7143 (13.24) */
 };
 
 static const struct key {
@@ -80,28 +82,79 @@ static const struct key {
 	enum rule rule;
 	size_t field;
 	uint32_t lo, hi;
+	bool normal; /* irrelevant in a discovery session (section 13, key by key) */
 } keys[] = {
 #define F(f) offsetof(struct iscsi_params, f)
-	{"HeaderDigest", RULE_DIGEST, F(header_digest), 0, 0},
-	{"DataDigest", RULE_DIGEST, F(data_digest), 0, 0},
-	{"MaxConnections", RULE_MIN, F(max_connections), 1, 65535},
-	{"InitialR2T", RULE_OR, F(initial_r2t), 0, 0},
-	{"ImmediateData", RULE_AND, F(immediate_data), 0, 0},
-	{"MaxRecvDataSegmentLength", RULE_DECLARE, F(max_send), 512, 0xffffff},
-	{"MaxBurstLength", RULE_MIN, F(max_burst), 512, 0xffffff},
-	{"FirstBurstLength", RULE_MIN, F(first_burst), 512, 0xffffff},
-	{"DefaultTime2Wait", RULE_MAX, F(time2wait), 0, 3600},
-	{"DefaultTime2Retain", RULE_MIN, F(time2retain), 0, 3600},
-	{"MaxOutstandingR2T", RULE_MIN, F(max_outstanding_r2t), 1, 65535},
-	{"DataPDUInOrder", RULE_OR, F(data_pdu_in_order), 0, 0},
-	{"DataSequenceInOrder", RULE_OR, F(data_sequence_in_order), 0, 0},
-	{"ErrorRecoveryLevel", RULE_MIN, F(error_recovery_level), 0, 2},
-	{"IFMarker", RULE_REFUSE_BOOL, 0, 0, 0},
-	{"OFMarker", RULE_REFUSE_BOOL, 0, 0, 0},
-	{"IFMarkInt", RULE_IRRELEVANT, 0, 0, 0},
-	{"OFMarkInt", RULE_IRRELEVANT, 0, 0, 0},
+	{"HeaderDigest", RULE_DIGEST, F(header_digest), 0, 0, false},
+	{"DataDigest", RULE_DIGEST, F(data_digest), 0, 0, false},
+	{"MaxConnections", RULE_MIN, F(max_connections), 1, 65535, true},
+	{"InitialR2T", RULE_OR, F(initial_r2t), 0, 0, true},
+	{"ImmediateData", RULE_AND, F(immediate_data), 0, 0, true},
+	{"MaxRecvDataSegmentLength", RULE_DECLARE, F(max_send), 512, 0xffffff, false},
+	{"MaxBurstLength", RULE_MIN, F(max_burst), 512, 0xffffff, true},
+	{"FirstBurstLength", RULE_MIN, F(first_burst), 512, 0xffffff, true},
+	{"DefaultTime2Wait", RULE_MAX, F(time2wait), 0, 3600, false},
+	{"DefaultTime2Retain", RULE_MIN, F(time2retain), 0, 3600, false},
+	{"MaxOutstandingR2T", RULE_MIN, F(max_outstanding_r2t), 1, 65535, true},
+	{"DataPDUInOrder", RULE_OR, F(data_pdu_in_order), 0, 0, true},
+	{"DataSequenceInOrder", RULE_OR, F(data_sequence_in_order), 0, 0, true},
+	{"ErrorRecoveryLevel", RULE_MIN, F(error_recovery_level), 0, 2, false},
+	{"TaskReporting", RULE_REPORTING, 0, 0, 0, true},
+	{"iSCSIProtocolLevel", RULE_LEVEL, 0, 0, 31, false},
+	{"IFMarker", RULE_REFUSE_BOOL, 0, 0, 0, false},
+	{"OFMarker", RULE_REFUSE_BOOL, 0, 0, 0, false},
+	{"IFMarkInt", RULE_IRRELEVANT, 0, 0, 0, false},
+	{"OFMarkInt", RULE_IRRELEVANT, 0, 0, 0, false},
 #undef F
 };
+
+/* What else sections 12 and 13 define. */
+static const char *const other_keys[] = {
+	"AuthMethod",	 "CHAP_A",
+	"CHAP_C",	 "CHAP_I",
+	"CHAP_N",	 "CHAP_R",
+	"InitiatorName", "InitiatorAlias",
+	"SendTargets",	 "SessionType",
+	"TargetAddress", "TargetAlias",
+	"TargetName",	 "TargetPortalGroupTag",
+};
+
+static const struct key *find_key(const struct text_pair *p)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (text_is(p, keys[i].name))
+			return &keys[i];
+	return NULL;
+}
+
+bool text_known(const struct text_pair *p)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(other_keys); i++)
+		if (text_is(p, other_keys[i]))
+			return true;
+	return find_key(p);
+}
+
+bool text_repeated(uint32_t *seen, const struct text_pair *p)
+{
+	const struct key *k = find_key(p);
+	uint32_t bit = k ? 1u << (k - keys) : 0;
+	bool repeated = *seen & bit;
+	*seen |= bit;
+	return repeated;
+}
+
+bool text_irrelevant(const struct text_pair *p)
+{
+	const struct key *k = find_key(p);
+	return k && k->normal;
+}
+
+void text_answer(struct buf *b, const struct text_pair *p, const char *constant)
+{
+	buf_printf(b, "%.*s=%s", (int)p->key_len, p->key, constant);
+	buf_put_u8(b, 0);
+}
 
 static int parse_number(const char *s, const struct key *k, uint32_t *out)
 {
@@ -129,6 +182,19 @@ static int parse_bool(const char *s, bool *out)
 {
 	*out = strcmp(s, "Yes") == 0;
 	return *out || strcmp(s, "No") == 0 ? 0 : -EINVAL;
+}
+
+bool text_list_has(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+	for (;;) {
+		size_t len = strcspn(list, ",");
+		if (len == n && memcmp(list, word, n) == 0)
+			return true;
+		if (!list[len])
+			return false;
+		list += len + 1;
+	}
 }
 
 /* Chooses from a list like "CRC32C,None": the first that we allow. */
@@ -178,11 +244,9 @@ static int negotiate_number(const struct key *k, uint32_t *mine, uint32_t ours, 
 enum text_result text_negotiate(struct iscsi_params *p, const struct iscsi_params *offer,
 				const struct text_pair *pair, struct buf *reply)
 {
-	const struct key *k = NULL;
+	const struct key *k = find_key(pair);
+	uint32_t level = 0;
 	int rc = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(keys) && !k; i++)
-		if (text_is(pair, keys[i].name))
-			k = &keys[i];
 	if (!k)
 		return TEXT_UNKNOWN;
 	/* "Irrelevant", "NotUnderstood", "Reject" and "None" as an answer leave our value as it is.
@@ -205,10 +269,12 @@ enum text_result text_negotiate(struct iscsi_params *p, const struct iscsi_param
 	case RULE_DIGEST: rc = choose_digest(pair->val, *our_flag, flag); break;
 	case RULE_REFUSE_BOOL: rc = reply ? 0 : -EINVAL; break;
 	case RULE_IRRELEVANT: break;
+	case RULE_REPORTING: rc = text_list_has(pair->val, "RFC3720") ? 0 : -EINVAL; break;
+	case RULE_LEVEL: rc = parse_number(pair->val, k, &level); break;
 	}
 	if (rc) {
 		if (reply)
-			text_put(reply, k->name, "Reject");
+			text_answer(reply, pair, "Reject");
 		return TEXT_REJECTED;
 	}
 	if (!reply)
@@ -219,8 +285,10 @@ enum text_result text_negotiate(struct iscsi_params *p, const struct iscsi_param
 	case RULE_OR:
 	case RULE_AND: text_put(reply, k->name, "%s", *flag ? "Yes" : "No"); break;
 	case RULE_DIGEST: text_put(reply, k->name, "%s", *flag ? "CRC32C" : "None"); break;
-	case RULE_REFUSE_BOOL: text_put(reply, k->name, "No"); break;
-	case RULE_IRRELEVANT: text_put(reply, k->name, "Irrelevant"); break;
+	case RULE_REFUSE_BOOL: text_answer(reply, pair, "No"); break;
+	case RULE_IRRELEVANT: text_answer(reply, pair, "Irrelevant"); break;
+	case RULE_REPORTING: text_answer(reply, pair, "RFC3720"); break;
+	case RULE_LEVEL: text_put(reply, k->name, "%u", MIN(level, 1u)); break;
 	case RULE_DECLARE: break; /* a declaration needs no answer */
 	}
 	return TEXT_ACCEPTED;
@@ -243,7 +311,9 @@ void text_offer(const struct iscsi_params *offer, struct buf *out)
 			break;
 		case RULE_DECLARE: text_put(out, k->name, "%u", offer->max_recv); break;
 		case RULE_REFUSE_BOOL:
-		case RULE_IRRELEVANT: break;
+		case RULE_IRRELEVANT:
+		case RULE_REPORTING:
+		case RULE_LEVEL: break;
 		}
 	}
 }

@@ -25,6 +25,19 @@ bool text_is(const struct text_pair *p, const char *key);
 __attribute__((format(printf, 3, 4))) void text_put(struct buf *b, const char *key, const char *fmt,
 						    ...);
 
+/* Appends the key with one of the constants of RFC 7143, 6.2: Reject, NotUnderstood... */
+void text_answer(struct buf *b, const struct text_pair *p, const char *constant);
+/* Is the word in a list such as "CHAP,None"? */
+bool text_list_has(const char *list, const char *word);
+
+/* A key that RFC 7143 defines: one that is not is answered by NotUnderstood (6.2). */
+bool text_known(const struct text_pair *p);
+/* An operational key that has been negotiated before, which no one may (6.3). *seen: which have
+ * been, none at first. */
+bool text_repeated(uint32_t *seen, const struct text_pair *p);
+/* An operational key without a meaning in discovery sessions. */
+bool text_irrelevant(const struct text_pair *p);
+
 /* The operational parameters of a session and its connection: what we offer before the
  * negotiation, what holds after it. */
 struct iscsi_params {

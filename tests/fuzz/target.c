@@ -158,7 +158,7 @@ static void retired(void *arg, int rc)
 static void converse(const struct buf *send)
 {
 	struct target_server_config config = {
-		.loop = loop, .engine = engine, .access = anyone, .max_connections = 4};
+		.loop = loop, .engine = engine, .access = anyone, .max_sessions = 4};
 	struct lun_config lun_config = {.path = disk_path_text,
 					.block_size = 512,
 					.target = NAME,

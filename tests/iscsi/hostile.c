@@ -163,6 +163,7 @@ int main(int argc, char **argv)
 	before = target_descriptors();
 	failed += run(stream_attacks);
 	failed += run(login_attacks);
+	failed += run(text_attacks);
 	failed += run(data_attacks);
 	ok = no_descriptor_left(before);
 	printf("%sok iscsi: hostile: no descriptor is left over\n", ok ? "" : "not ");

@@ -13,7 +13,7 @@ struct attack {
 	bool (*run)(void);
 };
 /* End with a NULL name. */
-extern const struct attack login_attacks[], stream_attacks[], data_attacks[];
+extern const struct attack login_attacks[], text_attacks[], stream_attacks[], data_attacks[];
 
 /* A round trip of another session, so that the target has looked at what was sent before. */
 void hostile_pause(void);

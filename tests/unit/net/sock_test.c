@@ -163,6 +163,32 @@ static int get(int fd, int level, int name)
 }
 
 /* A dead address first: the second must be tried. */
+/* Scopes as numbers, so that no interface is needed. */
+static void test_alike(void)
+{
+	static const struct {
+		const char *from, *to;
+		bool alike;
+	} cases[] = {
+		{"192.0.2.1", "192.0.2.9", true},    {"192.0.2.1", "127.0.0.1", false},
+		{"192.0.2.1", "0.0.0.0", false},     {"192.0.2.1", "2001:db8::1", false},
+		{"192.0.2.1", "169.254.1.1", false}, {"169.254.1.2", "169.254.1.1", true},
+		{"127.0.0.1", "192.0.2.1", true},    {"127.0.0.1", "127.0.0.2", true},
+		{"127.0.0.1", "::1", false},	     {"2001:db8::2", "2001:db8::1", true},
+		{"2001:db8::2", "::1", false},	     {"2001:db8::2", "::", false},
+		{"2001:db8::2", "fe80::1%1", false}, {"fe80::2%1", "fe80::1%1", true},
+		{"fe80::2%7", "fe80::1%1", false},   {"fe80::2%1", "2001:db8::1", true},
+		{"::1", "fe80::1%1", true},	     {"::1", "2001:db8::1", true},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct sock_addrs from, to;
+		CHECK_EQ(sock_resolve(cases[i].from, 3260, &from), 0);
+		CHECK_EQ(sock_resolve(cases[i].to, 860, &to), 0);
+		if (!CHECK_EQ(sock_alike(&from.v[0], &to.v[0]), cases[i].alike))
+			printf("# from %s to %s\n", cases[i].from, cases[i].to);
+	}
+}
+
 static void test_connect(void)
 {
 	struct meeting m;
@@ -315,6 +341,7 @@ int main(void)
 {
 	CHECK_RUN(test_parse);
 	CHECK_RUN(test_resolve_and_text);
+	CHECK_RUN(test_alike);
 	CHECK_RUN(test_connect);
 	CHECK_RUN(test_connect_refused);
 	CHECK_RUN(test_connect_deadline);

@@ -173,6 +173,40 @@ static void test_an_offer_is_understood_by_a_responder(void)
 	buf_free(&reply);
 }
 
+static void test_keys_without_a_parameter(void)
+{
+	struct iscsi_params p, offer;
+	iscsi_params_default(&offer, 262144);
+	p = offer;
+	CHECK_STR(answer(&p, &offer, "TaskReporting=FastAbort,RFC3720"), "TaskReporting=RFC3720");
+	CHECK_STR(answer(&p, &offer, "TaskReporting=FastAbort"), "TaskReporting=Reject");
+	CHECK_STR(answer(&p, &offer, "iSCSIProtocolLevel=2"), "iSCSIProtocolLevel=1");
+	CHECK_STR(answer(&p, &offer, "iSCSIProtocolLevel=0"), "iSCSIProtocolLevel=0");
+	CHECK_STR(answer(&p, &offer, "iSCSIProtocolLevel=32"), "iSCSIProtocolLevel=Reject");
+}
+
+static void test_known_repeated_and_irrelevant_keys(void)
+{
+	struct text_pair burst = pair_of("MaxBurstLength=512"), alias = pair_of("TargetAlias=x"),
+			 digest = pair_of("DataDigest=None"), other = pair_of("X-org.example=1");
+	uint32_t seen = 0;
+	CHECK(text_known(&burst) && text_known(&alias) && text_known(&digest));
+	CHECK(!text_known(&other));
+	CHECK(text_irrelevant(&burst));
+	CHECK(!text_irrelevant(&digest) && !text_irrelevant(&alias) && !text_irrelevant(&other));
+	CHECK(!text_repeated(&seen, &burst) && !text_repeated(&seen, &digest));
+	CHECK(text_repeated(&seen, &burst) && text_repeated(&seen, &digest));
+	/* these may come again */
+	CHECK(!text_repeated(&seen, &alias) && !text_repeated(&seen, &alias));
+	CHECK(!text_repeated(&seen, &other) && !text_repeated(&seen, &other));
+}
+
+static void test_lists(void)
+{
+	CHECK(text_list_has("CHAP", "CHAP") && text_list_has("SRP,CHAP,None", "None"));
+	CHECK(!text_list_has("", "CHAP") && !text_list_has("CHAP2,,XCHAP", "CHAP"));
+}
+
 static void test_names(void)
 {
 	char lengthy[300];
@@ -213,6 +247,9 @@ int main(void)
 	CHECK_RUN(test_digests_take_the_first_allowed);
 	CHECK_RUN(test_an_originator_holds_the_answer_to_its_offer);
 	CHECK_RUN(test_an_offer_is_understood_by_a_responder);
+	CHECK_RUN(test_keys_without_a_parameter);
+	CHECK_RUN(test_known_repeated_and_irrelevant_keys);
+	CHECK_RUN(test_lists);
 	CHECK_RUN(test_names);
 	CHECK_RUN(test_lun_addresses);
 	return CHECK_DONE();
