@@ -176,7 +176,7 @@ help:
 	@echo "test           everything below, summed up"
 	@echo "unit conformance attach lab check-format cppcheck   one suite"
 	@echo "test-attach    attaching at length: long outages, reboots, tgtd and LIO"
-	@echo "bench-target   the target against tgtd, by turns: IOPS, latency, CPU time"
+	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes"
 	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS)); needs clang"
 	@echo "install        binary, man pages, block script, services; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "clean          what was compiled of vstor; distclean: Xen's libraries and downloads too"
