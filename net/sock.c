@@ -16,7 +16,7 @@
 #include "core/bytes.h"
 #include "core/opts.h"
 
-#define BACKLOG 128
+#define BACKLOG 1024 /* less if the kernel says so; a full one costs a second (SYN again) */
 
 /* ---- names and addresses ---- */
 

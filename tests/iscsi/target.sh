@@ -77,6 +77,7 @@ build_client() {
 	local sources=(tests/iscsi/raw.c core/buf.c core/crc32c.c core/loop.c)
 	case $1 in
 	hostile) sources+=(tests/iscsi/hostile.c tests/iscsi/attack_*.c) ;;
+	visitor) sources+=(tests/iscsi/visitor.c net/iscsi/chap.c core/{digest,sha3,weak_digest}.c) ;;
 	*) sources+=("tests/iscsi/$1.c") ;;
 	esac
 	mkdir -p "$CLIENTS"
