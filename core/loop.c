@@ -22,6 +22,8 @@ struct loop {
 	bool stopping, no_pwait2;
 	int status;
 	uint64_t now;
+	pthread_mutex_t *lock; /* shared with other loops, or NULL */
+	bool asleep;	       /* waits without the lock: others have to wake it */
 
 	struct epoll_event batch[BATCH];
 	int batch_len, batch_pos;
@@ -58,6 +60,39 @@ uint64_t loop_now(const struct loop *l)
 	return l->now;
 }
 
+/* ---- the lock that loops share ---- */
+
+void loop_set_lock(struct loop *l, pthread_mutex_t *lock)
+{
+	l->lock = lock;
+}
+
+void loop_unlock(struct loop *l)
+{
+	if (l->lock)
+		pthread_mutex_unlock(l->lock);
+}
+
+void loop_lock(struct loop *l)
+{
+	if (l->lock)
+		pthread_mutex_lock(l->lock);
+}
+
+static void ring(struct loop *l)
+{
+	(void)!write(l->post_watch.fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+/* Another thread has left it something to do. */
+static void wake(struct loop *l)
+{
+	if (!l->asleep)
+		return;
+	l->asleep = false; /* once is enough */
+	ring(l);
+}
+
 /* ---- tasks ---- */
 
 void loop_defer(struct loop *l, struct loop_task *t)
@@ -68,6 +103,7 @@ void loop_defer(struct loop *l, struct loop_task *t)
 	t->next = NULL;
 	*l->deferred_tail = t;
 	l->deferred_tail = &t->next;
+	wake(l);
 }
 
 void loop_defer_cancel(struct loop *l, struct loop_task *t)
@@ -99,7 +135,7 @@ static void run_deferred(struct loop *l)
 
 void loop_post(struct loop *l, struct loop_task *t)
 {
-	bool wake;
+	bool first;
 	pthread_mutex_lock(&l->post_lock);
 	if (__atomic_load_n(&t->queued, __ATOMIC_ACQUIRE)) {
 		pthread_mutex_unlock(&l->post_lock);
@@ -107,13 +143,13 @@ void loop_post(struct loop *l, struct loop_task *t)
 	}
 	__atomic_store_n(&t->queued, true, __ATOMIC_RELAXED);
 	t->next = NULL;
-	wake = !l->posted;
+	first = !l->posted;
 	*l->posted_tail = t;
 	l->posted_tail = &t->next;
 	pthread_mutex_unlock(&l->post_lock);
 	/* Only the first task of a batch pays for the wake-up. */
-	if (wake)
-		(void)!write(l->post_watch.fd, &(uint64_t){1}, sizeof(uint64_t));
+	if (first)
+		ring(l);
 }
 
 static void run_posted(void *arg, unsigned events)
@@ -201,6 +237,7 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ns, voi
 		l->heap_cap = cap;
 	}
 	heap_up(l, t, ++l->timers);
+	wake(l);
 }
 
 static void run_timers(struct loop *l)
@@ -253,13 +290,9 @@ void loop_fd_del(struct loop *l, struct loop_fd *w)
 			l->batch[i].data.ptr = NULL;
 }
 
-static int wait_events(struct loop *l)
+/* Fills the batch; waits at most so many ns (UINT64_MAX: for ever). */
+static int poll_fds(struct loop *l, uint64_t wait)
 {
-	uint64_t wait = UINT64_MAX;
-	if (l->timers) {
-		uint64_t now = clock_ns(), due = l->heap[1]->due;
-		wait = due > now ? due - now : 0;
-	}
 	if (!l->no_pwait2) {
 		struct timespec ts = {.tv_sec = (time_t)(wait / SEC_NS),
 				      .tv_nsec = (long)(wait % SEC_NS)};
@@ -273,6 +306,22 @@ static int wait_events(struct loop *l)
 	uint64_t ms = wait / MS_NS + (wait % MS_NS != 0);
 	return epoll_wait(l->epfd, l->batch, BATCH,
 			  wait == UINT64_MAX ? -1 : (int)MIN(ms, 3600000u));
+}
+
+static int wait_events(struct loop *l)
+{
+	uint64_t wait = UINT64_MAX;
+	int n;
+	if (l->timers) {
+		uint64_t now = clock_ns(), due = l->heap[1]->due;
+		wait = due > now ? due - now : 0;
+	}
+	l->asleep = l->lock != NULL;
+	loop_unlock(l);
+	n = poll_fds(l, wait);
+	loop_lock(l);
+	l->asleep = false;
+	return n;
 }
 
 /* ---- signals and children ---- */
@@ -439,10 +488,12 @@ void loop_stop(struct loop *l, int status)
 {
 	l->stopping = true;
 	l->status = status;
+	wake(l);
 }
 
 int loop_run(struct loop *l)
 {
+	loop_lock(l);
 	l->stopping = false;
 	while (!l->stopping) {
 		int n;
@@ -467,5 +518,6 @@ int loop_run(struct loop *l)
 		l->batch_len = 0;
 		run_timers(l);
 	}
+	loop_unlock(l);
 	return l->status;
 }

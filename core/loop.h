@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The event loop under every role: file descriptors, timers, signals, child processes and tasks.
- * One thread runs one loop; all functions but loop_post() belong to that thread. All watchers are
- * embedded in their owner's struct: nothing here allocates for them, and each may be removed at any
- * time, also from inside a callback (its own included).
+ * One thread runs one loop; all functions but loop_post() belong to that thread, unless loops share
+ * a lock (see loop_set_lock()). All watchers are embedded in their owner's struct: nothing here
+ * allocates for them, and each may be removed at any time, also from inside a callback (its own
+ * included).
  */
 #ifndef CORE_LOOP_H
 #define CORE_LOOP_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -27,6 +29,20 @@ void loop_free(struct loop *l);
 /* Runs until loop_stop(); returns its status. */
 int loop_run(struct loop *l);
 void loop_stop(struct loop *l, int status);
+
+/*
+ * Loops whose callbacks work on the same state share a lock. Each holds it while its callbacks run
+ * and lets go of it while it waits, so that never two callbacks of such loops run at a time; a
+ * callback lets go of it by loop_unlock() around what takes long and touches nothing shared, a
+ * system call that moves data above all. Who holds the lock may also use, of every loop that shares
+ * it: loop_defer(), loop_defer_cancel(), the timers, loop_fd_add(), loop_now() and loop_stop(). Not
+ * loop_fd_mod() and loop_fd_del(): that loop's thread may have fetched the fd's events already.
+ * To be set before the loop runs, and not held by who calls loop_run(). NULL, the default: the loop
+ * shares nothing, and locks nothing.
+ */
+void loop_set_lock(struct loop *l, pthread_mutex_t *lock);
+void loop_unlock(struct loop *l);
+void loop_lock(struct loop *l);
 
 /* The monotonic clock in ns: as of this iteration (cheap), and right now. */
 uint64_t loop_now(const struct loop *l);
