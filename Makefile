@@ -17,6 +17,10 @@ ifeq ($(SANITIZE),1)
 CC := gcc
 B := build/san
 CFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+else ifeq ($(SANITIZE),thread)
+CC := gcc
+B := build/tsan
+CFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=thread
 else
 CC := musl-gcc
 B := build

@@ -11,6 +11,7 @@
 #include "cmd/target_control.h"
 #include "cmd/target_luns.h"
 #include "core/log.h"
+#include "core/loop_group.h"
 #include "net/iscsi/report.h"
 #include "net/iscsi/target.h"
 #include "net/metrics.h"
@@ -23,6 +24,8 @@ struct target_run {
 	char **argv;
 	struct loop *loop;
 	struct disk_engine *engine;
+	struct loop_group *loops; /* with --threads: the others serve connections only */
+	struct disk_engine *others[TARGET_MAX_THREADS];
 	struct target_server *server;
 	struct target_config *config, *fresh; /* fresh: being compared */
 	struct target_luns luns;
@@ -118,6 +121,9 @@ static const char *commit(void *arg)
 	}
 	warn_unchanged("control", old->control, r->fresh->control);
 	warn_unchanged("metrics", old->metrics, r->fresh->metrics);
+	if (old->threads != r->fresh->threads)
+		log_warn("--threads %llu: only a restart brings this into force",
+			 (unsigned long long)r->fresh->threads);
 	target_server_set_access(r->server, r->fresh->access, &r->fresh->credentials);
 	r->luns.state_dir = r->fresh->state_dir;
 	r->config = r->fresh;
@@ -221,6 +227,35 @@ static void metrics_page(void *arg, FILE *f)
 	report_metrics(r->server, f);
 }
 
+static int add_loops(struct target_run *r)
+{
+	unsigned n = (unsigned)r->config->threads;
+	r->loops = loop_group_new(r->loop, n);
+	if (!r->loops)
+		return -errno;
+	for (unsigned i = 1; i < n; i++) {
+		r->others[i] = disk_engine_beside(r->engine, loop_group_get(r->loops, i));
+		if (!r->others[i])
+			return -errno;
+		if (target_server_add_loop(r->server, r->others[i]))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int run(struct target_run *r)
+{
+	int rc = loop_group_start(r->loops);
+	if (rc) {
+		log_error("--threads %llu: cannot start them: %s; use fewer",
+			  (unsigned long long)r->config->threads, strerror(-rc));
+		return 1;
+	}
+	rc = loop_run(r->loop);
+	loop_group_stop(r->loops);
+	return rc;
+}
+
 static int serve(struct target_run *r)
 {
 	struct target_config *c = r->config;
@@ -232,8 +267,9 @@ static int serve(struct target_run *r)
 	int rc;
 
 	r->server = target_server_new(&config);
-	if (!r->server) {
-		log_error("out of memory");
+	rc = r->server ? add_loops(r) : -ENOMEM;
+	if (rc) {
+		log_error("cannot start: %s", strerror(-rc));
 		return 1;
 	}
 	target_luns_init(&r->luns, r->server, r->engine);
@@ -255,7 +291,7 @@ static int serve(struct target_run *r)
 		return 1;
 	}
 	rc = tell_ready(c->ready_fd);
-	return rc ? rc : loop_run(r->loop);
+	return rc ? rc : run(r);
 }
 
 int cmd_target(int argc, char **argv)
@@ -275,10 +311,13 @@ int cmd_target(int argc, char **argv)
 	metrics_close(r.metrics);
 	for (struct served_lun *s = r.luns.list; s; s = s->next)
 		lun_stop(s->lun);
+	for (unsigned i = 0; i < TARGET_MAX_THREADS; i++)
+		disk_engine_free(r.others[i]);
 	disk_engine_free(r.engine);
 	target_server_free(r.server);
 	if (target_luns_close(&r.luns))
 		status = 1;
+	loop_group_free(r.loops);
 	loop_free(r.loop);
 	target_config_free(r.config);
 	return status;

@@ -210,6 +210,9 @@ static int read_words(struct target_config *c, int argc, char **argv)
 		{"mutual-secret-file", OPT_STRING, &c->mutual_file, "FILE", "its secret", .min = 0},
 		{"state-dir", OPT_STRING, &c->state_dir, "DIR",
 		 "where persistent reservations outlive the target (default: nowhere)", .min = 0},
+		{"threads", OPT_U64, &c->threads, "N",
+		 "share the connections among N threads (default 1, enough for 1 Gbit/s)", .min = 1,
+		 .max = TARGET_MAX_THREADS},
 		{"ready-fd", OPT_U64, &c->ready_fd, "FD", "write a newline here once it listens",
 		 .max = 1 << 20},
 		{"control", OPT_STRING, &c->control, "SOCKET",
@@ -252,6 +255,7 @@ int target_config_read(struct target_config **out, int argc, char **argv)
 		return 1;
 	c->name = default_name();
 	c->ready_fd = NO_FD;
+	c->threads = 1;
 	rc = read_words(c, argc, argv);
 	if (rc == 0 && !iscsi_name_valid(c->name)) {
 		log_error("--name %s: not an iSCSI name; use one such as "

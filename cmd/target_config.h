@@ -8,9 +8,10 @@
 #include "net/iscsi/chap.h"
 #include "storage/lun.h"
 
-#define LUN_NUMBER_ANY	UINT32_MAX /* the next that is free */
-#define NO_FD		UINT64_MAX
-#define TARGET_MAX_LUNS 256
+#define LUN_NUMBER_ANY	   UINT32_MAX /* the next that is free */
+#define NO_FD		   UINT64_MAX
+#define TARGET_MAX_LUNS	   256
+#define TARGET_MAX_THREADS 64
 
 /* One --lun. Its strings are its own. */
 struct lun_setup {
@@ -23,7 +24,7 @@ struct lun_setup {
 
 struct target_config {
 	const char *name, *file, *state_dir, *control, *metrics;
-	uint64_t ready_fd;
+	uint64_t ready_fd, threads;
 	struct opt_list lun_words, listen, allow;
 	const char *chap_user, *chap_file, *mutual_user, *mutual_file;
 

@@ -187,7 +187,7 @@ int control_open(struct control **out, struct loop *l, const char *path,
 		 void *arg)
 {
 	struct control *c = calloc(1, sizeof(*c) + strlen(path) + 1);
-	int fd, rc;
+	int fd = -1, rc;
 	*out = NULL;
 	if (!c)
 		return -ENOMEM;

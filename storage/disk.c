@@ -41,6 +41,7 @@ struct disk {
 struct disk_engine {
 	struct loop *loop;
 	struct workers *workers;
+	bool shares; /* the workers are another engine's */
 	struct disk_io *batch, **batch_tail;
 	struct loop_task flush;
 };
@@ -60,17 +61,28 @@ bool disk_readonly(const struct disk *d)
 	return d->readonly;
 }
 
+/* What one thread has found out about the disk, all may know. */
+static bool is_set(const bool *flag)
+{
+	return __atomic_load_n(flag, __ATOMIC_RELAXED);
+}
+
+static void set(bool *flag)
+{
+	__atomic_store_n(flag, true, __ATOMIC_RELAXED);
+}
+
 /* preadv2/pwritev2 by system call: musl has had the wrappers only since 1.2.5. */
 static ssize_t rw(struct disk *d, bool write, const struct iovec *iov, unsigned n, uint64_t off,
 		  int flags)
 {
 	long r;
-	if (!d->no_rwf || flags & RWF_NOWAIT) {
+	if (!is_set(&d->no_rwf) || flags & RWF_NOWAIT) {
 		r = syscall(write ? SYS_pwritev2 : SYS_preadv2, d->fd, iov, (long)n, (long)off, 0L,
 			    (long)flags);
 		if (r >= 0 || (errno != ENOSYS && errno != EPERM))
 			return r;
-		d->no_rwf = true;
+		set(&d->no_rwf);
 		if (flags & RWF_NOWAIT)
 			return r;
 	}
@@ -173,7 +185,7 @@ static bool read_cached(struct disk *d, struct disk_io *io)
 	ssize_t r;
 	for (unsigned i = 0; i < io->niov; i++)
 		want += io->iov[i].iov_len;
-	if (d->no_nowait || io->niov > 1024)
+	if (is_set(&d->no_nowait) || io->niov > 1024)
 		return false;
 	r = rw(d, false, io->iov, io->niov, io->off, RWF_NOWAIT);
 	if (r == (ssize_t)want) {
@@ -181,19 +193,31 @@ static bool read_cached(struct disk *d, struct disk_io *io)
 		return true;
 	}
 	if (r < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM))
-		d->no_nowait = true;
+		set(&d->no_nowait);
 	return false; /* a part of it will be read again with the rest: simpler than keeping it */
+}
+
+/* What can be done at once is. Other loops go on meanwhile. */
+static bool run_at_once(struct disk_engine *e, struct disk_io *io)
+{
+	struct disk *d = io->disk;
+	bool done = d->in_memory;
+	if (!done && io->op == DISK_WRITE)
+		return false;
+	loop_unlock(e->loop);
+	if (done)
+		run_blocking(io);
+	else
+		done = read_cached(d, io);
+	loop_lock(e->loop);
+	return done;
 }
 
 bool disk_submit(struct disk_engine *e, struct disk_io *io)
 {
 	struct disk *d = io->disk;
 	if (io->op == DISK_READ || io->op == DISK_WRITE) {
-		if (d->in_memory) {
-			run_blocking(io);
-			return true;
-		}
-		if (io->op == DISK_READ && read_cached(d, io))
+		if (run_at_once(e, io))
 			return true;
 		if (io->op == DISK_WRITE && !io->fua && !d->writethrough) {
 			io->next = NULL;
@@ -207,7 +231,7 @@ bool disk_submit(struct disk_engine *e, struct disk_io *io)
 	return false;
 }
 
-struct disk_engine *disk_engine_new(struct loop *l, unsigned threads)
+static struct disk_engine *new_engine(struct loop *l)
 {
 	struct disk_engine *e = calloc(1, sizeof(*e));
 	if (!e)
@@ -216,6 +240,14 @@ struct disk_engine *disk_engine_new(struct loop *l, unsigned threads)
 	e->batch_tail = &e->batch;
 	e->flush.fn = flush_batch;
 	e->flush.arg = e;
+	return e;
+}
+
+struct disk_engine *disk_engine_new(struct loop *l, unsigned threads)
+{
+	struct disk_engine *e = new_engine(l);
+	if (!e)
+		return NULL;
 	e->workers = workers_new(threads);
 	if (!e->workers) {
 		int saved = errno;
@@ -224,6 +256,16 @@ struct disk_engine *disk_engine_new(struct loop *l, unsigned threads)
 		return NULL;
 	}
 	return e;
+}
+
+struct disk_engine *disk_engine_beside(const struct disk_engine *e, struct loop *l)
+{
+	struct disk_engine *new = new_engine(l);
+	if (new) {
+		new->workers = e->workers;
+		new->shares = true;
+	}
+	return new;
 }
 
 struct loop *disk_engine_loop(const struct disk_engine *e)
@@ -236,7 +278,8 @@ void disk_engine_free(struct disk_engine *e)
 	if (!e)
 		return;
 	flush_batch(e);
-	workers_free(e->workers);
+	if (!e->shares)
+		workers_free(e->workers);
 	free(e);
 }
 
@@ -284,13 +327,13 @@ int disk_discard(struct disk *d, uint64_t off, uint64_t n)
 	if (n == 0)
 		return 0;
 	/* On block devices, too, this zeroes and deallocates where the device can do both. */
-	if (!d->no_punch) {
+	if (!is_set(&d->no_punch)) {
 		if (fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
 			      (off_t)n) == 0)
 			return d->writethrough ? disk_sync(d) : 0;
 		if (errno != EOPNOTSUPP && errno != ENOSYS && errno != ENODEV)
 			return -errno;
-		d->no_punch = true;
+		set(&d->no_punch);
 	}
 	return write_zeros(d, off, n);
 }

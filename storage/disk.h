@@ -19,6 +19,8 @@ struct disk;
 struct disk_engine;
 /* `threads` workers; NULL with errno. Freeing waits for I/O in flight. */
 struct disk_engine *disk_engine_new(struct loop *l, unsigned threads);
+/* One for another loop, with e's workers; NULL with errno. To be freed before e. */
+struct disk_engine *disk_engine_beside(const struct disk_engine *e, struct loop *l);
 void disk_engine_free(struct disk_engine *e);
 struct loop *disk_engine_loop(const struct disk_engine *e);
 
@@ -80,7 +82,8 @@ struct disk_io {
 	struct job job;
 };
 
-/* Starts io. True: it is finished already, io->rc is set and done() will not be called. */
+/* Starts io, in the engine's loop. True: it is finished already, io->rc is set and done() will not
+ * be called. What is done at once is done without the loop's lock (see loop_set_lock()). */
 bool disk_submit(struct disk_engine *e, struct disk_io *io);
 
 /* Blocking transfers of all n bytes, for DISK_CALL. 0 or -errno; *reached (may be NULL) gets how

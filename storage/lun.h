@@ -79,7 +79,7 @@ struct lun {
 
 	/* Commands that are atomic against all others run alone: see scsi_run_alone(). */
 	unsigned running;
-	bool alone, draining;
+	bool alone;
 	struct scsi_cmd *waiting, **waiting_tail;
 
 	struct stats stats;

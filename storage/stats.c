@@ -35,6 +35,8 @@ void stats_begin(struct stats *s, struct loop *l, enum stats_kind kind, uint64_t
 	if (s->pending_n == STATS_PENDING)
 		stats_settle(s);
 	s->pending[s->pending_n++] = (struct stats_pending){.began = began, .kind = kind};
+	if (s->settle.queued) /* perhaps in another loop: one will do */
+		return;
 	s->loop = l;
 	s->settle.fn = settle;
 	s->settle.arg = s;

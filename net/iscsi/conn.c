@@ -55,10 +55,10 @@ void conn_in_bytes(struct conn *c, int64_t delta)
 	while (s->in_bytes < SERVER_BYTES_MAX && (w = s->stalled)) {
 		s->stalled = w->stalled_next;
 		w->stalled_next = NULL;
-		loop_defer(s->config.loop, &w->flush);
+		loop_defer(w->loop, &w->flush);
 	}
 	if (c->stalled && c->state != CONN_CLOSED)
-		loop_defer(s->config.loop, &c->flush);
+		loop_defer(c->loop, &c->flush);
 }
 
 /* ---- sending ---- */
@@ -96,7 +96,7 @@ void conn_queue(struct conn *c, uint8_t *p, uint32_t n, struct chunk *chunk)
 		if (last->chunk == chunk && last->p + last->len == p) {
 			last->len += n; /* one piece for the kernel */
 			chunk_unref(chunk);
-			loop_defer(c->server->config.loop, &c->flush);
+			loop_defer(c->loop, &c->flush);
 			return;
 		}
 	}
@@ -117,7 +117,7 @@ void conn_queue(struct conn *c, uint8_t *p, uint32_t n, struct chunk *chunk)
 		c->tx_head = 0;
 	}
 	c->tx[(c->tx_head + c->tx_n++) % c->tx_cap] = (struct tx_part){p, n, chunk};
-	loop_defer(c->server->config.loop, &c->flush);
+	loop_defer(c->loop, &c->flush);
 }
 
 uint32_t conn_pdu_size(const struct conn *c, uint32_t n)
@@ -228,7 +228,7 @@ static void tx_sent(struct conn *c, size_t n)
 static void update_watch(struct conn *c)
 {
 	bool reading = !c->stalled && c->state <= CONN_FULL && !c->server->draining;
-	int rc = loop_fd_mod(c->server->config.loop, &c->watch,
+	int rc = loop_fd_mod(c->loop, &c->watch,
 			     (reading ? LOOP_READ : 0) | (c->tx_n ? LOOP_WRITE : 0));
 	if (rc)
 		log_error("%s: cannot watch its socket: %s", conn_name(c), strerror(-rc));
@@ -238,23 +238,33 @@ static void flush(void *arg)
 {
 	struct conn *c = arg;
 	struct iovec v[IOV_BATCH];
+	if (c->tmf_due)
+		tmf_answer(c);
+	if (c->r2t_wait)
+		data_out_ask(c);
 	while (c->tx_n) {
 		unsigned parts = MIN(c->tx_n, IOV_BATCH);
 		struct msghdr m = {.msg_iov = v, .msg_iovlen = parts};
 		size_t want = 0;
 		ssize_t n;
+		int err;
 		for (unsigned i = 0; i < parts; i++) {
 			struct tx_part *t = &c->tx[(c->tx_head + i) % c->tx_cap];
 			v[i] = (struct iovec){t->p, t->len};
 			want += t->len;
 		}
+		loop_unlock(c->loop);
 		n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+		err = n < 0 ? errno : 0;
+		loop_lock(c->loop);
+		if (c->state == CONN_CLOSED)
+			return;
 		if (n < 0) {
-			if (errno == EINTR)
+			if (err == EINTR)
 				continue;
-			if (errno == EAGAIN)
+			if (err == EAGAIN)
 				break;
-			log_info("%s: connection lost: %s", conn_name(c), strerror(errno));
+			log_info("%s: connection lost: %s", conn_name(c), strerror(err));
 			conn_close(c);
 			return;
 		}
@@ -306,8 +316,13 @@ static bool digests_ok(struct conn *c, const uint8_t *h, uint32_t ahs, uint32_t 
 		}
 	}
 	if (data && c->data_digest) {
+		loop_unlock(c->loop);
 		memcpy(&crc, p + iscsi_pad(data), 4);
-		if (crc != crc32c(0, p, iscsi_pad(data))) {
+		crc ^= crc32c(0, p, iscsi_pad(data));
+		loop_lock(c->loop);
+		if (c->state == CONN_CLOSED)
+			return false;
+		if (crc) {
 			/* Error recovery level 0: the session is to be restarted (7.1.4.1). */
 			conn_warn(c, "data digest error", "dropped");
 			conn_reject(c, h, REJECT_DATA_DIGEST);
@@ -388,20 +403,26 @@ static void readable(struct conn *c)
 	for (unsigned i = 0; i < READ_ROUNDS && c->state <= CONN_FULL; i++) {
 		uint32_t room;
 		ssize_t n;
+		int err;
 		if (make_room(c)) {
 			log_error("%s: out of memory; dropped", conn_name(c));
 			conn_close(c);
 			return;
 		}
 		room = c->rx->size - c->rx->used;
+		loop_unlock(c->loop);
 		n = recv(c->fd, c->rx->data + c->rx->used, room, MSG_DONTWAIT);
-		if (n < 0 && (errno == EINTR))
+		err = n < 0 ? errno : 0;
+		loop_lock(c->loop);
+		if (c->state == CONN_CLOSED)
+			return;
+		if (err == EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN)
+		if (err == EAGAIN)
 			break;
 		if (n <= 0) {
 			log_info("%s: %s", conn_name(c),
-				 n == 0 ? "closed by the initiator" : strerror(errno));
+				 n == 0 ? "closed by the initiator" : strerror(err));
 			conn_close(c);
 			return;
 		}
@@ -431,6 +452,8 @@ void conn_resume(struct conn *c)
 static void on_event(void *arg, unsigned events)
 {
 	struct conn *c = arg;
+	if (c->state == CONN_CLOSED)
+		return;
 	if (c->state <= CONN_FULL && events & LOOP_READ && !c->stalled && !c->server->draining)
 		readable(c);
 	else if (events == (LOOP_READ | LOOP_WRITE) && !c->tx_n)
@@ -438,7 +461,7 @@ static void on_event(void *arg, unsigned events)
 	if (c->state == CONN_CLOSED)
 		return;
 	if (events & LOOP_WRITE)
-		loop_defer(c->server->config.loop, &c->flush);
+		loop_defer(c->loop, &c->flush);
 	update_watch(c);
 }
 
@@ -453,12 +476,15 @@ static void on_timeout(void *arg)
 	conn_close(c);
 }
 
-void conn_new(struct target_server *s, int fd, const struct sock_addr *peer)
+void conn_new(struct target_server *s, struct server_loop *home, int fd,
+	      const struct sock_addr *peer)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 	if (!c)
 		goto fail;
 	c->server = s;
+	c->home = home;
+	c->loop = home->loop;
 	c->fd = fd;
 	c->peer = *peer;
 	c->id = s->next_id++;
@@ -469,17 +495,18 @@ void conn_new(struct target_server *s, int fd, const struct sock_addr *peer)
 		goto fail;
 	sock_nodelay(fd);
 	sock_keepalive(fd, DEAD_PEER);
-	if (loop_fd_add(s->config.loop, &c->watch, fd, LOOP_READ, on_event, c)) {
+	if (loop_fd_add(c->loop, &c->watch, fd, LOOP_READ, on_event, c)) {
 		login_end(c);
 		goto fail;
 	}
-	loop_timer_set(s->config.loop, &c->timer, LOGIN_TIMEOUT, on_timeout, c);
+	loop_timer_set(c->loop, &c->timer, LOGIN_TIMEOUT, on_timeout, c);
 	c->next = s->conns;
 	c->prev = &s->conns;
 	if (c->next)
 		c->next->prev = &c->next;
 	s->conns = c;
 	s->conns_n++;
+	home->conns++;
 	return;
 fail:
 	free(c);
@@ -496,10 +523,28 @@ static void unstall(struct conn *c)
 	}
 }
 
-static void conn_free(void *arg)
+/* What belongs to its loop. */
+static void disconnect(struct conn *c)
+{
+	loop_fd_del(c->loop, &c->watch);
+	loop_timer_del(c->loop, &c->timer);
+	close(c->fd);
+	c->fd = -1;
+	login_end(c);
+	while (c->tx_n) {
+		conn_in_bytes(c, -(int64_t)c->tx[c->tx_head].len);
+		chunk_unref(c->tx[c->tx_head].chunk);
+		c->tx_head = (c->tx_head + 1) % c->tx_cap;
+		c->tx_n--;
+	}
+}
+
+static void take_down(void *arg)
 {
 	struct conn *c = arg;
 	struct target_server *s = c->server;
+	if (c->fd >= 0)
+		disconnect(c);
 	if (c->running) /* conn_task_gone() comes back to it */
 		return;
 	session_end(c);
@@ -511,6 +556,7 @@ static void conn_free(void *arg)
 	*c->prev = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
+	c->home->conns--;
 	s->conns_n--;
 	free(c);
 	server_conn_idle(s);
@@ -518,26 +564,14 @@ static void conn_free(void *arg)
 
 void conn_close(struct conn *c)
 {
-	struct loop *l = c->server->config.loop;
 	if (c->state == CONN_CLOSED)
 		return;
 	c->state = CONN_CLOSED;
-	loop_fd_del(l, &c->watch);
-	loop_timer_del(l, &c->timer);
-	loop_defer_cancel(l, &c->flush);
-	close(c->fd);
-	login_end(c);
 	unstall(c);
-	while (c->tx_n) {
-		conn_in_bytes(c, -(int64_t)c->tx[c->tx_head].len);
-		chunk_unref(c->tx[c->tx_head].chunk);
-		c->tx_head = (c->tx_head + 1) % c->tx_cap;
-		c->tx_n--;
-	}
 	tasks_abort_all(c);
-	/* Freed from the loop, not beneath a caller who still looks at it. */
-	c->flush.fn = conn_free;
-	loop_defer(l, &c->flush);
+	/* Not beneath a caller who still looks at it, perhaps without the lock. */
+	c->flush.fn = take_down;
+	loop_defer(c->loop, &c->flush);
 }
 
 void conn_task_gone(struct conn *c)
@@ -545,7 +579,7 @@ void conn_task_gone(struct conn *c)
 	if (c->running)
 		return;
 	if (c->state == CONN_CLOSED)
-		loop_defer(c->server->config.loop, &c->flush);
+		loop_defer(c->loop, &c->flush);
 	else
 		server_conn_idle(c->server);
 }
@@ -555,6 +589,6 @@ void conn_finish(struct conn *c)
 	if (c->state >= CONN_LAST)
 		return;
 	c->state = CONN_LAST;
-	loop_timer_set(c->server->config.loop, &c->timer, LAST_TIMEOUT, on_timeout, c);
-	loop_defer(c->server->config.loop, &c->flush);
+	loop_timer_set(c->loop, &c->timer, LAST_TIMEOUT, on_timeout, c);
+	loop_defer(c->loop, &c->flush);
 }

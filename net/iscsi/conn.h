@@ -3,6 +3,18 @@
  * Inside the target: a connection (which is a session: MaxConnections is 1), its tasks, and what
  * its rooms need of each other. conn.c moves bytes, login.c is the login phase, task.c the full
  * feature phase, session.c the LUNs of a session, target.c the server around them.
+ *
+ * With several loops (target_server_add_loop()) each connection belongs to one of them, and all of
+ * them share one lock (loop_set_lock()): whoever runs has all of this state to itself, as with one
+ * loop, and lets go of it only where bytes are moved: recv(), sendmsg(), a transfer that is done at
+ * once (disk_submit()), the digests of data. There most of the time goes, so that the loops run
+ * side by side; the rest is too short for finer locks to pay. Two rules keep that true:
+ * - What belongs to the byte stream of a connection is touched by its own loop only: its fd, rx, tx
+ *   and sequence numbers. Others change its state and its tasks (they close it, abort its tasks,
+ * make room for what it waits for) and leave the rest to its flush task, in its loop.
+ * - After a place that lets go of the lock the connection may be in another state, and any task
+ * gone that is not in the device server; the connection itself and its buffers are still there, as
+ * only its own loop frees them, from a task.
  */
 #ifndef NET_ISCSI_CONN_H
 #define NET_ISCSI_CONN_H
@@ -87,6 +99,7 @@ struct tmf {
 	uint32_t itt;
 	uint8_t function;
 	bool used;
+	bool due; /* they have ended: flush() answers */
 };
 
 /* A session's view of a LUN. One that is removed stays until the last command on it has ended. */
@@ -104,14 +117,24 @@ struct borrowed {
 	struct borrowed *next;
 };
 
+/* A loop that serves connections. */
+struct server_loop {
+	struct loop *loop;
+	struct disk_engine *engine; /* that loop's */
+	unsigned conns;
+	struct server_loop *next;
+};
+
 struct conn {
 	struct target_server *server;
+	struct server_loop *home;
+	struct loop *loop; /* home's */
 	struct conn *next, **prev;
 	unsigned id; /* for the log */
-	int fd;
+	int fd;	     /* -1: closed */
 	struct sock_addr peer;
 	struct loop_fd watch;
-	struct loop_task flush;
+	struct loop_task flush;	 /* sends; in the end, takes the connection down */
 	struct loop_timer timer; /* the login phase, then the closing one, is bounded */
 	enum conn_state state;
 	bool header_digest, data_digest; /* in force: from the full feature phase on */
@@ -150,6 +173,7 @@ struct conn {
 	struct task *hash[TASK_HASH];
 	unsigned tasks, running;
 	struct tmf tmf[4];
+	bool tmf_due; /* one of them, at least */
 };
 
 struct target {
@@ -169,6 +193,7 @@ struct portal {
 
 struct target_server {
 	struct target_server_config config;
+	struct server_loop main; /* the config's loop; accepts, and the first of a list */
 	struct chunk_pool *pool;
 	struct target *targets;
 	struct portal *portals;
@@ -189,8 +214,10 @@ struct target_server {
 };
 
 /* ---- conn.c ---- */
-void conn_new(struct target_server *s, int fd, const struct sock_addr *peer);
-/* Ends it now: tasks that run are left to finish without an answer. */
+void conn_new(struct target_server *s, struct server_loop *home, int fd,
+	      const struct sock_addr *peer);
+/* Ends it: its tasks at once, but those that run finish without an answer; the rest from its loop.
+ */
 void conn_close(struct conn *c);
 /* A task of a connection has left the device server. */
 void conn_task_gone(struct conn *c);
@@ -255,6 +282,8 @@ void data_out_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t le
 		  struct chunk *chunk);
 /* A task ends: out of the line for R2Ts, its pieces of data given back. */
 void data_out_end(struct task *t);
+/* Sends the R2Ts that there is room for now. */
+void data_out_ask(struct conn *c);
 
 /* ---- text_request.c, tmf.c ---- */
 void text_request(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t len);
@@ -263,6 +292,8 @@ void tmf_request(struct conn *c, const uint8_t *bhs);
 unsigned tmf_abort_on_lun(struct conn *c, int lun);
 /* The last task that was aborted while it ran has ended. */
 void tmf_aborts_done(struct target_server *s);
+/* Answers what is due. */
+void tmf_answer(struct conn *c);
 
 /* ---- session.c ---- */
 /* A login has completed: drops the session it reinstates, and makes the nexuses. 0, -ENOMEM, or

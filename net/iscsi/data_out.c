@@ -64,8 +64,7 @@ static void put_r2t(struct task *t)
 	conn_send_pdu(c, r, 0, false);
 }
 
-/* Sends the R2Ts that there is room for now. */
-static void next_r2t(struct conn *c)
+void data_out_ask(struct conn *c)
 {
 	struct target_server *s = c->server;
 	struct task *t;
@@ -90,7 +89,8 @@ static void leave_line(struct task *t)
 	if (t->asked_bytes) {
 		c->asked_bytes -= t->asked_bytes;
 		c->server->asked_bytes -= t->asked_bytes;
-		next_r2t(c);
+		if (c->r2t_wait) /* flush() asks */
+			loop_defer(c->loop, &c->flush);
 		return;
 	}
 	if (!t->in_line)
@@ -128,7 +128,7 @@ static void send_r2t(struct task *t)
 	*c->r2t_tail = t;
 	t->r2t_next = NULL;
 	c->r2t_tail = &t->r2t_next;
-	next_r2t(c);
+	data_out_ask(c);
 }
 
 void data_out_advance(struct task *t, bool final)

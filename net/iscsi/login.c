@@ -276,7 +276,7 @@ static void advance(struct conn *c, const uint8_t *bhs, uint8_t csg, uint8_t nsg
 	c->header_digest = c->params.header_digest;
 	c->data_digest = c->params.data_digest;
 	c->state = CONN_FULL;
-	loop_timer_del(c->server->config.loop, &c->timer);
+	loop_timer_del(c->loop, &c->timer);
 	log_info("%s: logged in to %s", conn_name(c), c->target ? c->target->name : "discovery");
 	login_end(c);
 }

@@ -20,6 +20,7 @@ struct target_server *target_server_new(const struct target_server_config *confi
 	if (!s)
 		return NULL;
 	s->config = *config;
+	s->main = (struct server_loop){.loop = config->loop, .engine = config->engine};
 	s->next_id = 1;
 	s->pool = chunk_pool_new();
 	if (!s->pool) {
@@ -63,8 +64,23 @@ void target_server_free(struct target_server *s)
 		free(t->name);
 		free(t);
 	}
+	while (s->main.next) {
+		struct server_loop *l = s->main.next;
+		s->main.next = l->next;
+		free(l);
+	}
 	chunk_pool_free(s->pool);
 	free(s);
+}
+
+int target_server_add_loop(struct target_server *s, struct disk_engine *e)
+{
+	struct server_loop *l = malloc(sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	*l = (struct server_loop){.loop = disk_engine_loop(e), .engine = e, .next = s->main.next};
+	s->main.next = l;
+	return 0;
 }
 
 struct target *target_find(struct target_server *s, const char *name)
@@ -146,6 +162,15 @@ static void make_place(struct target_server *s, const struct sock_addr *newcomer
 	conn_close(oldest);
 }
 
+static struct server_loop *least_busy(struct target_server *s)
+{
+	struct server_loop *best = &s->main;
+	for (struct server_loop *l = s->main.next; l; l = l->next)
+		if (l->conns < best->conns)
+			best = l;
+	return best;
+}
+
 static void on_connection(void *arg, int fd, const struct sock_addr *peer)
 {
 	struct portal *p = arg;
@@ -158,7 +183,7 @@ static void on_connection(void *arg, int fd, const struct sock_addr *peer)
 		why = "too many connections are about to end"; /* whose commands still run */
 	if (!why) {
 		make_place(s, peer);
-		conn_new(s, fd, peer);
+		conn_new(s, least_busy(s), fd, peer);
 		return;
 	}
 	close(fd);

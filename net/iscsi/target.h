@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The iSCSI target: portals, targets with their LUNs, sessions. Everything runs on one loop.
+ * The iSCSI target: portals, targets with their LUNs, sessions. Everything runs on one loop, unless
+ * others are added for the connections.
  */
 #ifndef NET_ISCSI_TARGET_H
 #define NET_ISCSI_TARGET_H
@@ -31,6 +32,9 @@ struct target_server_config {
 struct target_server *target_server_new(const struct target_server_config *c);
 /* Closes what is left at once. LUNs stay the caller's. */
 void target_server_free(struct target_server *s);
+/* Before listening: connections are spread over one more loop, the engine's, which shares its lock
+ * with the server's loop (loop_set_lock()); each stays where it is. 0 or -ENOMEM. */
+int target_server_add_loop(struct target_server *s, struct disk_engine *e);
 
 /* A target of this name, found or added; NULL when out of memory. */
 struct target *target_server_get(struct target_server *s, const char *name);

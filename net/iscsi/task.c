@@ -203,7 +203,11 @@ static void send_data_in(struct task *t)
 		} else {
 			put_be32(p + PDU_STATSN, 0);
 		}
+		if (c->data_digest)
+			loop_unlock(c->loop);
 		conn_put_digests(c, p, n);
+		if (c->data_digest)
+			loop_lock(c->loop);
 		p += size;
 		room += size;
 		off += n;
@@ -234,8 +238,8 @@ static void task_done(struct scsi_cmd *cmd)
 {
 	struct task *t = container_of(cmd, struct task, cmd);
 	struct conn *c = t->conn;
-	bool aborted = t->aborted;
-	if (!aborted && c->state != CONN_CLOSED) {
+	bool aborted;
+	if (!t->aborted && c->state != CONN_CLOSED) {
 		/* One fewer is under way: the window that the response announces opens by it. */
 		c->tasks--;
 		if (cmd->in_len && cmd->status == SCSI_GOOD)
@@ -244,6 +248,7 @@ static void task_done(struct scsi_cmd *cmd)
 			send_response(t);
 		c->tasks++;
 	}
+	aborted = t->aborted; /* perhaps only while its answer was made */
 	t->running = false;
 	c->running--;
 	task_free(t);
@@ -302,7 +307,7 @@ void task_run(struct task *t)
 	struct scsi_cmd *cmd = &t->cmd;
 	int number = iscsi_lun_get(t->lun);
 	cmd->transport = &target_transport;
-	cmd->engine = c->server->config.engine;
+	cmd->engine = c->home->engine;
 	t->session_lun = number < 0 ? NULL : session_lun_find(c, (unsigned)number);
 	if (t->session_lun) {
 		t->session_lun->uses++;

@@ -124,15 +124,27 @@ void tmf_request(struct conn *c, const uint8_t *bhs)
 		finish(c, itt, function);
 }
 
+void tmf_answer(struct conn *c)
+{
+	c->tmf_due = false;
+	for (unsigned i = 0; i < ARRAY_SIZE(c->tmf); i++) {
+		struct tmf *f = &c->tmf[i];
+		if (!f->due)
+			continue;
+		f->used = f->due = false;
+		if (c->state == CONN_FULL)
+			finish(c, f->itt, f->function);
+	}
+}
+
 void tmf_aborts_done(struct target_server *s)
 {
 	for (struct conn *c = s->conns; c; c = c->next) {
 		for (unsigned i = 0; i < ARRAY_SIZE(c->tmf); i++) {
 			if (!c->tmf[i].used)
 				continue;
-			c->tmf[i].used = false;
-			if (c->state == CONN_FULL)
-				finish(c, c->tmf[i].itt, c->tmf[i].function);
+			c->tmf[i].due = c->tmf_due = true;
+			loop_defer(c->loop, &c->flush);
 		}
 	}
 }

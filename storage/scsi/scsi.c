@@ -232,7 +232,8 @@ void scsi_run_blocking(struct scsi_cmd *cmd, int (*work)(struct scsi_cmd *cmd))
 
 /*
  * A command either runs beside others or alone. One that must run alone waits for those that run,
- * and everything after it waits for it: nothing overtakes, so nothing starves.
+ * and everything after it waits for it: nothing overtakes, so nothing starves. One that has waited
+ * starts from its own loop: whoever lets it in may be deep in another command, or be another loop.
  */
 static void enter(struct scsi_cmd *cmd)
 {
@@ -247,6 +248,33 @@ static void enter(struct scsi_cmd *cmd)
 	l->alone = cmd->alone;
 	cmd->entered = true;
 	cmd->start(cmd);
+}
+
+static void take_turn(void *arg)
+{
+	struct scsi_cmd *cmd = arg;
+	/* What ran alone may have been a reservation against it, or SANITIZE. */
+	if (cmd->aborted)
+		scsi_status(cmd, SCSI_TASK_ABORTED);
+	else if (!reservations_allow(cmd))
+		scsi_status(cmd, SCSI_RESERVATION_CONFLICT);
+	else if (medium_ready(cmd))
+		cmd->start(cmd);
+}
+
+static void let_in(struct lun *l)
+{
+	struct scsi_cmd *next;
+	while ((next = l->waiting) && !l->alone && !(next->alone && l->running)) {
+		l->waiting = next->next;
+		if (!l->waiting)
+			l->waiting_tail = &l->waiting;
+		l->running++;
+		l->alone = next->alone;
+		next->entered = true;
+		next->turn = (struct loop_task){.fn = take_turn, .arg = next};
+		loop_defer(disk_engine_loop(next->engine), &next->turn);
+	}
 }
 
 void scsi_leave(struct scsi_cmd *cmd)
@@ -270,41 +298,25 @@ bool scsi_join(struct lun *l)
 
 void scsi_part(struct lun *l)
 {
-	struct scsi_cmd *next;
 	l->running--;
-	if (l->draining) /* a command let in below has ended at once: the loop there goes on */
-		return;
-	l->draining = true;
-	while ((next = l->waiting) && !l->alone && !(next->alone && l->running)) {
-		l->waiting = next->next;
-		if (!l->waiting)
-			l->waiting_tail = &l->waiting;
-		l->running++;
-		l->alone = next->alone;
-		next->entered = true;
-		/* What ran alone may have been a reservation against it, or SANITIZE. */
-		if (next->aborted)
-			scsi_status(next, SCSI_TASK_ABORTED);
-		else if (!reservations_allow(next))
-			scsi_status(next, SCSI_RESERVATION_CONFLICT);
-		else if (medium_ready(next))
-			next->start(next);
-	}
-	l->draining = false;
+	if (l->waiting)
+		let_in(l);
 	if (l->retiring && !l->running)
 		lun_ended(l);
 }
 
 void scsi_run_alone(struct scsi_cmd *cmd, void (*start)(struct scsi_cmd *cmd))
 {
+	struct lun *l = cmd->lun;
 	/* It was let in beside others: step out and queue again as one that runs alone. */
 	cmd->alone = true;
 	cmd->start = start;
 	if (cmd->entered) {
 		cmd->entered = false;
-		cmd->lun->running--;
+		l->running--;
 	}
 	enter(cmd);
+	let_in(l); /* it may have been all that those before it in the line waited for */
 }
 
 /* ---- dispatch ---- */

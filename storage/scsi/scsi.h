@@ -76,6 +76,7 @@ struct scsi_cmd {
 	uint64_t lba;
 	uint64_t count;			     /* blocks */
 	void (*start)(struct scsi_cmd *cmd); /* while waiting to run */
+	struct loop_task turn;		     /* it has waited, and may start */
 	int (*work)(struct scsi_cmd *cmd);   /* see scsi_run_blocking() */
 	uint8_t *param;			     /* scsi_param()'s copy */
 	void *state; /* what else a room allocates; freed with the command */

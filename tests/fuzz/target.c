@@ -176,7 +176,7 @@ static void converse(const struct buf *send)
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds))
 		abort();
 	c.fd = fds[0];
-	conn_new(c.server, fds[1], &peer);
+	conn_new(c.server, &c.server->main, fds[1], &peer);
 	loop_fd_add(loop, &c.watch, c.fd, LOOP_READ | LOOP_WRITE, on_client, &c);
 	if (!send->len)
 		shutdown(c.fd, SHUT_WR);
