@@ -2,8 +2,8 @@
 /*
  * What an iSCSI target has to cost at least, to measure real ones by: the same PDUs, a pread or a
  * pwrite for each command, a receive for as many PDUs as have come, a send for as many as are
- * ready. No SCSI, no errors to the initiator, no second thread; no justice either: it stays with
- * one connection as long as that has something to say.
+ * ready. No SCSI, no errors to the initiator, no second thread, and no justice: it stays with one
+ * connection as long as that has something to say, which makes its latencies uneven.
  *
  * usage: floor PORT FILE: LUN 0 of whatever name, 512-byte blocks, on the loopback address.
  */
