@@ -3,8 +3,8 @@
 #ifndef CMD_CONTROL_CLIENT_H
 #define CMD_CONTROL_CLIENT_H
 
-/* Sends words to the target at `path` and prints its answer; errors are logged. Returns the exit
- * status. */
-int control_ask(const char *path, const char *const *words, unsigned n);
+/* Sends words to the target at `path`, with a file that is open (-1: none), and prints its answer;
+ * errors are logged. Returns the exit status. */
+int control_ask(const char *path, const char *const *words, unsigned n, int file);
 
 #endif

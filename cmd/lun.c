@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/control_client.h"
+#include "cmd/target_config.h"
 #include "core/log.h"
 #include "core/opts.h"
 #include "net/control.h"
@@ -24,17 +26,37 @@ static int full_word(const char *word, char **out)
 	return n < 0 ? -1 : 0;
 }
 
+/* The target has no rights to open anything: it gets the file that we have opened. */
+static int add_open(const char *path, const char *word)
+{
+	const char *const words[] = {"lun", "add", word};
+	struct lun_setup setup;
+	bool created = false;
+	int status = 1, fd;
+	if (lun_setup_parse(&setup, word, "", "vstor lun add")) {
+		lun_setup_free(&setup);
+		return 2;
+	}
+	fd = disk_open_file(setup.c.path, &setup.c.disk, &created);
+	if (fd >= 0) {
+		status = control_ask(path, words, 3, fd);
+		close(fd);
+	}
+	if (status && created)
+		unlink(setup.c.path);
+	lun_setup_free(&setup);
+	return status;
+}
+
 static int add(const char *path, const char *word)
 {
-	const char *words[] = {"lun", "add", NULL};
 	char *full;
 	int status;
 	if (full_word(word, &full)) {
 		log_error("%s: cannot tell the full path; name it in full", word);
 		return 1;
 	}
-	words[2] = full;
-	status = control_ask(path, words, 3);
+	status = add_open(path, full);
 	free(full);
 	return status;
 }
@@ -73,18 +95,18 @@ int cmd_lun(int argc, char **argv)
 		return opts_exit(n);
 	if (strcmp(verb, "list") == 0 && n == 1) {
 		const char *const words[] = {"lun", "list", "json"};
-		return control_ask(path, words, json ? 3 : 2);
+		return control_ask(path, words, json ? 3 : 2, -1);
 	}
 	if (strcmp(verb, "add") == 0 && n == 2)
 		return add(path, which);
 	if (strcmp(verb, "remove") == 0 && n == 2) {
 		const char *const words[] = {"lun", "remove", which, target};
-		return control_ask(path, words, 4);
+		return control_ask(path, words, 4, -1);
 	}
 	if (strcmp(verb, "resize") == 0 && n >= 2) {
 		const char *const words[] = {"lun", "resize", which, n == 3 ? argv[3] : "0",
 					     target};
-		return control_ask(path, words, 5);
+		return control_ask(path, words, 5, -1);
 	}
 	log_error("vstor lun %s: usage: vstor lun %s", verb, opts.synopsis);
 	return 2;

@@ -34,11 +34,11 @@ int cmd_session(int argc, char **argv)
 		return opts_exit(n);
 	if (strcmp(argv[1], "list") == 0 && n == 1) {
 		const char *const words[] = {"session", "list", "json"};
-		return control_ask(path, words, json ? 3 : 2);
+		return control_ask(path, words, json ? 3 : 2, -1);
 	}
 	if (strcmp(argv[1], "drop") == 0 && n == 2) {
 		const char *const words[] = {"session", "drop", argv[2]};
-		return control_ask(path, words, 3);
+		return control_ask(path, words, 3, -1);
 	}
 	log_error("vstor session %s: usage: vstor session %s", argv[1], opts.synopsis);
 	return 2;

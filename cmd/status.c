@@ -10,10 +10,10 @@
 #include "core/opts.h"
 #include "net/control.h"
 
-int control_ask(const char *path, const char *const *words, unsigned n)
+int control_ask(const char *path, const char *const *words, unsigned n, int file)
 {
 	struct buf text = {0};
-	int rc = control_call(path, words, n, &text);
+	int rc = control_call(path, words, n, file, &text);
 
 	if (rc == -ENOENT || rc == -ECONNREFUSED)
 		log_error("%s: no target answers there; is vstor target running, and with this "
@@ -54,5 +54,5 @@ int cmd_status(int argc, char **argv)
 	const char *const words[] = {"status", "json"};
 	int n = opts_parse(&opts, argc, argv);
 
-	return n < 0 ? opts_exit(n) : control_ask(path, words, json ? 2 : 1);
+	return n < 0 ? opts_exit(n) : control_ask(path, words, json ? 2 : 1, -1);
 }

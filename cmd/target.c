@@ -10,8 +10,10 @@
 #include "cmd/target_config.h"
 #include "cmd/target_control.h"
 #include "cmd/target_luns.h"
+#include "cmd/target_opener.h"
 #include "core/log.h"
 #include "core/loop_group.h"
+#include "core/sandbox.h"
 #include "net/iscsi/report.h"
 #include "net/iscsi/target.h"
 #include "net/metrics.h"
@@ -28,6 +30,8 @@ struct target_run {
 	struct disk_engine *others[TARGET_MAX_THREADS];
 	struct target_server *server;
 	struct target_config *config, *fresh; /* fresh: being compared */
+	struct opener *opener;
+	struct sandbox_user user;
 	struct target_luns luns;
 	struct target_control requests;
 	struct control *control;
@@ -69,7 +73,13 @@ static unsigned portals(const struct target_config *c)
 
 static const char *portal(const struct target_config *c, unsigned i)
 {
-	return c->listen.n ? c->listen.v[i] : "*";
+	return c->listen.n ? c->listen.v[i] : TARGET_ANYWHERE;
+}
+
+static bool listen_at(struct target_run *r, const char *address)
+{
+	int fds[FDS_MAX], n = opener_ask(r->opener, TARGET_PORTAL, address, fds);
+	return target_server_listen(r->server, address, fds, n) == 0;
 }
 
 static bool has_portal(const struct target_config *c, const char *address)
@@ -85,8 +95,7 @@ static bool listen_new(struct target_run *r, const struct target_config *from,
 		       const struct target_config *to)
 {
 	for (unsigned i = 0; i < portals(to); i++)
-		if (!has_portal(from, portal(to, i)) &&
-		    target_server_listen(r->server, portal(to, i)))
+		if (!has_portal(from, portal(to, i)) && !listen_at(r, portal(to, i)))
 			return false;
 	return true;
 }
@@ -124,8 +133,10 @@ static const char *commit(void *arg)
 	if (old->threads != r->fresh->threads)
 		log_warn("--threads %llu: only a restart brings this into force",
 			 (unsigned long long)r->fresh->threads);
+	warn_unchanged("state-dir", old->state_dir, r->fresh->state_dir);
+	warn_unchanged("user", old->user, r->fresh->user);
+	target_opener_taken(r->opener);
 	target_server_set_access(r->server, r->fresh->access, &r->fresh->credentials);
-	r->luns.state_dir = r->fresh->state_dir;
 	r->config = r->fresh;
 	r->fresh = NULL;
 	target_config_free(old);
@@ -162,7 +173,7 @@ static void on_hup(void *arg, int signo)
 		r->again = true;
 		return;
 	}
-	rc = target_config_read(&r->fresh, r->argc, r->argv);
+	rc = target_config_read(&r->fresh, r->argc, r->argv, r->opener);
 	log_threshold = level; /* which -v would have raised once more */
 	if (rc)
 		log_error("the configuration stays as it was");
@@ -188,7 +199,6 @@ static int tell_ready(uint64_t fd)
 static int add_luns(struct target_run *r)
 {
 	struct target_config *c = r->config;
-	r->luns.state_dir = c->state_dir;
 	target_luns_number(&r->luns, c->luns, c->luns_n);
 	for (unsigned i = 0; i < c->luns_n; i++) {
 		int rc = target_luns_start(&r->luns, &c->luns[i]);
@@ -206,8 +216,6 @@ static int open_control(struct target_run *r)
 	int rc;
 	if (!path && geteuid() != 0)
 		return 0;
-	r->requests = (struct target_control){
-		.server = r->server, .luns = &r->luns, .config = &r->config};
 	rc = control_open(&r->control, r->loop, path ? path : CONTROL_DEFAULT, target_control_serve,
 			  &r->requests);
 	if (rc == 0)
@@ -272,18 +280,16 @@ static int serve(struct target_run *r)
 		log_error("cannot start: %s", strerror(-rc));
 		return 1;
 	}
-	target_luns_init(&r->luns, r->server, r->engine);
+	target_luns_init(&r->luns, r->server, r->engine, r->opener);
+	r->luns.stateful = c->state_dir != NULL;
+	r->requests = (struct target_control){
+		.server = r->server, .luns = &r->luns, .config = &r->config};
 	rc = add_luns(r);
 	if (rc)
 		return rc;
 	for (unsigned i = 0; i < portals(c); i++)
-		if (target_server_listen(r->server, portal(c, i)))
+		if (!listen_at(r, portal(c, i)))
 			return 1;
-	rc = open_control(r);
-	if (rc)
-		return rc;
-	if (c->metrics && metrics_open(&r->metrics, r->loop, c->metrics, metrics_page, r))
-		return 1;
 	if (loop_signal_add(r->loop, &r->term, SIGTERM, on_term, r) ||
 	    loop_signal_add(r->loop, &r->intr, SIGINT, on_term, r) ||
 	    loop_signal_add(r->loop, &r->hup, SIGHUP, on_hup, r)) {
@@ -294,19 +300,60 @@ static int serve(struct target_run *r)
 	return rc ? rc : run(r);
 }
 
+/* What takes rights that are given up here, and has no opener later. */
+static int enter_sandbox(struct target_run *r)
+{
+	const struct target_config *c = r->config;
+	const struct sandbox box = {.user = &r->user,
+				    .dir = c->state_dir,
+				    .ours = target_luns_state_file,
+				    .syslog = log_is_syslog()};
+	int rc = open_control(r);
+	if (rc)
+		return rc;
+	if (c->metrics && metrics_open(&r->metrics, r->loop, c->metrics, metrics_page, r))
+		return 1;
+	rc = target_opener_start(&r->opener, r->argc, r->argv, r->config, r->control);
+	if (rc) {
+		log_error("cannot start: %s", strerror(-rc));
+		return 1;
+	}
+	return sandbox_enter(&box) ? 1 : 0;
+}
+
+static int start(struct target_run *r)
+{
+	int rc;
+	r->loop = loop_new();
+	rc = r->loop ? enter_sandbox(r) : 0;
+	if (rc)
+		return rc;
+	r->engine = r->loop ? disk_engine_new(r->loop, DISK_THREADS) : NULL;
+	if (r->engine)
+		return serve(r);
+	log_error("cannot start: %s", strerror(errno));
+	return 1;
+}
+
+static int find_user(struct target_run *r)
+{
+	const char *name = r->config->user;
+	int rc = sandbox_find_user(&r->user, name);
+	if (rc)
+		log_error("--user %s: %s", name,
+			  rc == -ENOENT ? "no such user; add it, or name another"
+					: "only root can become another user; leave this out");
+	return rc;
+}
+
 int cmd_target(int argc, char **argv)
 {
 	struct target_run r = {.argc = argc, .argv = argv};
-	int rc = target_config_read(&r.config, argc, argv), status = 1;
+	int rc = target_config_read(&r.config, argc, argv, NULL), status;
 
 	if (rc)
 		return rc < 0 ? opts_exit(rc) : rc;
-	r.loop = loop_new();
-	r.engine = r.loop ? disk_engine_new(r.loop, DISK_THREADS) : NULL;
-	if (!r.engine)
-		log_error("cannot start: %s", strerror(errno));
-	else
-		status = serve(&r);
+	status = find_user(&r) ? 2 : start(&r);
 	control_close(r.control);
 	metrics_close(r.metrics);
 	for (struct served_lun *s = r.luns.list; s; s = s->next)
@@ -318,6 +365,7 @@ int cmd_target(int argc, char **argv)
 	if (target_luns_close(&r.luns))
 		status = 1;
 	loop_group_free(r.loops);
+	opener_end(r.opener);
 	loop_free(r.loop);
 	target_config_free(r.config);
 	return status;

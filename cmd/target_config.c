@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "core/bytes.h"
+#include "cmd/target_opener.h"
 #include "core/log.h"
+#include "core/sandbox.h"
 #include "net/control.h"
 #include "net/iscsi/text.h"
 
@@ -118,6 +120,9 @@ void lun_setup_free(struct lun_setup *s)
 {
 	free(s->text);
 	s->text = NULL;
+	if (s->c.disk.opened)
+		close(s->c.disk.fd);
+	s->c.disk.opened = false;
 }
 
 static int parse_luns(struct target_config *c)
@@ -147,16 +152,18 @@ static int parse_luns(struct target_config *c)
 /* ---- secrets ---- */
 
 /* A user and the file of its secret: both or neither. */
-static int read_secret(const char *option, const char *user, const char *file, char *secret)
+static int read_secret(const char *option, const char *user, const char *file, char *secret,
+		       struct opener *o)
 {
-	int rc;
+	int rc, fd;
 	if (!user != !file) {
 		log_error("--%s-user and --%s-secret-file go together", option, option);
 		return OPTS_USAGE;
 	}
 	if (!user)
 		return 0;
-	rc = chap_read_secret(file, secret);
+	fd = target_open(o, TARGET_SECRET, file);
+	rc = fd < 0 ? fd : chap_take_secret(fd, secret);
 	if (rc) {
 		log_error("--%s-secret-file %s: %s", option, file, chap_secret_strerror(rc));
 		return 1;
@@ -164,11 +171,11 @@ static int read_secret(const char *option, const char *user, const char *file, c
 	return 0;
 }
 
-static int read_credentials(struct target_config *c)
+static int read_credentials(struct target_config *c, struct opener *o)
 {
-	int rc = read_secret("chap", c->chap_user, c->chap_file, c->secret);
+	int rc = read_secret("chap", c->chap_user, c->chap_file, c->secret, o);
 	if (rc == 0)
-		rc = read_secret("mutual", c->mutual_user, c->mutual_file, c->mutual);
+		rc = read_secret("mutual", c->mutual_user, c->mutual_file, c->mutual, o);
 	if (rc)
 		return rc;
 	if (c->mutual_user && !c->chap_user) {
@@ -190,7 +197,7 @@ static int read_credentials(struct target_config *c)
 
 /* ---- all of it ---- */
 
-static int read_words(struct target_config *c, int argc, char **argv)
+static int read_words(struct target_config *c, int argc, char **argv, struct opener *o)
 {
 	const struct opt table[] = {
 		{"lun", OPT_LIST, &c->lun_words, "PATH[,KEY=VALUE...]",
@@ -218,6 +225,9 @@ static int read_words(struct target_config *c, int argc, char **argv)
 		{"control", OPT_STRING, &c->control, "SOCKET",
 		 "for vstor status, lun and session (default as root: " CONTROL_DEFAULT ")",
 		 .min = 0},
+		{"user", OPT_STRING, &c->user, "NAME",
+		 "who to be, as root, once all is open (default: " SANDBOX_USER ", or nobody)",
+		 .min = 0},
 		{"metrics", OPT_STRING, &c->metrics, "ADDR[:PORT]",
 		 "serve Prometheus metrics by HTTP (default: no; port 9860)", .min = 0},
 		{"config", OPT_STRING, &c->file, "FILE", "the same words, one `key = value` a line",
@@ -241,12 +251,15 @@ static int read_words(struct target_config *c, int argc, char **argv)
 			  "default)",
 	};
 	int n = opts_parse(&opts, argc, argv);
+	const char *file = c->file;
 	if (n < 0)
 		return n;
-	return c->file ? opts_parse_file(&opts, c->file, &c->text) : 0;
+	n = file ? opts_parse_file(&opts, file, target_open(o, TARGET_CONFIG, file), &c->text) : 0;
+	c->file = file; /* the one that was read, whatever it says */
+	return n;
 }
 
-int target_config_read(struct target_config **out, int argc, char **argv)
+int target_config_words(struct target_config **out, int argc, char **argv, struct opener *o)
 {
 	struct target_config *c = calloc(1, sizeof(*c));
 	int rc;
@@ -256,7 +269,7 @@ int target_config_read(struct target_config **out, int argc, char **argv)
 	c->name = default_name();
 	c->ready_fd = NO_FD;
 	c->threads = 1;
-	rc = read_words(c, argc, argv);
+	rc = read_words(c, argc, argv, o);
 	if (rc == 0 && !iscsi_name_valid(c->name)) {
 		log_error("--name %s: not an iSCSI name; use one such as "
 			  "iqn.2026-11.local.vstor:disks",
@@ -267,12 +280,22 @@ int target_config_read(struct target_config **out, int argc, char **argv)
 		rc = parse_luns(c);
 	if (rc == 0 && !(c->access = access_new(c->allow.v, (unsigned)c->allow.n)))
 		rc = OPTS_USAGE;
-	if (rc == 0)
-		rc = read_credentials(c);
 	if (rc)
 		target_config_free(c);
 	else
 		*out = c;
+	return rc;
+}
+
+int target_config_read(struct target_config **out, int argc, char **argv, struct opener *o)
+{
+	int rc = target_config_words(out, argc, argv, o);
+	if (rc == 0)
+		rc = read_credentials(*out, o);
+	if (rc) {
+		target_config_free(*out);
+		*out = NULL;
+	}
 	return rc;
 }
 

@@ -3,6 +3,7 @@
 #ifndef CMD_TARGET_CONFIG_H
 #define CMD_TARGET_CONFIG_H
 
+#include "core/opener.h"
 #include "core/opts.h"
 #include "net/access.h"
 #include "net/iscsi/chap.h"
@@ -12,8 +13,9 @@
 #define NO_FD		   UINT64_MAX
 #define TARGET_MAX_LUNS	   256
 #define TARGET_MAX_THREADS 64
+#define TARGET_ANYWHERE	   "*" /* where it listens without a word about it */
 
-/* One --lun. Its strings are its own. */
+/* One --lun. Its strings are its own, and the file, if c.disk.opened. */
 struct lun_setup {
 	struct lun_config c; /* number may be LUN_NUMBER_ANY; no state_path */
 	char *text;
@@ -23,7 +25,7 @@ struct lun_setup {
 };
 
 struct target_config {
-	const char *name, *file, *state_dir, *control, *metrics;
+	const char *name, *file, *state_dir, *control, *metrics, *user;
 	uint64_t ready_fd, threads;
 	struct opt_list lun_words, listen, allow;
 	const char *chap_user, *chap_file, *mutual_user, *mutual_file;
@@ -36,9 +38,12 @@ struct target_config {
 	char *text; /* of the file */
 };
 
-/* Reads argv, then the file that it names. 0, OPTS_DONE, OPTS_USAGE, or 1: another error; errors
- * are logged. May be called again with the same argv, to see what has changed in the files. */
-int target_config_read(struct target_config **out, int argc, char **argv);
+/* Reads argv, then the file that it names, then the secrets; `o`: who opens these files, NULL: we
+ * do. 0, OPTS_DONE, OPTS_USAGE, or 1: another error; errors are logged. May be called again with
+ * the same argv, to see what has changed in the files. */
+int target_config_read(struct target_config **out, int argc, char **argv, struct opener *o);
+/* The same without the secrets: all the words, and the LUNs. */
+int target_config_words(struct target_config **out, int argc, char **argv, struct opener *o);
 void target_config_free(struct target_config *c);
 
 /* Parses PATH[,KEY=VALUE...]; `target`: the name that it belongs to without name= (copied).

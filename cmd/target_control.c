@@ -46,6 +46,13 @@ static void lun_add(struct target_control *t, struct control_request *r, const c
 		       word);
 		return;
 	}
+	setup.c.disk.fd = control_fd(r);
+	setup.c.disk.opened = setup.c.disk.fd >= 0;
+	if (!setup.c.disk.opened) {
+		lun_setup_free(&setup);
+		answer(r, 1, "%s: the file has to come, open, with the request", word);
+		return;
+	}
 	target_luns_add(t->luns, &setup, false, changed, r);
 }
 

@@ -15,6 +15,7 @@ struct target_control {
 /* For control_open(), with a struct target_control:
  *   status [json]
  *   lun list [json] | lun add SPEC | lun remove NUMBER TARGET | lun resize NUMBER BYTES TARGET
+ *     (add: with the file, as disk_open_file() opens it: who asks may do that, the target may not)
  *   session list [json] | session drop ID|IQN
  * TARGET `-`: whichever has a LUN of that number; BYTES 0: what the disk has by now. */
 void target_control_serve(void *arg, struct control_request *r, char *const *words, unsigned n);

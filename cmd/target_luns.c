@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/lun_change.h"
+#include "cmd/target_opener.h"
 #include "core/bytes.h"
 #include "core/log.h"
 
@@ -96,18 +98,35 @@ void served_lun_free(struct target_luns *t, struct served_lun *s)
 	free(s);
 }
 
+/* TARGET,NUMBER and what lun_open() adds to that. */
+bool target_luns_state_file(const char *name)
+{
+	const char *comma = strrchr(name, ',');
+	const char *end = comma ? comma + 1 + strspn(comma + 1, "0123456789") : NULL;
+	return end && end > comma + 1 && (!*end || *end == '.');
+}
+
 int lun_setup_open(const struct target_luns *t, struct lun_setup *setup, struct lun **out)
 {
+	struct disk_opts *o = &setup->c.disk;
 	char *path = NULL;
 	int rc;
 	*out = NULL;
-	if (t->state_dir &&
-	    asprintf(&path, "%s/%s,%u", t->state_dir, setup->c.target, setup->c.number) < 0)
+	if (!o->opened) {
+		o->fd = target_open(t->opener, o->readonly ? TARGET_LUN_READONLY : TARGET_LUN,
+				    setup->c.path);
+		if (o->fd < 0)
+			return o->fd;
+		o->opened = true;
+	}
+	if (t->stateful && asprintf(&path, "%s,%u", setup->c.target, setup->c.number) < 0)
 		return -ENOMEM;
 	setup->c.state_path = path;
 	rc = lun_open(out, &setup->c);
 	setup->c.state_path = NULL;
 	free(path);
+	close(o->fd); /* the LUN has a copy */
+	o->opened = false;
 	return rc;
 }
 
@@ -229,9 +248,11 @@ void lun_changes_free(struct luns_change *list)
 	}
 }
 
-void target_luns_init(struct target_luns *t, struct target_server *s, struct disk_engine *e)
+void target_luns_init(struct target_luns *t, struct target_server *s, struct disk_engine *e,
+		      struct opener *o)
 {
-	*t = (struct target_luns){.server = s, .engine = e, .next = {.fn = run_next, .arg = t}};
+	*t = (struct target_luns){
+		.server = s, .engine = e, .opener = o, .next = {.fn = run_next, .arg = t}};
 	t->last = &t->first;
 }
 

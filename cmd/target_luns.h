@@ -23,7 +23,8 @@ struct luns_change;
 struct target_luns {
 	struct target_server *server;
 	struct disk_engine *engine;
-	const char *state_dir; /* NULL: reservations do not survive */
+	struct opener *opener; /* who opens their files */
+	bool stateful; /* the working directory keeps reservations; or they do not survive */
 	struct served_lun *list;
 	unsigned n;
 	struct luns_change *first, **last, *running;
@@ -36,7 +37,10 @@ struct target_luns {
 /* How a change has ended: NULL, or why not (valid during the call). */
 typedef void (*luns_done)(void *arg, const char *error);
 
-void target_luns_init(struct target_luns *t, struct target_server *s, struct disk_engine *e);
+void target_luns_init(struct target_luns *t, struct target_server *s, struct disk_engine *e,
+		      struct opener *o);
+/* Is this the name of a file of theirs in that directory? */
+bool target_luns_state_file(const char *name);
 /* Opens and serves at once, blocking: before the loop runs. Logged; 0, -EEXIST: the number is
  * taken, or another negative errno. Takes over what is in the setup. */
 int target_luns_start(struct target_luns *t, struct lun_setup *setup);

@@ -35,7 +35,7 @@ int log_set_level(const char *name)
 int log_set_destination(const char *name)
 {
 	if (strcmp(name, "syslog") == 0) {
-		openlog(log_ident, LOG_PID, LOG_DAEMON);
+		openlog(log_ident, LOG_PID | LOG_NDELAY, LOG_DAEMON); /* before a sandbox */
 		to_syslog = true;
 	} else if (strcmp(name, "stderr") == 0) {
 		to_syslog = false;
@@ -43,6 +43,11 @@ int log_set_destination(const char *name)
 		return -EINVAL;
 	}
 	return 0;
+}
+
+bool log_is_syslog(void)
+{
+	return to_syslog;
 }
 
 void log_write(enum log_level level, const char *fmt, ...)

@@ -20,6 +20,7 @@ void log_init(const char *ident);
 int log_set_level(const char *name);
 /* "stderr" or "syslog"; -EINVAL for others. */
 int log_set_destination(const char *name);
+bool log_is_syslog(void);
 
 __attribute__((format(printf, 2, 3))) void log_write(enum log_level level, const char *fmt, ...);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/bytes.h"
 #include "core/log.h"
@@ -311,9 +312,9 @@ static int parse_line(const struct opts *o, char *line, const char *where, unsig
 	return store(t, val, where, no);
 }
 
-int opts_parse_file(const struct opts *o, const char *path, char **text)
+int opts_parse_file(const struct opts *o, const char *path, int fd, char **text)
 {
-	FILE *f = fopen(path, "re");
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 	char *rest, *line, where[320];
 	size_t cap = 0;
 	unsigned no = 0;
@@ -321,7 +322,10 @@ int opts_parse_file(const struct opts *o, const char *path, char **text)
 	int rc = 0;
 	*text = NULL;
 	if (!f) {
-		log_error("%s: %s; --config names a readable file", path, strerror(errno));
+		log_error("%s: %s; --config names a readable file", path,
+			  strerror(fd < 0 ? -fd : errno));
+		if (fd >= 0)
+			close(fd);
 		return OPTS_USAGE;
 	}
 	/* All of it at once: the values stay where they are. */

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "core/log.h"
+#include "core/fds.h"
 #include "net/oneshot.h"
 
 #define REQUEST_MAX 16384
@@ -60,6 +60,11 @@ void control_reply(struct control_request *r, int status)
 	free(r);
 }
 
+int control_fd(struct control_request *r)
+{
+	return oneshot_fd(r->x);
+}
+
 static bool whole(const struct buf *b, bool eof)
 {
 	return eof || (b->len >= 2 && memcmp(b->data + b->len - 2, "\n\n", 2) == 0);
@@ -100,12 +105,23 @@ static void on_rested(void *arg)
 	loop_fd_mod(c->loop, &c->watch, LOOP_READ);
 }
 
+/* The mode of the socket says it already, where nobody has changed that. */
+static bool welcome(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid());
+}
+
 static void on_readable(void *arg, unsigned events)
 {
 	struct control *c = arg;
 	int fd = accept4(c->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	(void)events;
-	if (fd >= 0) {
+	if (fd >= 0 && !welcome(fd)) {
+		close(fd);
+	} else if (fd >= 0) {
 		oneshot_accept(&c->server, fd);
 	} else if (errno != EAGAIN && errno != ECONNABORTED) { /* out of descriptors */
 		loop_fd_mod(c->loop, &c->watch, 0);
@@ -150,26 +166,40 @@ static int bind_there(int fd, const struct sockaddr_un *a)
 	return 0;
 }
 
+/* Locks the directory that a socket is in, until what this returns is closed; or -errno. */
+static int lock_parent(const char *path, bool make)
+{
+	char copy[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	const char *parent;
+	int dir;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	parent = dirname(copy);
+	if (make && mkdir(parent, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir >= 0 && flock(dir, LOCK_EX) == 0)
+		return dir;
+	if (dir < 0)
+		return -errno;
+	close(dir);
+	return -ENOLCK;
+}
+
 /* Binds with the directory locked: of two that start at once, neither takes the other's socket for
- * a dead one. */
+ * a dead one; and one that ends does not take the other's for its own. */
 static int make_socket(const char *path, int *fd)
 {
 	struct sockaddr_un a;
-	char copy[sizeof(a.sun_path)];
 	int dir, rc = address(&a, path);
-	const char *parent;
 
 	if (rc)
 		return rc;
-	strcpy(copy, path);
-	parent = dirname(copy);
-	if (mkdir(parent, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = lock_parent(path, true);
 	if (dir < 0)
-		return -errno;
+		return dir;
 	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (*fd < 0 || flock(dir, LOCK_EX) < 0)
+	if (*fd < 0)
 		rc = -errno;
 	if (rc == 0)
 		rc = bind_there(*fd, &a);
@@ -207,21 +237,36 @@ int control_open(struct control **out, struct loop *l, const char *path,
 	c->loop = l;
 	c->serve = serve_request;
 	c->arg = arg;
-	c->server = (struct oneshot_server){
-		.loop = l, .request_max = REQUEST_MAX, .whole = whole, .serve = serve, .arg = c};
+	c->server = (struct oneshot_server){.loop = l,
+					    .request_max = REQUEST_MAX,
+					    .takes_fd = true,
+					    .whole = whole,
+					    .serve = serve,
+					    .arg = c};
 	*out = c;
 	return 0;
 }
 
+void control_unlink(const struct control *c)
+{
+	int dir = lock_parent(c->path, false);
+	struct stat st;
+	/* The time as well: the number of a file that is gone is soon given to another. */
+	if (lstat(c->path, &st) == 0 && st.st_ino == c->made.st_ino &&
+	    st.st_dev == c->made.st_dev && st.st_mtim.tv_sec == c->made.st_mtim.tv_sec &&
+	    st.st_mtim.tv_nsec == c->made.st_mtim.tv_nsec)
+		unlink(c->path);
+	if (dir >= 0)
+		close(dir);
+}
+
 void control_close(struct control *c)
 {
-	struct stat st;
 	if (!c)
 		return;
 	loop_fd_del(c->loop, &c->watch);
 	loop_timer_del(c->loop, &c->rest);
-	if (lstat(c->path, &st) == 0 && st.st_ino == c->made.st_ino && st.st_dev == c->made.st_dev)
-		unlink(c->path);
+	control_unlink(c);
 	close(c->watch.fd);
 	oneshot_close(&c->server);
 	free(c);
@@ -229,13 +274,13 @@ void control_close(struct control *c)
 
 /* ---- the client ---- */
 
-static int send_all(int fd, const struct buf *b)
+static int send_all(int fd, const struct buf *b, int file)
 {
 	for (size_t at = 0; at < b->len;) {
-		ssize_t n = send(fd, b->data + at, b->len - at, MSG_NOSIGNAL);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		at += n > 0 ? (size_t)n : 0;
+		ssize_t n = fds_send(fd, b->data + at, b->len - at, &file, at == 0 && file >= 0);
+		if (n < 0)
+			return (int)n;
+		at += (size_t)n;
 	}
 	return 0;
 }
@@ -255,7 +300,7 @@ static int receive_all(int fd, struct buf *b)
 	}
 }
 
-int control_call(const char *path, const char *const *words, unsigned n, struct buf *text)
+int control_call(const char *path, const char *const *words, unsigned n, int file, struct buf *text)
 {
 	struct sockaddr_un a;
 	struct buf request = {0}, reply = {0};
@@ -278,7 +323,7 @@ int control_call(const char *path, const char *const *words, unsigned n, struct 
 		rc = -errno;
 		goto out;
 	}
-	rc = send_all(fd, &request);
+	rc = send_all(fd, &request, file);
 	if (rc == 0 || rc == -EPIPE) /* refused with a word of why, perhaps */
 		rc = receive_all(fd, &reply);
 	if (rc)

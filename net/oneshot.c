@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/bytes.h"
+#include "core/fds.h"
 
 #define REQUEST_TIME (10 * SEC_NS)
 #define REPLY_TIME   (30 * SEC_NS)
@@ -23,7 +24,7 @@ struct oneshot {
 	struct loop_timer timer;
 	struct buf in, out;
 	size_t sent;
-	int fd;
+	int fd, given; /* given: the file that came with the request, or -1 */
 };
 
 static void end(struct oneshot *x)
@@ -37,6 +38,8 @@ static void end(struct oneshot *x)
 	loop_fd_del(s->loop, &x->watch);
 	loop_timer_del(s->loop, &x->timer);
 	close(x->fd);
+	if (x->given >= 0)
+		close(x->given);
 	buf_free(&x->in);
 	buf_free(&x->out);
 	free(x);
@@ -90,14 +93,19 @@ static void serve(struct oneshot *x)
 	s->serve(s->arg, x, &x->in);
 }
 
+/* The bytes received, or -errno. */
+static ssize_t receive(struct oneshot *x, uint8_t *p, size_t n)
+{
+	unsigned count = x->server->takes_fd && x->given < 0;
+	return fds_receive(x->fd, p, n, MSG_DONTWAIT, &x->given, &count);
+}
+
 static void read_in(struct oneshot *x)
 {
 	struct oneshot_server *s = x->server;
 	uint8_t *room = buf_reserve(&x->in, READ_STEP);
-	ssize_t n =
-		room ? recv(x->fd, room, MIN(READ_STEP, s->request_max - x->in.len), MSG_DONTWAIT)
-		     : -1;
-	if (n < 0 && room && (errno == EAGAIN || errno == EINTR))
+	ssize_t n = room ? receive(x, room, MIN(READ_STEP, s->request_max - x->in.len)) : -ENOMEM;
+	if (n == -EAGAIN)
 		return;
 	if (n < 0) {
 		end(x);
@@ -135,6 +143,13 @@ void oneshot_reply(struct oneshot *x, const void *reply, size_t len)
 	loop_timer_set(l, &x->timer, REPLY_TIME, on_timeout, x);
 }
 
+int oneshot_fd(struct oneshot *x)
+{
+	int fd = x->given;
+	x->given = -1;
+	return fd;
+}
+
 /* All places are taken: the oldest that is still awaited has to go. */
 static bool make_place(struct oneshot_server *s)
 {
@@ -159,6 +174,7 @@ void oneshot_accept(struct oneshot_server *s, int fd)
 	}
 	x->server = s;
 	x->fd = fd;
+	x->given = -1;
 	x->next = s->clients;
 	s->clients = x;
 	s->clients_n++;

@@ -134,8 +134,10 @@ const char *sock_text(const struct sock_addr *a, char buf[SOCK_TEXT_MAX])
 			inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], host, sizeof(host));
 		else
 			inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-		if (!in6->sin6_scope_id || !if_indextoname(in6->sin6_scope_id, scope))
+		if (!in6->sin6_scope_id)
 			scope[0] = 0;
+		else if (!if_indextoname(in6->sin6_scope_id, scope)) /* RFC 4007, 11.2 */
+			snprintf(scope, sizeof(scope), "%u", in6->sin6_scope_id);
 		snprintf(buf, SOCK_TEXT_MAX, "%s%s%s%s%s:%u", v4 ? "" : "[", host,
 			 scope[0] ? "%" : "", scope, v4 ? "" : "]", ntohs(in6->sin6_port));
 	} else {
@@ -387,9 +389,17 @@ static void on_incoming(void *arg, unsigned events)
 	}
 }
 
-static int listen_one(struct sock_listener *s, const struct sock_addr *a)
+static uint16_t local_port(int fd)
 {
-	struct sock_listening *one = &s->s[s->n];
+	struct sockaddr_in6 a = {0};
+	socklen_t len = sizeof(a);
+	/* The port is at the same place in sockaddr_in. */
+	return getsockname(fd, (struct sockaddr *)&a, &len) < 0 ? 0 : ntohs(a.sin6_port);
+}
+
+/* The socket, or -errno. */
+static int open_one(const struct sock_addr *a)
+{
 	int rc, fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
@@ -402,38 +412,61 @@ static int listen_one(struct sock_listener *s, const struct sock_addr *a)
 		close(fd);
 		return rc;
 	}
-	rc = loop_fd_add(s->loop, &one->watch, fd, LOOP_READ, on_incoming, one);
-	if (rc) {
-		close(fd);
+	return fd;
+}
+
+int sock_listen_open(const char *text, uint16_t default_port, int fds[SOCK_ADDRS_MAX])
+{
+	struct sock_addrs addrs;
+	int missing = 0, n = 0, rc = sock_resolve_local(text, default_port, &addrs);
+	if (rc)
 		return rc;
+	for (unsigned i = 0; i < addrs.n; i++) {
+		struct sockaddr_in *in = (void *)&addrs.v[i].ss;
+		/* All share the one chosen first. */
+		if (n && in->sin_port == 0)
+			in->sin_port = htons(local_port(fds[0]));
+		rc = open_one(&addrs.v[i]);
+		if (rc >= 0) {
+			fds[n++] = rc;
+		} else if (rc == -EAFNOSUPPORT || rc == -EADDRNOTAVAIL) {
+			missing = rc;
+		} else {
+			while (n)
+				close(fds[--n]);
+			return rc;
+		}
 	}
-	one->owner = s;
-	s->n++;
-	return 0;
+	return n ? n : missing;
+}
+
+int sock_listen_take(struct loop *l, struct sock_listener *s, const int *fds, unsigned n,
+		     void (*fn)(void *arg, int fd, const struct sock_addr *peer), void *arg)
+{
+	int rc = 0;
+	*s = (struct sock_listener){.loop = l, .fn = fn, .arg = arg};
+	for (unsigned i = 0; i < n; i++) {
+		struct sock_listening *one = &s->s[s->n];
+		if (rc == 0)
+			rc = loop_fd_add(l, &one->watch, fds[i], LOOP_READ, on_incoming, one);
+		if (rc) {
+			close(fds[i]);
+			continue;
+		}
+		one->owner = s;
+		s->n++;
+	}
+	if (rc)
+		sock_listen_close(s);
+	return rc;
 }
 
 int sock_listen(struct loop *l, struct sock_listener *s, const char *text, uint16_t default_port,
 		void (*fn)(void *arg, int fd, const struct sock_addr *peer), void *arg)
 {
-	struct sock_addrs addrs;
-	int missing = 0, rc = sock_resolve_local(text, default_port, &addrs);
+	int fds[SOCK_ADDRS_MAX], n = sock_listen_open(text, default_port, fds);
 	*s = (struct sock_listener){.loop = l, .fn = fn, .arg = arg};
-	if (rc)
-		return rc;
-	for (unsigned i = 0; i < addrs.n; i++) {
-		struct sockaddr_in *in = (void *)&addrs.v[i].ss;
-		/* The port is at the same place in sockaddr_in6. All share the one chosen first. */
-		if (s->n && in->sin_port == 0)
-			in->sin_port = htons(sock_listen_port(s));
-		rc = listen_one(s, &addrs.v[i]);
-		if (rc == -EAFNOSUPPORT || rc == -EADDRNOTAVAIL) {
-			missing = rc;
-		} else if (rc) {
-			sock_listen_close(s);
-			return rc;
-		}
-	}
-	return s->n ? 0 : missing;
+	return n < 0 ? n : sock_listen_take(l, s, fds, (unsigned)n, fn, arg);
 }
 
 void sock_listen_close(struct sock_listener *s)
@@ -449,9 +482,5 @@ void sock_listen_close(struct sock_listener *s)
 
 uint16_t sock_listen_port(const struct sock_listener *s)
 {
-	struct sockaddr_in6 a = {0};
-	socklen_t len = sizeof(a);
-	if (!s->n || getsockname(s->s[0].watch.fd, (struct sockaddr *)&a, &len) < 0)
-		return 0;
-	return ntohs(a.sin6_port);
+	return s->n ? local_port(s->s[0].watch.fd) : 0;
 }

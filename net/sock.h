@@ -104,6 +104,11 @@ struct sock_listener {
  * addresses, those of a family that this host does not have are left out. */
 int sock_listen(struct loop *l, struct sock_listener *s, const char *text, uint16_t default_port,
 		void (*fn)(void *arg, int fd, const struct sock_addr *peer), void *arg);
+/* Its two halves, for one process that may open a port and another that serves it: opens, and gives
+ * the number of sockets or -errno; takes these over, also when it fails. */
+int sock_listen_open(const char *text, uint16_t default_port, int fds[SOCK_ADDRS_MAX]);
+int sock_listen_take(struct loop *l, struct sock_listener *s, const int *fds, unsigned n,
+		     void (*fn)(void *arg, int fd, const struct sock_addr *peer), void *arg);
 /* Closes the listening sockets; harmless when all zero. */
 void sock_listen_close(struct sock_listener *s);
 /* The port, also when the kernel chose it. */

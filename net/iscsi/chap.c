@@ -127,13 +127,18 @@ const char *chap_encode(const uint8_t *p, size_t n, char out[CHAP_TEXT_MAX])
 
 int chap_read_secret(const char *path, char out[CHAP_SECRET_MAX])
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	out[0] = '\0';
+	return fd < 0 ? -errno : chap_take_secret(fd, out);
+}
+
+int chap_take_secret(int fd, char out[CHAP_SECRET_MAX])
+{
 	struct stat st;
 	ssize_t n;
+	int err = 0;
 
 	out[0] = '\0';
-	if (fd < 0)
-		return -errno;
 	if (fstat(fd, &st) < 0) {
 		err = -errno;
 		goto out;

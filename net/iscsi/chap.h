@@ -49,6 +49,8 @@ const char *chap_encode(const uint8_t *p, size_t n, char out[CHAP_TEXT_MAX]);
  * is empty or too long; another -errno.
  */
 int chap_read_secret(const char *path, char out[CHAP_SECRET_MAX]);
+/* The same of a file that somebody has opened; closes it. */
+int chap_take_secret(int fd, char out[CHAP_SECRET_MAX]);
 /* The message for an error of chap_read_secret(). */
 const char *chap_secret_strerror(int err);
 

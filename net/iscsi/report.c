@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "core/json.h"
+#include "core/sandbox.h"
 #include "net/iscsi/conn.h"
 #include "storage/scsi/reserve.h"
 
@@ -135,6 +136,18 @@ static void json_sessions(struct json *j, struct target_server *s, const char *k
 	json_array_end(j);
 }
 
+static void json_sandbox(struct json *j)
+{
+	const struct sandbox_state *b = sandbox_state();
+	json_object(j, "sandbox");
+	json_string(j, "user", b->user);
+	json_u64(j, "uid", b->uid);
+	json_bool(j, "no_new_privileges", b->no_new_privs);
+	json_bool(j, "seccomp", b->seccomp);
+	json_u64(j, "landlock", (uint64_t)b->landlock);
+	json_object_end(j);
+}
+
 /* ---- text ---- */
 
 /* "20.0 GiB"; `out` has room for 32. */
@@ -197,6 +210,15 @@ static void text_session(void *arg, const struct session_info *i)
 		(double)i->age_ns / (double)SEC_NS);
 }
 
+static void text_sandbox(FILE *f)
+{
+	const struct sandbox_state *b = sandbox_state();
+	if (b->user)
+		fprintf(f, "runs as %s (uid %u), %s, %s\n", b->user, (unsigned)b->uid,
+			b->seccomp ? "seccomp" : "no seccomp",
+			b->landlock ? "Landlock" : "no Landlock");
+}
+
 /* ---- what others call ---- */
 
 void report_status(struct target_server *s, FILE *f, bool json)
@@ -210,6 +232,7 @@ void report_status(struct target_server *s, FILE *f, bool json)
 			json_string(&j, NULL, p->text);
 		json_array_end(&j);
 		json_u64(&j, "connections", s->conns_n);
+		json_sandbox(&j);
 		json_luns(&j, s, "luns");
 		json_sessions(&j, s, "sessions");
 		json_object_end(&j);
@@ -218,6 +241,7 @@ void report_status(struct target_server *s, FILE *f, bool json)
 	}
 	for (struct portal *p = s->portals; p; p = p->next)
 		fprintf(f, "listening on %s\n", p->text);
+	text_sandbox(f);
 	for (struct target *t = s->targets; t; t = t->next) {
 		for (unsigned i = 0; i < t->luns_n; i++) {
 			text_lun(f, t, t->luns[i]);

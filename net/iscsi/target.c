@@ -190,17 +190,18 @@ static void on_connection(void *arg, int fd, const struct sock_addr *peer)
 	log_refused(s, peer, why);
 }
 
-int target_server_listen(struct target_server *s, const char *address)
+int target_server_listen(struct target_server *s, const char *address, const int *fds, int n)
 {
 	struct portal *p = calloc(1, sizeof(*p));
-	char host[SOCK_HOST_MAX];
-	uint16_t port = ISCSI_PORT;
-	int rc = p ? sock_parse(address, host, &port) : -ENOMEM;
+	int rc = p ? MIN(n, 0) : -ENOMEM;
 	if (rc == 0 && !(p->address = strdup(address)))
 		rc = -ENOMEM;
 	if (rc == 0)
-		rc = sock_listen(s->config.loop, &p->listener, address, ISCSI_PORT, on_connection,
-				 p);
+		rc = sock_listen_take(s->config.loop, &p->listener, fds, (unsigned)n, on_connection,
+				      p);
+	else
+		while (n > 0)
+			close(fds[--n]);
 	if (rc) {
 		log_error("cannot listen on %s: %s; choose another --listen ADDR:PORT", address,
 			  sock_strerror(rc));

@@ -57,8 +57,9 @@ const char *target_name(const struct target *t);
 void target_server_set_access(struct target_server *s, const struct access *a,
 			      const struct chap_credentials *c);
 
-/* Listens on "ADDR[:PORT]"; the error (negative errno) is logged. */
-int target_server_listen(struct target_server *s, const char *address);
+/* Takes over these sockets, on which sock_listen_open() listens at "ADDR[:PORT]"; n: how many, or
+ * its error. 0 or negative errno; the error is logged. */
+int target_server_listen(struct target_server *s, const char *address, const int *fds, int n);
 /* Ends the listening that was begun with the same text; connections stay. */
 void target_server_unlisten(struct target_server *s, const char *address);
 

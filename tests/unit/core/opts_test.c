@@ -255,7 +255,7 @@ static int parse_text(const char *text)
 	close(fd);
 	file = capture_begin(&out, &err);
 	free(text_read);
-	rc = opts_parse_file(&opts, path, &text_read);
+	rc = opts_parse_file(&opts, path, open(path, O_RDONLY | O_CLOEXEC), &text_read);
 	capture_end(file, out, err);
 	unlink(path);
 	return rc;
@@ -291,7 +291,7 @@ static void test_file_errors_name_the_line(void)
 	}
 	file = capture_begin(&out, &err);
 	free(text_read);
-	rc = opts_parse_file(&opts, "/nonexistent/file", &text_read);
+	rc = opts_parse_file(&opts, "/nonexistent/file", -ENOENT, &text_read);
 	capture_end(file, out, err);
 	CHECK_EQ(rc, OPTS_USAGE);
 	CHECK(strstr(said, "/nonexistent/file") != NULL);

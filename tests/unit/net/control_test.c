@@ -94,7 +94,7 @@ static void *client_main(void *arg)
 	if (c->raw)
 		send_raw(c);
 	else
-		c->rc = control_call(path, c->words, c->n, &c->text);
+		c->rc = control_call(path, c->words, c->n, -1, &c->text);
 	buf_put_u8(&c->text, 0);
 	c->done.fn = one_less;
 	loop_post(loop, &c->done);
@@ -221,12 +221,12 @@ static void test_a_dead_socket_is_replaced_a_live_one_is_not(void)
 
 	CHECK_EQ(control_open(&other, loop, path, serve, NULL), -EADDRINUSE);
 	control_close(c);
-	CHECK_EQ(control_call(path, words, 1, &text), -ENOENT);
+	CHECK_EQ(control_call(path, words, 1, -1, &text), -ENOENT);
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	CHECK_EQ(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	close(fd); /* as one that was killed leaves it */
-	CHECK_EQ(control_call(path, words, 1, &text), -ECONNREFUSED);
+	CHECK_EQ(control_call(path, words, 1, -1, &text), -ECONNREFUSED);
 	c = open_control();
 	control_close(c);
 	/* What is no socket is not removed. */
@@ -239,8 +239,8 @@ static void test_words_that_cannot_be_sent(void)
 {
 	struct buf text = {0};
 	const char *empty[] = {"a", ""}, *line[] = {"a\nb"};
-	CHECK_EQ(control_call(path, empty, 2, &text), -EINVAL);
-	CHECK_EQ(control_call(path, line, 1, &text), -EINVAL);
+	CHECK_EQ(control_call(path, empty, 2, -1, &text), -EINVAL);
+	CHECK_EQ(control_call(path, line, 1, -1, &text), -EINVAL);
 }
 
 int main(void)
