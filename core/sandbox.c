@@ -222,19 +222,13 @@ static int allow_beneath(int ruleset, int dir, uint64_t rights)
 	return syscall(LANDLOCK_ADD, ruleset, 1 /* PATH_BENEATH */, &rule, 0) < 0 ? -errno : 0;
 }
 
-/* The leak sanitizer reads there which memory and threads there are. */
-static int allow_sanitizer(int ruleset)
+static int allow_path(int ruleset, const char *path, uint64_t rights)
 {
-	int rc = 0;
-#ifdef __SANITIZE_ADDRESS__
-	int proc = open("/proc", O_PATH | O_CLOEXEC);
-	if (proc >= 0) {
-		rc = allow_beneath(ruleset, proc, FS_READ_FILE | FS_READ_DIR);
-		close(proc);
-	}
-#else
-	(void)ruleset;
-#endif
+	int rc = 0, fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return 0; /* then there is nothing to be allowed */
+	rc = allow_beneath(ruleset, fd, rights);
+	close(fd);
 	return rc;
 }
 
@@ -254,8 +248,12 @@ static int restrict_files(int dir, int *version)
 		rc = allow_beneath(fd, dir,
 				   rules.fs & (FS_WRITE_FILE | FS_READ_FILE | FS_READ_DIR |
 					       FS_REMOVE_FILE | FS_MAKE_REG | FS_TRUNCATE));
+	if (rc == 0) /* where a pipe is emptied to */
+		rc = allow_path(fd, "/dev/null", FS_WRITE_FILE);
+#ifdef __SANITIZE_ADDRESS__ /* the search for leaks reads what memory and threads there are */
 	if (rc == 0)
-		rc = allow_sanitizer(fd);
+		rc = allow_path(fd, "/proc", FS_READ_FILE | FS_READ_DIR);
+#endif
 	if (rc == 0 && syscall(LANDLOCK_RESTRICT, fd, 0) < 0)
 		rc = -errno;
 	close(fd);

@@ -27,8 +27,9 @@ int sandbox_find_user(struct sandbox_user *u, const char *name);
 struct sandbox {
 	const struct sandbox_user *user;
 	/* The working directory from then on, the only one whose files can be opened, made, renamed
-	 * and removed; NULL: none. If it is root's, and has nothing but files that ours() knows by
-	 * their name, it is given to the user, as are the files in it that root has made. */
+	 * and removed (but for writing to /dev/null); NULL: none. If it is root's, and has nothing
+	 * but files that ours() knows by their name, it is given to the user, as are the files in
+	 * it that root has made. */
 	const char *dir;
 	bool (*ours)(const char *name);
 	bool syslog; /* syslog(3) is used: it connects anew when the daemon was restarted */

@@ -2,6 +2,7 @@
 #include "net/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -17,8 +18,8 @@ static struct loop *loop;
 static unsigned served;
 static struct control_request *kept;
 
-/* `stop` ends the loop after the reply; `later` is answered by the next request; others come back
- * joined by a slash. */
+/* `later` is answered by the next request; `file` with what is in the file that came along; others
+ * come back joined by a slash. */
 static void serve(void *arg, struct control_request *r, char *const *words, unsigned n)
 {
 	(void)arg;
@@ -31,6 +32,15 @@ static void serve(void *arg, struct control_request *r, char *const *words, unsi
 		fputs("at last", control_text(kept));
 		control_reply(kept, 1);
 		kept = NULL;
+	}
+	if (strcmp(words[0], "file") == 0) {
+		char b[16];
+		int fd = control_fd(r);
+		ssize_t got = fd < 0 ? 0 : pread(fd, b, sizeof(b), 0);
+		CHECK_EQ(control_fd(r), -1); /* it is ours by now */
+		fprintf(control_text(r), "%d %.*s ", fd >= 0, (int)got, b);
+		if (fd >= 0)
+			close(fd);
 	}
 	for (unsigned i = 0; i < n; i++)
 		fprintf(control_text(r), "%s%s", i ? "/" : "", words[i]);
@@ -46,6 +56,7 @@ struct client {
 	unsigned n;
 	const char *raw; /* sent as it is instead */
 	size_t raw_len;
+	int file;
 	struct buf text;
 	int rc;
 	pthread_t thread;
@@ -94,7 +105,7 @@ static void *client_main(void *arg)
 	if (c->raw)
 		send_raw(c);
 	else
-		c->rc = control_call(path, c->words, c->n, -1, &c->text);
+		c->rc = control_call(path, c->words, c->n, c->file ? c->file : -1, &c->text);
 	buf_put_u8(&c->text, 0);
 	c->done.fn = one_less;
 	loop_post(loop, &c->done);
@@ -243,6 +254,41 @@ static void test_words_that_cannot_be_sent(void)
 	CHECK_EQ(control_call(path, line, 1, -1, &text), -EINVAL);
 }
 
+static unsigned descriptors(void)
+{
+	unsigned n = 0;
+	for (int fd = 0; fd < 100; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void test_a_file_comes_along(void)
+{
+	struct control *c = open_control();
+	FILE *f = tmpfile();
+	unsigned before = descriptors();
+	struct client with = {.words = {"file"}, .n = 1, .file = fileno(f)},
+		      without = {.words = {"file"}, .n = 1},
+		      unwanted = {.words = {"word"}, .n = 1, .file = fileno(f)};
+	fputs("content", f);
+	fflush(f);
+	start(&with);
+	finish(&with, 1);
+	CHECK_STR((char *)with.text.data, "1 content file");
+	start(&without);
+	finish(&without, 1);
+	CHECK_STR((char *)without.text.data, "0  file");
+	start(&unwanted);
+	finish(&unwanted, 1);
+	CHECK_STR((char *)unwanted.text.data, "word");
+	buf_free(&with.text);
+	buf_free(&without.text);
+	buf_free(&unwanted.text);
+	fclose(f);
+	control_close(c);
+	CHECK_EQ(descriptors(), before - 2); /* the file, the socket */
+}
+
 int main(void)
 {
 	if (!mkdtemp(dir)) {
@@ -258,6 +304,7 @@ int main(void)
 	CHECK_RUN(test_a_request_may_end_with_the_stream);
 	CHECK_RUN(test_a_dead_socket_is_replaced_a_live_one_is_not);
 	CHECK_RUN(test_words_that_cannot_be_sent);
+	CHECK_RUN(test_a_file_comes_along);
 	loop_free(loop);
 	unlink(path);
 	path[strlen(path) - strlen("/socket")] = '\0';
