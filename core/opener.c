@@ -114,7 +114,7 @@ int opener_ask(struct opener *o, unsigned what, const char *name, int fds[FDS_MA
 	struct question q = {.what = what};
 	size_t len = strlen(name);
 	unsigned count = FDS_MAX;
-	int32_t n;
+	int32_t n = 0;
 	ssize_t r;
 
 	if (!len || len >= sizeof(q.name))
