@@ -77,6 +77,9 @@ static ssize_t rw(struct disk *d, bool write, const struct iovec *iov, unsigned 
 		  int flags)
 {
 	long r;
+	if (n == 1 && !flags) /* less to do for the kernel */
+		return write ? pwrite(d->fd, iov->iov_base, iov->iov_len, (off_t)off)
+			     : pread(d->fd, iov->iov_base, iov->iov_len, (off_t)off);
 	if (!is_set(&d->no_rwf) || flags & RWF_NOWAIT) {
 		r = syscall(write ? SYS_pwritev2 : SYS_preadv2, d->fd, iov, (long)n, (long)off, 0L,
 			    (long)flags);
