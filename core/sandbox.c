@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -68,14 +69,33 @@ int sandbox_find_user(struct sandbox_user *u, const char *name)
 	return u->drop && geteuid() != 0 ? -EPERM : 0;
 }
 
+/* The capability that sandbox.h tells of, and no other; or none at all. */
+static int limit_capabilities(bool keep)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
+	sets[0].permitted = sets[0].effective = keep ? 1u << CAP_FOWNER : 0;
+	return syscall(SYS_capset, &head, sets) < 0 ? -errno : 0;
+}
+
 static int become(const struct sandbox_user *u)
 {
-	if (!u->drop || (setgroups(0, NULL) == 0 && setresgid(u->gid, u->gid, u->gid) == 0 &&
-			 setresuid(u->uid, u->uid, u->uid) == 0))
+	int rc;
+	state.asks = u->uid == 0;
+	if (!u->drop)
 		return 0;
-	log_error("cannot become user %s: %s; --user root stays what it is", u->name,
-		  strerror(errno));
-	return -EPERM;
+	rc = prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
+			     setresgid(u->gid, u->gid, u->gid) < 0 ||
+			     setresuid(u->uid, u->uid, u->uid) < 0
+		     ? -errno
+		     : limit_capabilities(true);
+	state.asks = rc == 0;
+	if (rc && geteuid() == u->uid) /* root had not got it, in a container */
+		rc = limit_capabilities(false);
+	if (rc)
+		log_error("cannot become user %s: %s; --user root stays what it is", u->name,
+			  strerror(-rc));
+	return rc;
 }
 
 /* ---- limits: what the user may use is fixed before ---- */
@@ -273,6 +293,16 @@ static int not_there(const char *what, int rc)
 	return rc;
 }
 
+/* Without all of the sandbox around it that capability is too much. */
+static int forget_asking(const struct sandbox *s)
+{
+	int rc = s->user->drop && state.asks ? limit_capabilities(false) : 0;
+	state.asks = state.asks && !s->user->drop;
+	if (rc)
+		log_error("cannot give up a capability: %s", strerror(-rc));
+	return rc;
+}
+
 static int restrict_self(const struct sandbox *s, int dir)
 {
 	int rc;
@@ -286,9 +316,15 @@ static int restrict_self(const struct sandbox *s, int dir)
 	}
 	if (rc)
 		return rc;
+	if (!state.landlock)
+		rc = forget_asking(s);
+	if (rc)
+		return rc;
 	rc = syscalls_limit(s->syslog);
 	state.seccomp = rc == 0;
-	return rc ? not_there("seccomp", rc) : 0;
+	if (rc)
+		rc = not_there("seccomp", rc);
+	return rc || state.seccomp ? rc : forget_asking(s);
 }
 
 int sandbox_enter(const struct sandbox *s)

@@ -2,7 +2,10 @@
 /*
  * Giving up rights for good: another user, no way to gain privileges by execve (no_new_privs), a
  * seccomp filter that lets through the system calls that the target needs and no others
- * (core/syscalls), and Landlock, which leaves no file system but one directory.
+ * (core/syscalls), and Landlock, which leaves no file system but one directory. Behind these two
+ * one capability can stay: CAP_FOWNER, without which mincore(2) says of each page of a file that is
+ * not the user's to write that it is resident. What else it is good for, chmod(2) and the like,
+ * they refuse.
  */
 #ifndef CORE_SANDBOX_H
 #define CORE_SANDBOX_H
@@ -44,6 +47,7 @@ struct sandbox_state {
 	const char *user;
 	uid_t uid;
 	bool no_new_privs, seccomp;
+	bool asks;    /* mincore(2) tells of files that others own, too */
 	int landlock; /* the version of the kernel's interface; 0: not in force */
 };
 const struct sandbox_state *sandbox_state(void);

@@ -34,6 +34,9 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441
 #endif
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439
+#endif
 #ifndef SYS_cachestat
 #define SYS_cachestat 451
 #endif
@@ -109,6 +112,7 @@ static const struct row allowed[] = {
 	ANY(newfstatat),
 	ANY(statx),
 	ANY(fstatfs),
+	ANY(faccessat2),
 	ANY(openat),
 	ANY(close),
 	ANY(renameat2),

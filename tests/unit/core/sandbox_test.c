@@ -189,6 +189,51 @@ static void test_other_system_calls_are_refused(void)
 	in_a_child(calls);
 }
 
+/* Pages of root's file that are not in memory; where all are, the file system keeps them there. */
+static void *absent(int *fd)
+{
+	static char data[1 << 20];
+	char name[] = "build/sandbox_test.XXXXXX";
+	void *p = MAP_FAILED;
+	*fd = mkstemp(name);
+	if (*fd >= 0 && unlink(name) == 0 && write(*fd, data, sizeof(data)) == sizeof(data) &&
+	    fdatasync(*fd) == 0 && posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED) == 0)
+		p = mmap(NULL, sizeof(data), PROT_READ, MAP_SHARED, *fd, 0);
+	return p;
+}
+
+static bool resident(void *p)
+{
+	unsigned char vec[256];
+	unsigned n = 0;
+	CHECK_EQ(mincore(p, sizeof(vec) * 4096, vec), 0);
+	for (unsigned i = 0; i < sizeof(vec); i++)
+		n += vec[i] & 1;
+	return n == sizeof(vec);
+}
+
+static void ask(void)
+{
+	int fd;
+	void *p = absent(&fd);
+	bool before;
+	if (!CHECK(p != MAP_FAILED))
+		return;
+	before = resident(p);
+	CHECK_EQ(enter(NULL), 0);
+	if (sandbox_state()->asks)
+		CHECK_EQ(resident(p), before);
+	else
+		puts("# mincore() tells nothing here");
+	REFUSED(fchmod(fd, 0777));
+	REFUSED(fchown(fd, 1, 1));
+}
+
+static void test_what_is_in_memory_is_told(void)
+{
+	in_a_child(ask);
+}
+
 static void abort_now(void)
 {
 	CHECK_EQ(enter(NULL), 0);
@@ -299,6 +344,7 @@ static void test_a_directory_has_to_be_there(void)
 
 int main(void)
 {
+	mkdir("build", 0777);
 	if (!mkdtemp(top)) {
 		puts("not ok core/sandbox: no directory");
 		return 1;
@@ -307,6 +353,7 @@ int main(void)
 	mkdir(dir, 0700);
 	CHECK_RUN(test_only_one_directory_is_left);
 	CHECK_RUN(test_other_system_calls_are_refused);
+	CHECK_RUN(test_what_is_in_memory_is_told);
 	CHECK_RUN(test_abort_ends_the_process);
 	CHECK_RUN(test_users);
 	CHECK_RUN(test_a_directory_of_root_is_given_away);
