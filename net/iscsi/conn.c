@@ -579,6 +579,8 @@ void conn_task_gone(struct conn *c)
 {
 	if (c->running)
 		return;
+	if (c->awaited)
+		session_over(c);
 	if (c->state == CONN_CLOSED)
 		loop_defer(c->loop, &c->flush);
 	else

@@ -139,6 +139,8 @@ struct conn {
 	enum conn_state state;
 	bool header_digest, data_digest; /* in force: from the full feature phase on */
 	bool stalled;			 /* no further command is started for now */
+	bool waits;   /* for commands of an earlier session of the same initiator port */
+	bool awaited; /* for its commands another one waits */
 	struct conn *stalled_next;
 
 	/* receive: bytes [rx_pos, rx->used) are still to be parsed */
@@ -300,6 +302,8 @@ void tmf_answer(struct conn *c);
  * -EUSERS: there are as many sessions as there can be. */
 int session_begin(struct conn *c);
 void session_end(struct conn *c);
+/* No command of a session runs any more which another one waits for. */
+void session_over(struct conn *c);
 /* NULL: the session has no LUN of this number. */
 struct session_lun *session_lun_find(struct conn *c, unsigned number);
 /* A command no longer holds on to it. */

@@ -157,17 +157,49 @@ int target_remove_lun(struct target_server *s, struct target *t, unsigned number
 
 /* ---- beginning and end ---- */
 
-/* Session reinstatement (RFC 7143, 6.3.5): the same initiator port logs in to the same target. */
+static bool same_port(const struct conn *a, const struct conn *b)
+{
+	return a != b && a->target && a->target == b->target &&
+	       strcmp(a->port_name, b->port_name) == 0;
+}
+
+/*
+ * Session reinstatement (RFC 7143, 6.3.5): the same initiator port logs in to the same target. What
+ * an earlier session of it had in the device server cannot be taken back, but has to be over before
+ * the new one's commands begin: a write must not come to the disk after one that was sent later.
+ */
 static void reinstate(struct conn *c)
 {
-	struct conn *o, *next;
-	for (o = c->server->conns; o; o = next) {
+	for (struct conn *o = c->server->conns, *next; o; o = next) {
 		next = o->next;
-		if (o == c || o->state != CONN_FULL || o->target != c->target || !c->target ||
-		    strcmp(o->port_name, c->port_name))
+		if (!same_port(o, c))
 			continue;
-		log_info("%s: logs in anew; its old session is dropped", conn_name(o));
-		conn_close(o);
+		if (o->state == CONN_FULL) {
+			log_info("%s: logs in anew; its old session is dropped", conn_name(o));
+			conn_close(o);
+		}
+		if (o->running)
+			o->awaited = c->waits = true;
+	}
+}
+
+static bool predecessor_runs(const struct conn *c)
+{
+	const struct conn *o = c->server->conns;
+	while (o && !(same_port(o, c) && o->running))
+		o = o->next;
+	return o;
+}
+
+void session_over(struct conn *c)
+{
+	c->awaited = false;
+	for (struct conn *w = c->server->conns; w; w = w->next) {
+		if (!w->waits || !same_port(w, c) || predecessor_runs(w))
+			continue;
+		w->waits = false;
+		if (w->stalled && w->state != CONN_CLOSED)
+			loop_defer(w->loop, &w->flush);
 	}
 }
 

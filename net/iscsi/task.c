@@ -339,6 +339,10 @@ static bool admit(struct conn *c, uint32_t bytes)
 {
 	struct target_server *s = c->server;
 	struct conn **p;
+	if (c->waits) {
+		c->stalled = true; /* until session_over() */
+		return false;
+	}
 	if (c->in_bytes == 0)
 		return true; /* nobody is starved by others */
 	if (c->in_bytes + bytes > CONN_BYTES_MAX) {
