@@ -37,7 +37,7 @@ static int miscompare(struct scsi_cmd *cmd, uint64_t off)
 {
 	struct sense_extra x = {.field = -1, .has_info = true, .info = off};
 	cmd->status = SCSI_CHECK_CONDITION;
-	cmd->sense_len = (uint8_t)sense_build(cmd->sense, cmd->lun->d_sense, SENSE_MISCOMPARE,
+	cmd->sense_len = (uint8_t)sense_build(cmd->sense, cmd->d_sense, SENSE_MISCOMPARE,
 					      ASC_MISCOMPARE_VERIFY, &x);
 	return -ECANCELED;
 }

@@ -32,9 +32,8 @@ void scsi_good(struct scsi_cmd *cmd)
 
 static void set_sense(struct scsi_cmd *cmd, uint8_t key, uint16_t asc, const struct sense_extra *x)
 {
-	bool descriptor = cmd->lun && cmd->lun->d_sense;
 	cmd->status = SCSI_CHECK_CONDITION;
-	cmd->sense_len = (uint8_t)sense_build(cmd->sense, descriptor, key, asc, x);
+	cmd->sense_len = (uint8_t)sense_build(cmd->sense, cmd->d_sense, key, asc, x);
 }
 
 void scsi_check(struct scsi_cmd *cmd, uint8_t key, uint16_t asc)
@@ -411,6 +410,7 @@ void scsi_execute(struct scsi_cmd *cmd)
 			scsi_check(cmd, SENSE_ILLEGAL_REQUEST, ASC_LUN_NOT_SUPPORTED);
 		return;
 	}
+	cmd->d_sense = cmd->lun->d_sense;
 	if (!cmd->op || !scsi_op_supported(cmd->lun, cmd->op)) {
 		if (action_unknown)
 			scsi_invalid_cdb(cmd, 1, 4);

@@ -83,6 +83,7 @@ struct scsi_cmd {
 	void (*on_abort)(struct scsi_cmd *cmd); /* see scsi_abort() */
 	struct scsi_cmd *next;
 	bool alone, entered, aborted;
+	bool d_sense; /* sense data has the LUN's format of when it came: workers build it, too */
 };
 
 /* Takes the command; transport->done() is called now or later, in the engine's loop. */
