@@ -339,8 +339,7 @@ bool raw_has_key(const struct pdu *p, const char *key)
 	return false;
 }
 
-/* Answers an R2T from out. */
-static bool send_data(struct raw *r, const struct pdu *r2t, const uint8_t *out, size_t out_len)
+bool raw_send_data(struct raw *r, const struct pdu *r2t, const uint8_t *out, size_t out_len)
 {
 	uint32_t at = get_be32(r2t->bhs + R2T_OFFSET), left = get_be32(r2t->bhs + R2T_LENGTH);
 	uint32_t sn = 0;
@@ -386,7 +385,7 @@ static int run_once(struct raw *r, const uint8_t *cdb, size_t cdb_len, const uin
 		if (get_be32(p.bhs + PDU_ITT) != itt) {
 			status = p.bhs[0] == ISCSI_REJECT ? -1 : -2;
 		} else if (p.bhs[0] == ISCSI_R2T) {
-			status = send_data(r, &p, out, out_len) ? -2 : -1;
+			status = raw_send_data(r, &p, out, out_len) ? -2 : -1;
 		} else if (p.bhs[0] == ISCSI_DATA_IN) {
 			uint32_t at = get_be32(p.bhs + DATA_OFFSET);
 

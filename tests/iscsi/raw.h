@@ -79,6 +79,8 @@ bool raw_open(struct raw *r, unsigned n);
 /* True when the text holds this "key=value". */
 bool raw_has_key(const struct pdu *p, const char *key);
 
+/* Answers an R2T from out, all of a command's data. */
+bool raw_send_data(struct raw *r, const struct pdu *r2t, const uint8_t *out, size_t out_len);
 /* Runs a command to its end: data in into `in`, R2Ts answered from `out`. The SCSI status, or -1
  * when the connection fails. Unit attentions are repeated. */
 int raw_run(struct raw *r, const uint8_t *cdb, size_t cdb_len, const void *out, size_t out_len,
