@@ -122,6 +122,7 @@ $(B)/lab-tool: $(LAB_OBJ)
 # ---- tests: each suite prints ok and not ok lines, tests/run adds them up ------------------------------------
 sanitized:
 	@$(MAKE) SANITIZE=1 build/san/vstor unit-programs build/san/fuzz/target
+	@$(MAKE) SANITIZE=thread build/tsan/vstor
 unit:
 	@$(MAKE) SANITIZE=1 unit-programs
 	@tests/run unit
@@ -174,7 +175,7 @@ install: all
 	chmod 755 $(DESTDIR)/etc/init.d/vstor-attach
 
 help:
-	@echo "all (default)  build/vstor, static; SANITIZE=1: build/san/vstor with the sanitizers"
+	@echo "all (default)  build/vstor, static; SANITIZE=1: build/san/vstor with the sanitizers (thread: build/tsan)"
 	@echo "deps           install the Debian packages needed; deps-build: those for building only"
 	@echo "demo           a live guest moves between two Xen hosts, on this machine, in QEMU"
 	@echo "test           everything below, summed up"
@@ -187,7 +188,7 @@ help:
 	@echo "variables      XEN_VERSION=$(XEN_VERSION) SANITIZE=1 V=1"
 
 clean:
-	rm -rf build/obj build/san build/test build/vstor build/vstor.debug build/lab-tool
+	rm -rf build/obj build/san build/tsan build/test build/vstor build/vstor.debug build/lab-tool
 distclean:
 	rm -rf build
 

@@ -26,14 +26,15 @@ trap 'exit 130' INT TERM HUP
 
 target_running() { [ -n "$TARGET" ] && kill -0 "$TARGET" 2> /dev/null; }
 
-# target_start ARGS...: on PORT if that is set, or on a free one. Its log goes to $TMP/target.log.
+# target_start ARGS...: on PORT if that is set, or on a free one; TARGET_ARGS go before the others.
+# Its log goes to $TMP/target.log.
 target_start() {
 	local try fixed=$PORT
 	[ -p "$TMP/ready" ] || mkfifo "$TMP/ready"
 	exec {ready}<> "$TMP/ready"
 	for try in 1 2 3 4 5; do
 		PORT=${fixed:-$((20000 + RANDOM % 12000))}
-		"$VSTOR" target --name "$IQN" --listen "127.0.0.1:$PORT" --ready-fd 9 "$@" \
+		"$VSTOR" target --name "$IQN" --listen "127.0.0.1:$PORT" --ready-fd 9 ${TARGET_ARGS:-} "$@" \
 			9>&"$ready" {ready}>&- 2>> "$TMP/target.log" < /dev/null &
 		TARGET=$!
 		for _ in $(seq 100); do
