@@ -13,6 +13,7 @@
 #include "core/opts.h"
 #include "net/iscsi/attachment.h"
 #include "net/iscsi/keeper.h"
+#include "net/iscsi/keeper_control.h"
 #include "xen/hotplug.h"
 
 #define RETRY_SECONDS 2
@@ -25,46 +26,98 @@ static const char *portal_text(const struct iscsi_session *s, char buf[SOCK_HOST
 	return buf;
 }
 
-/* One line or object; d is NULL for a session that has no disk. */
-static void list_disk(struct json *j, const struct iscsi_session *s, const struct iscsi_disk *d)
-{
-	char portal[SOCK_HOST_MAX + 16];
+/* What a line or object of the list tells. */
+struct listed {
+	const struct iscsi_session *session;
+	const struct iscsi_disk *disk; /* NULL: the session has none */
+	const char *keeper;
+	bool kept; /* then st is valid */
 	struct keeper_status st;
-	const bool ours = keeper_owns(s);
-	const bool kept = keeper_status(s->sid, &st) == 0;
-	const char *keeper = !ours ? "other" : kept ? st.state : "none";
+	int64_t left_s; /* until waiting I/O fails; -1: it does not wait, or for ever */
+};
 
-	portal_text(s, portal);
-	if (!j) {
-		char lun[16] = "-";
+static struct listed look_up(const struct iscsi_session *s, const struct iscsi_disk *d)
+{
+	struct listed l = {.session = s, .disk = d, .left_s = -1};
 
-		if (d)
-			snprintf(lun, sizeof(lun), "%u", d->lun);
-		printf("%-10s %5s  %-10s %-10s %-21s %s\n", d ? d->path : "-", lun, s->state,
-		       keeper, portal, s->target);
-		return;
+	l.kept = keeper_status(s->sid, &l.st) == 0;
+	l.keeper = !keeper_owns(s) ? "other" : l.kept ? l.st.state : "none";
+	if (strcmp(s->state, "FREE") == 0) /* how the kernel says that it has passed */
+		l.left_s = 0;
+	else if (l.kept && strcmp(l.st.state, "up") && s->recovery_tmo >= 0)
+		l.left_s = MAX(s->recovery_tmo - (int64_t)l.st.since_s, 0);
+	return l;
+}
+
+/* A time in two or three figures: 45s, 590s, 12m, 30h, 12d. */
+static const char *age(uint64_t seconds, char buf[24])
+{
+	static const struct {
+		uint64_t seconds;
+		char unit;
+	} units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(units) - 1 && seconds < 10 * units[i].seconds)
+		i++;
+	snprintf(buf, 24, "%llu%c", (unsigned long long)(seconds / units[i].seconds),
+		 units[i].unit);
+	return buf;
+}
+
+static void list_text(const struct listed *l)
+{
+	char portal[SOCK_HOST_MAX + 16], lun[16] = "-", since[24] = "-", left[24] = "-";
+	char recoveries[16] = "-";
+
+	if (l->disk)
+		snprintf(lun, sizeof(lun), "%u", l->disk->lun);
+	if (l->kept) {
+		age(l->st.since_s, since);
+		snprintf(recoveries, sizeof(recoveries), "%u", l->st.recoveries);
 	}
+	if (l->left_s >= 0)
+		age((uint64_t)l->left_s, left);
+	printf("%-10s %5s  %-10s %-10s %5s %10s %5s  %-21s %s\n", l->disk ? l->disk->path : "-",
+	       lun, l->session->state, l->keeper, since, recoveries, left,
+	       portal_text(l->session, portal), l->session->target);
+}
+
+static void list_json(struct json *j, const struct listed *l)
+{
+	const struct iscsi_session *s = l->session;
+	char portal[SOCK_HOST_MAX + 16];
+
 	json_object(j, NULL);
-	json_string(j, "device", d ? d->path : NULL);
-	if (d)
-		json_u64(j, "lun", d->lun);
+	json_string(j, "device", l->disk ? l->disk->path : NULL);
+	if (l->disk)
+		json_u64(j, "lun", l->disk->lun);
 	json_string(j, "target", s->target);
-	json_string(j, "portal", portal);
+	json_string(j, "portal", portal_text(s, portal));
 	json_string(j, "initiator", s->initiator);
 	json_u64(j, "session", s->sid);
 	json_string(j, "state", s->state);
 	json_i64(j, "replacement_timeout_s", s->recovery_tmo);
-	json_string(j, "keeper", keeper);
-	if (kept) {
-		json_u64(j, "keeper_pid", st.pid);
-		json_u64(j, "since_s", st.since_s);
-		if (strcmp(st.state, "up") && s->recovery_tmo >= 0)
-			json_u64(j, "timeout_left_s",
-				 (uint64_t)MAX(s->recovery_tmo - (int64_t)st.since_s, 0));
-		json_u64(j, "recoveries", st.recoveries);
-		json_string(j, "error", st.error[0] ? st.error : NULL);
+	if (l->left_s >= 0)
+		json_u64(j, "timeout_left_s", (uint64_t)l->left_s);
+	json_string(j, "keeper", l->keeper);
+	if (l->kept) {
+		json_u64(j, "keeper_pid", l->st.pid);
+		json_u64(j, "since_s", l->st.since_s);
+		json_u64(j, "recoveries", l->st.recoveries);
+		json_string(j, "error", l->st.error[0] ? l->st.error : NULL);
 	}
 	json_object_end(j);
+}
+
+static void list_disk(struct json *j, const struct iscsi_session *s, const struct iscsi_disk *d)
+{
+	const struct listed l = look_up(s, d);
+
+	if (j)
+		list_json(j, &l);
+	else
+		list_text(&l);
 }
 
 static int list(bool as_json)
@@ -79,8 +132,8 @@ static int list(bool as_json)
 		json_begin(&j, stdout);
 		json_array(&j, NULL);
 	} else if (n) {
-		printf("%-10s %5s  %-10s %-10s %-21s %s\n", "DEVICE", "LUN", "STATE", "KEEPER",
-		       "PORTAL", "TARGET");
+		printf("%-10s %5s  %-10s %-10s %5s %10s %5s  %-21s %s\n", "DEVICE", "LUN", "STATE",
+		       "KEEPER", "SINCE", "RECOVERIES", "LEFT", "PORTAL", "TARGET");
 	}
 	for (size_t i = 0; i < n && !err; i++) {
 		err = iscsi_disks(&s[i], &d, &m);
@@ -240,7 +293,7 @@ static int attach(const struct attach_request *r, uint64_t deadline, bool as_jso
 int cmd_attach(int argc, char **argv)
 {
 	struct attach_request r = {.timeout_ns = ATTACH_TIMEOUT};
-	uint64_t lun = 0, replacement = ATTACH_REPLACEMENT, wait = 0;
+	uint64_t lun = 0, replacement = UINT64_MAX, wait = 0;
 	const char *config = NULL, *via_name = "kernel";
 	bool want_list = false, want_resume = false, json = false;
 	const struct opt table[] = {
@@ -271,7 +324,7 @@ int cmd_attach(int argc, char **argv)
 		 .arg = "S",
 		 .help = "seconds that I/O waits for a lost target before it fails (default 120; "
 			 "0: for ever)",
-		 .max = 86400},
+		 .max = ATTACH_REPLACEMENT_MAX},
 		{.name = "via",
 		 .type = OPT_STRING,
 		 .out = &via_name,
@@ -330,7 +383,8 @@ int cmd_attach(int argc, char **argv)
 		return 2;
 	r.portal = argv[1];
 	r.lun = (unsigned)lun;
-	r.replacement_timeout = replacement ? (int)replacement : -1;
+	if (replacement != UINT64_MAX)
+		r.replacement_timeout = replacement ? (int)replacement : -1;
 	return attach(&r, wait, json);
 }
 

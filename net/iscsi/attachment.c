@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "net/iscsi/identity.h"
 #include "net/iscsi/keeper.h"
+#include "net/iscsi/keeper_control.h"
 #include "net/iscsi/kernel.h"
 #include "net/iscsi/open_iscsi.h"
 
@@ -182,6 +183,23 @@ static int find_session(const char *target, const char *host, uint16_t port,
 	return err;
 }
 
+/* All the LUNs of a session share it: the last word counts. */
+static int set_replacement(const struct iscsi_kernel *k, const struct iscsi_session *s,
+			   const struct attach_request *r, char error[ATTACH_ERROR])
+{
+	char text[16];
+	int err;
+
+	if (r->via != ATTACH_KERNEL || !r->replacement_timeout ||
+	    s->recovery_tmo == r->replacement_timeout)
+		return 0;
+	snprintf(text, sizeof(text), "%d", r->replacement_timeout);
+	err = iscsi_kernel_set(k, s->sid, ISCSI_PARAM_SESS_RECOVERY_TMO, text);
+	return err ? attach_failed(error, err, "%s: the replacement time-out: %s", s->target,
+				   strerror(-err))
+		   : 0;
+}
+
 /* Hands the logged-in socket over; the session is started then, or gone again. */
 static int hand_over(const struct iscsi_kernel *k, const struct iscsi_login *login, int sock,
 		     const char *host, uint16_t port, int replacement_timeout, uint32_t *sid)
@@ -241,7 +259,8 @@ static int new_session(const struct iscsi_kernel *k, const struct attach_request
 	err = run_initiator(&i, &me.id, r->portal, r->timeout_ns, error);
 	if (err)
 		goto out;
-	err = hand_over(k, &i.login, i.fd, host, port, r->replacement_timeout, &sid);
+	err = hand_over(k, &i.login, i.fd, host, port,
+			r->replacement_timeout ? r->replacement_timeout : ATTACH_REPLACEMENT, &sid);
 	if (!err)
 		err = iscsi_session_read(sid, s);
 	if (err)
@@ -291,7 +310,10 @@ static int find_disk(struct attachment *a, const struct attach_request *r, char 
 		if (err)
 			iscsi_disk_remove(&a->disk);
 		return err;
-	case -ENXIO: return attach_failed(error, err, "%s: no LUN %u there", s->target, r->lun);
+	case -ENXIO:
+		return attach_failed(error, err,
+				     "%s: no LUN %u there: choose another, or add it at the target",
+				     s->target, r->lun);
 	case -ENODEV:
 		return attach_failed(error, err, "%s: LUN %u is no disk: choose another with --lun",
 				     s->target, r->lun);
@@ -483,7 +505,9 @@ static int borrow_session(const struct attach_request *r, const char *target, co
 		return attach_failed(error, -EINVAL,
 				     "names, CHAP and digests are iscsid's to know: set them in "
 				     "/etc/iscsi, or leave --via away");
-	err = open_iscsi_login(target, host, port, r->replacement_timeout, error, ATTACH_ERROR);
+	err = open_iscsi_login(target, host, port,
+			       r->replacement_timeout ? r->replacement_timeout : ATTACH_REPLACEMENT,
+			       error, ATTACH_ERROR);
 	if (!err && find_session(target, host, port, s))
 		err = attach_failed(error, -ENOENT, "%s: iscsid made no session", target);
 	return err;
@@ -505,6 +529,8 @@ static int attach(const struct iscsi_kernel *k, const struct attach_request *r, 
 		err = borrow_session(r, target, host, port, &a->session, error);
 	else
 		err = new_session(k, r, target, host, port, &a->session, error);
+	if (!err && !fresh)
+		err = set_replacement(k, &a->session, r, error);
 	if (err)
 		return err;
 	keeper_start(&a->session);

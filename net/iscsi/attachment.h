@@ -13,9 +13,10 @@
 #include "net/iscsi/initiator.h"
 #include "net/iscsi/sysfs.h"
 
-#define ATTACH_ERROR	   768
-#define ATTACH_REPLACEMENT 120		 /* seconds, the default */
-#define ATTACH_TIMEOUT	   (15 * SEC_NS) /* for the login, and for the device */
+#define ATTACH_ERROR	       768
+#define ATTACH_REPLACEMENT     120 /* seconds, the default */
+#define ATTACH_REPLACEMENT_MAX 86400
+#define ATTACH_TIMEOUT	       (15 * SEC_NS) /* for the login, and for the device */
 
 enum attach_via {
 	ATTACH_KERNEL,	   /* vstor logs in, and keeps the session */
@@ -33,7 +34,9 @@ struct attach_request {
 	/* CHAP, both ways: names, and secrets or files with them; NULL: none */
 	const char *chap_user, *chap_secret, *chap_secret_file;
 	const char *mutual_user, *mutual_secret, *mutual_secret_file;
-	int replacement_timeout; /* seconds that I/O waits for a lost target; -1: for ever */
+	/* Seconds that I/O waits for a lost target; -1: for ever; 0: as the session has it, and
+	 * ATTACH_REPLACEMENT for a new one. */
+	int replacement_timeout;
 	uint64_t timeout_ns;
 };
 

@@ -181,6 +181,8 @@ static bool take_pdu(struct initiator *i, const uint8_t *bhs, const uint8_t *dat
 			end_with(i, err, i->login.error);
 			return false;
 		}
+		if (i->login.chap.algorithm)
+			log_debug("%s: CHAP algorithm %u", i->portal, i->login.chap.algorithm);
 		if (i->login.id.target) {
 			end(i, 0);
 			return false;
@@ -252,8 +254,8 @@ static void on_socket(void *arg, unsigned events)
 		else
 			end_with(i, err,
 				 n ? strerror(errno)
-				   : "the target closed the connection: it may not "
-				     "let this initiator in");
+				   : "the target closed the connection: let this "
+				     "initiator in there, or give CHAP user and secret");
 		return;
 	}
 	i->in.len += (size_t)n;
@@ -264,7 +266,18 @@ static void on_timeout(void *arg)
 {
 	struct initiator *i = arg;
 
-	end_with(i, -ETIMEDOUT, "no answer to the login in time");
+	end_with(i, -ETIMEDOUT,
+		 "no answer to the login in time: check that an iSCSI target listens there");
+}
+
+/* The way out when nobody could be reached. */
+static const char *connect_hint(int err)
+{
+	switch (err) {
+	case -ECONNREFUSED: return "check the port, and that the target runs";
+	case -ENETUNREACH: return "check the address and this host's routes";
+	default: return "check the address, the network and that the host is up";
+	}
 }
 
 static void on_connected(void *arg, int fd, const char *error)
@@ -274,7 +287,7 @@ static void on_connected(void *arg, int fd, const char *error)
 	int err;
 
 	if (fd < 0) {
-		snprintf(i->error, sizeof(i->error), "%s", error);
+		snprintf(i->error, sizeof(i->error), "%s: %s", error, connect_hint(fd));
 		end(i, fd);
 		return;
 	}

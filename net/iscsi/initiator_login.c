@@ -301,7 +301,9 @@ static int refused(struct iscsi_login *l, unsigned status)
 			return fail(l, -EREMOTE, "the target has moved");
 		return fail(l, -EPROTO, "the target has moved, but does not say where to");
 	case LOGIN_AUTH_FAILED:
-		why = "authentication failed: check user and secret on both sides";
+		why = l->id.chap.user
+			      ? "authentication failed: check user and secret on both sides"
+			      : "the target wants authentication: give a CHAP user and secret";
 		break;
 	case LOGIN_FORBIDDEN: why = "not allowed: let this initiator in at the target"; break;
 	case LOGIN_NOT_FOUND:

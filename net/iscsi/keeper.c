@@ -4,33 +4,33 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "net/iscsi/keeper_control.h"
 #include "net/iscsi/kernel.h"
 
 #define MARK	     "vstor:"
 #define DIGESTS	     "+digests"
 #define CONNECT_TIME (500 * MS_NS) /* enough where disks are, */
-#define CONNECT_LONG (3 * SEC_NS)  /* but not everywhere: each fourth attempt may take longer */
+#define CONNECT_LONG                                                                               \
+	(3 * SEC_NS) /* but not everywhere: a fourth of the attempts may take longer               \
+		      */
+#define MAX_MOVES    4
 #define LOGIN_TIME   (5 * SEC_NS)
 #define RETRY_MIN    (100 * MS_NS)
 #define RETRY_MAX    (2 * SEC_NS)
 #define STEADY	     (10 * SEC_NS) /* a connection that lived this long was no mistake */
 #define FLAP_WAIT    (2 * SEC_NS)
-#define RELEASE_TIME 2	/* seconds */
 #define ASYNC_EVENT  36 /* offset of AsyncEvent (RFC 7143, 11.9.1) */
 #define ASYNC_LOGOUT 1
 #ifndef PR_SET_IO_FLUSHER
@@ -66,105 +66,6 @@ bool keeper_owns(const struct iscsi_session *s)
 	return read_mark(s->iface, &id);
 }
 
-/* ---- asking a keeper ------------------------------------------------------------------------ */
-
-/* Where a keeper answers: an abstract name, so that nothing stays when it dies. */
-static socklen_t control_name(uint32_t sid, struct sockaddr_un *a)
-{
-	memset(a, 0, sizeof(*a));
-	a->sun_family = AF_UNIX;
-	int n = snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1, "vstor-keeper-%u", sid);
-
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
-}
-
-/* A connection to the session's keeper; -ENOENT when there is none. */
-static int control_connect(uint32_t sid)
-{
-	const struct timeval patience = {.tv_sec = RELEASE_TIME};
-	struct sockaddr_un a;
-	socklen_t len = control_name(sid, &a);
-	struct ucred peer = {.uid = 1};
-	socklen_t peer_len = sizeof(peer);
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	/* Anybody may take an abstract name; a keeper is root's. */
-	if (connect(fd, (struct sockaddr *)&a, len) < 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) < 0 || peer.uid != 0) {
-		close(fd);
-		return -ENOENT;
-	}
-	return fd;
-}
-
-void keeper_release(uint32_t sid)
-{
-	char end;
-	int fd = control_connect(sid);
-
-	if (fd < 0)
-		return;
-	/* The keeper ends, and its end of the connection with it. */
-	if (send(fd, "release", 7, MSG_NOSIGNAL) == 7)
-		while (recv(fd, &end, 1, 0) > 0)
-			;
-	close(fd);
-}
-
-int keeper_status(uint32_t sid, struct keeper_status *st)
-{
-	int fd = control_connect(sid);
-	ssize_t n = -1;
-
-	if (fd < 0)
-		return fd;
-	if (send(fd, "status", 6, MSG_NOSIGNAL) == 6)
-		n = recv(fd, st, sizeof(*st), 0);
-	close(fd);
-	return n == sizeof(*st) ? 0 : -ENOENT;
-}
-
-int keeper_start(const struct iscsi_session *s)
-{
-	char sid[16], *argv[] = {"vstor", "keeper", sid, NULL};
-	posix_spawn_file_actions_t fa;
-	int fd, status, err;
-	pid_t pid;
-
-	if (!keeper_owns(s))
-		return 0;
-	fd = control_connect(s->sid);
-	if (fd >= 0) {
-		close(fd);
-		return 0;
-	}
-	snprintf(sid, sizeof(sid), "%u", s->sid);
-	err = posix_spawn_file_actions_init(&fa);
-	if (!err) {
-		/* Who started us may wait for the end of our standard output. */
-		posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDWR, 0);
-		posix_spawn_file_actions_adddup2(&fa, 0, 1);
-		posix_spawn_file_actions_adddup2(&fa, 0, 2);
-		err = posix_spawn(&pid, "/proc/self/exe", &fa, NULL, argv, environ);
-		posix_spawn_file_actions_destroy(&fa);
-	}
-	if (!err) {
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-		err = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : ECHILD;
-	}
-	if (err)
-		log_warn("session %u %s: no keeper (%s): it will not come back by itself when the "
-			 "connection is lost; run `vstor attach --resume`",
-			 s->sid, s->target, strerror(err));
-	return -err;
-}
-
-/* ---- the keeper ----------------------------------------------------------------------------- */
-
 enum state { UP, WAITING, CONNECTING, LOGIN };
 static const char *const state_names[] = {"up", "waiting", "connecting", "login"};
 
@@ -181,8 +82,12 @@ struct keeper {
 	struct sock_connect connect;
 	struct loop_timer timer;
 	uint64_t since;
-	unsigned attempts;	      /* since the session was last up */
-	char moved_to[SOCK_HOST_MAX]; /* where the target sent us; empty: to its portal */
+	unsigned attempts; /* since the session was last up */
+	unsigned moves;	   /* redirections in a row */
+	/* Where the target last sent us (RFC 7143, 11.13.5), or empty; and whether that is where to
+	 * try next: otherwise at the portal that the user named. */
+	char moved_to[SOCK_HOST_MAX];
+	bool away;
 	char error[256];
 	uint32_t recoveries;
 	struct loop_fd control;
@@ -206,26 +111,11 @@ static uint64_t backoff(const struct keeper *k)
 	return MIN(MAX(down / 100, RETRY_MIN), RETRY_MAX);
 }
 
-/* The connection is lost, or an attempt failed: the kernel lets go of it; we try again later. */
-static void lost(struct keeper *k, const char *why)
+/* The kernel lets go of the connection; there will be another attempt. */
+static void retry_after(struct keeper *k, uint64_t wait)
 {
-	uint64_t wait;
 	int err;
 
-	if (k->state == UP) {
-		log_warn("session %u %s: %s; reconnecting", k->session.sid, k->session.target, why);
-		/* A target that drops us as soon as it has let us in gets time: each such round
-		 * costs the commands under way one of the five retries that the kernel gives them.
-		 */
-		wait = loop_now(k->loop) - k->since > STEADY ? 0 : FLAP_WAIT;
-		k->attempts = 0;
-	} else {
-		if (strcmp(k->error, why))
-			log_warn("session %u %s: %s; trying again", k->session.sid,
-				 k->session.target, why);
-		wait = backoff(k);
-	}
-	snprintf(k->error, sizeof(k->error), "%s", why);
 	sock_connect_cancel(&k->connect);
 	iscsi_login_free(&k->login);
 	memset(&k->login, 0, sizeof(k->login));
@@ -235,6 +125,32 @@ static void lost(struct keeper *k, const char *why)
 			 strerror(-err));
 	enter(k, WAITING);
 	loop_timer_set(k->loop, &k->timer, wait, on_retry, k);
+}
+
+/* The connection is lost, or an attempt failed. */
+static void lost(struct keeper *k, const char *why)
+{
+	uint64_t wait;
+
+	if (k->state == UP) {
+		log_warn("session %u %s: %s; reconnecting", k->session.sid, k->session.target, why);
+		/* A target that drops us as soon as it has let us in gets time: each such round
+		 * costs the commands under way one of the five retries that the kernel gives them.
+		 */
+		wait = loop_now(k->loop) - k->since > STEADY ? 0 : FLAP_WAIT;
+		k->attempts = 0;
+		k->away = false;
+	} else {
+		if (strcmp(k->error, why))
+			log_warn("session %u %s: %s; trying again", k->session.sid,
+				 k->session.target, why);
+		wait = backoff(k);
+		/* By turns: who redirects may be gone while the target is where it was. */
+		k->away = !k->away && k->moved_to[0];
+	}
+	k->moves = 0;
+	snprintf(k->error, sizeof(k->error), "%s", why);
+	retry_after(k, wait);
 }
 
 static void lost_errno(struct keeper *k, const char *what, int err)
@@ -263,8 +179,6 @@ static void on_connected(void *arg, int fd, const char *error)
 	int err;
 
 	if (fd < 0) {
-		/* Where it sent us nobody answers: back to where it is at home. */
-		k->moved_to[0] = '\0';
 		lost(k, error);
 		return;
 	}
@@ -292,7 +206,7 @@ static void on_retry(void *arg)
 	struct sock_addrs to;
 	int err;
 
-	if (k->moved_to[0])
+	if (k->away)
 		snprintf(portal, sizeof(portal), "%s", k->moved_to);
 	else if (strchr(k->session.address, ':'))
 		snprintf(portal, sizeof(portal), "[%s]", k->session.address);
@@ -304,8 +218,9 @@ static void on_retry(void *arg)
 		return;
 	}
 	enter(k, CONNECTING);
+	/* Pairs of attempts, as there may be two places. */
 	sock_connect(k->loop, &k->connect, &to,
-		     ++k->attempts % 4 == 0 ? CONNECT_LONG : CONNECT_TIME, on_connected, k);
+		     k->attempts++ / 2 % 4 == 3 ? CONNECT_LONG : CONNECT_TIME, on_connected, k);
 }
 
 static void logged_in(struct keeper *k)
@@ -323,10 +238,24 @@ static void logged_in(struct keeper *k)
 	iscsi_login_free(&k->login);
 	memset(&k->login, 0, sizeof(k->login));
 	k->recoveries++;
+	k->moves = 0;
 	k->error[0] = '\0';
 	log_warn("session %u %s: back after %.1f s", k->session.sid, k->session.target,
 		 (double)down / SEC_NS);
 	enter(k, UP);
+}
+
+static void moved(struct keeper *k)
+{
+	if (++k->moves > MAX_MOVES) {
+		lost(k, "the target sends us round in a circle");
+		return;
+	}
+	snprintf(k->moved_to, sizeof(k->moved_to), "%s", k->login.moved_to);
+	k->away = true;
+	log_info("session %u %s: the target has moved to %s", k->session.sid, k->session.target,
+		 k->moved_to);
+	retry_after(k, 0);
 }
 
 static void on_login_pdu(struct keeper *k, const struct iscsi_event *e)
@@ -336,8 +265,7 @@ static void on_login_pdu(struct keeper *k, const struct iscsi_event *e)
 	if (err == 1) {
 		logged_in(k);
 	} else if (err == -EREMOTE) {
-		snprintf(k->moved_to, sizeof(k->moved_to), "%s", k->login.moved_to);
-		lost(k, "the target has moved");
+		moved(k);
 	} else if (err) {
 		k->id.chap = k->login.id.chap;
 		lost(k, k->login.error);
@@ -454,7 +382,7 @@ static void on_control(void *arg, unsigned events)
 static int control_open(struct keeper *k)
 {
 	struct sockaddr_un a;
-	socklen_t len = control_name(k->session.sid, &a);
+	socklen_t len = keeper_control_name(k->session.sid, &a);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
 
 	if (fd < 0)

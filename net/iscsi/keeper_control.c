@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "net/iscsi/keeper_control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "net/iscsi/keeper.h"
+
+#define PATIENCE 2 /* seconds */
+
+socklen_t keeper_control_name(uint32_t sid, struct sockaddr_un *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	int n = snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1, "vstor-keeper-%u", sid);
+
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+}
+
+/* A connection to the session's keeper; -ENOENT when there is none. */
+static int control_connect(uint32_t sid)
+{
+	const struct timeval patience = {.tv_sec = PATIENCE};
+	struct sockaddr_un a;
+	socklen_t len = keeper_control_name(sid, &a);
+	struct ucred peer = {.uid = 1};
+	socklen_t peer_len = sizeof(peer);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	/* Anybody may take an abstract name; a keeper is root's. */
+	if (connect(fd, (struct sockaddr *)&a, len) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) < 0 || peer.uid != 0) {
+		close(fd);
+		return -ENOENT;
+	}
+	return fd;
+}
+
+void keeper_release(uint32_t sid)
+{
+	char end;
+	int fd = control_connect(sid);
+
+	if (fd < 0)
+		return;
+	/* The keeper ends, and its end of the connection with it. */
+	if (send(fd, "release", 7, MSG_NOSIGNAL) == 7)
+		while (recv(fd, &end, 1, 0) > 0)
+			;
+	close(fd);
+}
+
+int keeper_status(uint32_t sid, struct keeper_status *st)
+{
+	int fd = control_connect(sid);
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return fd;
+	if (send(fd, "status", 6, MSG_NOSIGNAL) == 6)
+		n = recv(fd, st, sizeof(*st), 0);
+	close(fd);
+	return n == sizeof(*st) ? 0 : -ENOENT;
+}
+
+int keeper_start(const struct iscsi_session *s)
+{
+	char sid[16], *argv[] = {"vstor", "keeper", sid, NULL};
+	posix_spawn_file_actions_t fa;
+	int fd, status, err;
+	pid_t pid;
+
+	if (!keeper_owns(s))
+		return 0;
+	fd = control_connect(s->sid);
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	snprintf(sid, sizeof(sid), "%u", s->sid);
+	err = posix_spawn_file_actions_init(&fa);
+	if (!err) {
+		/* Who started us may wait for the end of our standard output. */
+		posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDWR, 0);
+		posix_spawn_file_actions_adddup2(&fa, 0, 1);
+		posix_spawn_file_actions_adddup2(&fa, 0, 2);
+		err = posix_spawn(&pid, "/proc/self/exe", &fa, NULL, argv, environ);
+		posix_spawn_file_actions_destroy(&fa);
+	}
+	if (!err) {
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+		err = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : ECHILD;
+	}
+	if (err)
+		log_warn("session %u %s: no keeper (%s): it will not come back by itself when the "
+			 "connection is lost; run `vstor attach --resume`",
+			 s->sid, s->target, strerror(err));
+	return -err;
+}
