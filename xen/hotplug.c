@@ -41,14 +41,20 @@ static bool is_secret(const char *word)
 /* 0 or -EINVAL */
 static int take_word(struct attach_request *r, const char *word, const char *value)
 {
-	uint64_t lun;
+	uint64_t n;
 
 	if (!*value)
 		return -EINVAL;
 	if (strcmp(word, "lun") == 0) {
-		if (parse_u64(value, &lun) || lun > ISCSI_LUN_MAX)
+		if (parse_u64(value, &n) || n > ISCSI_LUN_MAX)
 			return -EINVAL;
-		r->lun = (unsigned)lun;
+		r->lun = (unsigned)n;
+		return 0;
+	}
+	if (strcmp(word, "replacement-timeout") == 0) {
+		if (parse_u64(value, &n) || n > ATTACH_REPLACEMENT_MAX)
+			return -EINVAL;
+		r->replacement_timeout = n ? (int)n : -1;
 		return 0;
 	}
 	if (strcmp(word, "via") == 0)
@@ -73,7 +79,6 @@ int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH
 	char *save = NULL, *word, *value;
 
 	memset(w, 0, sizeof(*w));
-	w->r.replacement_timeout = ATTACH_REPLACEMENT;
 	w->r.timeout_ns = ATTACH_TIMEOUT;
 	if ((size_t)snprintf(w->text, sizeof(w->text), "%s", params) >= sizeof(w->text)) {
 		snprintf(error, ATTACH_ERROR, "the disk's target= is too long");

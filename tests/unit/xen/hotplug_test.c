@@ -15,7 +15,7 @@ static void test_words(void)
 	CHECK_STR(w.r.portal, "192.0.2.1");
 	CHECK_STR(w.r.target, IQN);
 	CHECK_EQ(w.r.lun, 3);
-	CHECK_EQ(w.r.replacement_timeout, ATTACH_REPLACEMENT);
+	CHECK_EQ(w.r.replacement_timeout, 0);
 	CHECK_EQ(hotplug_parse("portal=[fd00::1]:3261", &w, error), 0);
 	CHECK_STR(w.r.portal, "[fd00::1]:3261");
 	CHECK(!w.r.target);
@@ -35,6 +35,10 @@ static void test_words(void)
 	CHECK_STR(w.r.mutual_secret_file, "/g");
 	CHECK_STR(w.r.serial, "S1");
 	CHECK_STR(w.r.initiator, IQN);
+	CHECK_EQ(hotplug_parse("portal=h,replacement-timeout=5", &w, error), 0);
+	CHECK_EQ(w.r.replacement_timeout, 5);
+	CHECK_EQ(hotplug_parse("portal=h,replacement-timeout=0", &w, error), 0);
+	CHECK_EQ(w.r.replacement_timeout, -1);
 	CHECK_EQ(hotplug_parse("portal=h,via=open-iscsi", &w, error), 0);
 	CHECK_EQ(w.r.via, ATTACH_OPEN_ISCSI);
 }
@@ -55,6 +59,8 @@ static void test_bad_words(void)
 		"portal=h,nonsense=1",
 		"portal=h,multipath=y",
 		"portal=h,via=magic",
+		"portal=h,replacement-timeout=86401",
+		"portal=h,replacement-timeout=soon",
 		"/dev/sda",
 	};
 	char error[ATTACH_ERROR], longest[2 * HOTPLUG_PARAMS];
