@@ -133,7 +133,7 @@ conformance: all
 	@tests/run conformance
 attach: all
 	@tests/run attach
-test-attach: all
+test-attach: all $(B)/lab-tool
 	@tests/attach/run full
 lab: all $(B)/lab-tool
 	@tests/run lab
@@ -146,6 +146,8 @@ demo: deps
 	@tests/lab/demo
 bench-target: all
 	@tests/bench/target
+bench-attach: all
+	@tests/attach/compare
 
 # ---- the rest --------------------------------------------------------------------------------------------
 # Nothing is asked of apt when all are there. The package lists are refreshed only if they turn out too old.
@@ -180,8 +182,9 @@ help:
 	@echo "demo           a live guest moves between two Xen hosts, on this machine, in QEMU"
 	@echo "test           everything below, summed up"
 	@echo "unit conformance attach lab check-format cppcheck   one suite"
-	@echo "test-attach    attaching at length: long outages, reboots, tgtd and LIO"
+	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes"
+	@echo "bench-attach   attach against open-iscsi, by turns: speed, memory, recovery"
 	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS)); needs clang"
 	@echo "install        binary, man pages, block script, services; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "clean          what was compiled of vstor; distclean: Xen's libraries and downloads too"
@@ -193,5 +196,5 @@ distclean:
 	rm -rf build
 
 FORCE:
-.PHONY: FORCE all attach bench-target clean cppcheck check-format conformance demo deps deps-build distclean help install lab \
+.PHONY: FORCE all attach bench-attach bench-target clean cppcheck check-format conformance demo deps deps-build distclean help install lab \
 	sanitized test test-attach unit unit-programs xen-libs

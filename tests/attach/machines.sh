@@ -1,12 +1,12 @@
-# Two machines in QEMU for the attach tests, i (the initiator) and s (a storage server), and this one
-# as a storage server too. Sourced inside the namespaces that tests/attach/run makes.
+# Machines in QEMU for the attach tests, i (the initiator), s (a storage server) and d (an initiator
+# with Debian on its disk), and this one as a storage server too. Sourced inside the namespaces that tests/attach/run makes.
 # shellcheck shell=bash
 . "${BASH_SOURCE[0]%/*}/../lab/paths.sh"
 
 HERE=$TOP/tests/attach
 RUN=${ATTACH_RUN:?}
 TESTER=10.79.0.1 TESTER6=fd79::1	# where this machine serves
-declare -A NUMBER=([i]=2 [s]=3)
+declare -A NUMBER=([i]=2 [s]=3 [d]=4)
 KERNEL=$DOM0_KERNEL/boot/vmlinuz-$(kernel_version "$DOM0_KERNEL")
 export TGT_IPC_SOCKET=/run/tgtd
 
@@ -36,18 +36,22 @@ overlay() {
 		cat "$TOP/build/attach/root.cpio" - >"$RUN/root.cpio"
 }
 
-# machine_start i|s [KERNEL-WORD...]: s has build/attach's disk as /dev/vda.
+# machine_start i|s|d [KERNEL-WORD...]: s and d have a disk, /dev/vda; that of d is as new when it is
+# started, but not when it reboots.
 machine_start() {
-	local m=$1 n=${NUMBER[$1]} disk=() log=$RUN/$1.log
+	local m=$1 n=${NUMBER[$1]} more=(-no-reboot) log=$RUN/$1.log memory=256 drive
 
 	shift
-	[ "$m" = s ] && disk=(-drive "file=$RUN/s.img,format=raw,if=none,id=d0,cache=writeback"
-		-device virtio-blk-pci,drive=d0)
+	drive=file=$RUN/$m.img,format=raw,if=none,id=d0,cache=writeback
+	case $m in
+	s) more+=(-drive "$drive" -device virtio-blk-pci,drive=d0) ;;
+	d) more=(-drive "$drive,snapshot=on" -device virtio-blk-pci,drive=d0) memory=512 ;;
+	esac
 	: >"$log"
 	qemu-system-x86_64 -name "attach-$m" -machine pc -accel tcg,thread=multi,tb-size=128 \
-		-cpu qemu64 -smp 1 -m 256 -display none -vga none -nodefaults -no-reboot \
+		-cpu qemu64 -smp 1 -m "$memory" -display none -vga none -nodefaults \
 		-serial "file:$log" -kernel "$KERNEL" -initrd "$RUN/root.cpio" \
-		-append "console=ttyS0 quiet host=$m n=$n $*" "${disk[@]}" \
+		-append "console=ttyS0 quiet host=$m n=$n $*" "${more[@]}" \
 		-netdev "tap,id=n8,ifname=${m}8,script=no,downscript=no" \
 		-device "virtio-net-pci,netdev=n8,romfile=,mac=52:54:00:00:08:0$n" \
 		-netdev "tap,id=n9,ifname=${m}9,script=no,downscript=no" \
@@ -64,6 +68,10 @@ machine_wait() {
 	until on "$1" true 2>/dev/null; do
 		sleep 0.1
 	done
+}
+
+machine_lives() {
+	kill -0 "$(<"$RUN/$1.pid")"
 }
 
 # Pulls the plug.
@@ -140,11 +148,11 @@ target_tgtd() {
 	"${admin[@]}" --op bind --mode target --tid 1 -I ALL
 }
 
-# Kills it without warning.
-target_kill() {
+# Kills it (or what NAME stands for) without warning.
+target_kill() { # [NAME]
 	local pid
 
-	pid=$(<"$RUN/target.pid")
+	pid=$(<"$RUN/${1:-target}.pid")
 	kill -KILL "$pid"
 	tail -s 0.1 --pid="$pid" -f /dev/null
 }

@@ -40,6 +40,24 @@ kernel_version() {
 	ls "$1/lib/modules"
 }
 
+# module_files KERNEL NAME...: the files of modules and of what they need, in the order to load,
+# below the KERNEL's folder of modules.
+module_files() {
+	local from name
+
+	from=$1/lib/modules/$(kernel_version "$1")
+	shift
+	for name; do
+		awk -v name="${name//-/_}.ko" '{
+			file = $1; sub(/:$/, "", file); base = file; sub(/.*\//, "", base)
+			gsub(/-/, "_", base)
+			if (base != name) next
+			for (i = NF; i > 1; i--) print $i
+			print file
+		}' "$from/modules.dep"
+	done | awk '!seen[$0]++'
+}
+
 # One of several scripts at a time: whoever comes second waits and finds the work done.
 lock_cache() {
 	mkdir -p "$CACHE"
