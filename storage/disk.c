@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "storage/disk.h"
+#include "storage/disk_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,17 +24,6 @@
 #define RWF_NOWAIT 8
 #endif
 #define ZERO_STEP (1u << 20)
-
-struct disk {
-	char *path;
-	int fd;
-	uint64_t size;
-	bool readonly, writethrough, blockdev;
-	bool in_memory; /* tmpfs: no medium to wait for */
-	bool no_nowait; /* this file system refuses RWF_NOWAIT */
-	bool no_rwf;	/* a kernel before 4.7, or a seccomp filter without preadv2 */
-	bool no_punch;
-};
 
 /* Buffered writes are gathered here and go to one worker together: a wake-up costs more than a
  * copy into the page cache. What waits for the medium gets a job each, to run side by side. */
@@ -522,6 +511,7 @@ int disk_open(struct disk **out, const char *path, const struct disk_opts *o)
 		rc = claim_disk(d->fd, path, d->readonly);
 	if (rc)
 		goto fail;
+	disk_send_begin(d);
 	*out = d;
 	return 0;
 fail:
@@ -542,6 +532,7 @@ int disk_close(struct disk *d)
 		log_error("%s: cannot flush: %s; what was written last may be lost", d->path,
 			  strerror(errno));
 	}
+	disk_send_end(d);
 	close(d->fd);
 	free(d->path);
 	free(d);

@@ -86,6 +86,18 @@ struct disk_io {
  * be called. What is done at once is done without the loop's lock (see loop_set_lock()). */
 bool disk_submit(struct disk_engine *e, struct disk_io *io);
 
+/*
+ * For data that go from the page cache to somewhere else without a copy here (disk_send.c). Can
+ * [off, off + n) be had without waiting for a medium? Tells it without reading, and without
+ * waiting; false where the kernel does not tell, as it does only to the file's owner and to
+ * CAP_FOWNER.
+ */
+bool disk_resident(struct disk *d, uint64_t off, size_t n);
+/* Moves pages to a pipe: how many bytes of n there was room for, -EAGAIN: for none. It refers to
+ * the pages, so that what is written later may still be seen by who reads the pipe, or the socket
+ * that it is moved on to. A file that ends before off + n gives less, in the end -EIO. */
+int disk_send(struct disk *d, uint64_t off, size_t n, int pipe);
+
 /* Blocking transfers of all n bytes, for DISK_CALL. 0 or -errno; *reached (may be NULL) gets how
  * far it came: after an error the place of the first byte that failed. */
 int disk_read(struct disk *d, void *p, size_t n, uint64_t off, uint64_t *reached);

@@ -51,6 +51,10 @@ struct lun_nexus {
 	uint8_t ua_n;
 	uint16_t ua[LUN_UA_MAX]; /* pending unit attentions: asc << 8 | ascq, oldest first */
 	struct copy_status copies[LIMIT_COPY_STATUSES]; /* newest first */
+	/* Set by who added it: an end of what this nexus has been lent (see scsi_cmd.lent) is
+	 * waited for. From then on no more of it may be read from the disk, and it is to be given
+	 * back as soon as it can. NULL: it is lent nothing. */
+	void (*recall)(struct lun_nexus *n);
 	struct lun_nexus *next;
 };
 
@@ -81,6 +85,8 @@ struct lun {
 	unsigned running;
 	bool alone;
 	struct scsi_cmd *waiting, **waiting_tail;
+	unsigned lent;	/* reads whose data are the page cache's own pages, see scsi_cmd.lent */
+	bool lend_none; /* as of the first atomic write */
 
 	struct stats stats;
 

@@ -18,7 +18,6 @@
 #define LAST_TIMEOUT  (10 * SEC_NS)
 #define DEAD_PEER     (60 * SEC_NS)
 #define READ_ROUNDS   8 /* a busy connection lets the others have a turn */
-#define IOV_BATCH     1024u
 
 const char *conn_name(const struct conn *c)
 {
@@ -62,63 +61,6 @@ void conn_in_bytes(struct conn *c, int64_t delta)
 }
 
 /* ---- sending ---- */
-
-uint8_t *conn_room(struct conn *c, uint32_t n, struct chunk **chunk)
-{
-	struct chunk *t = c->tx_chunk;
-	uint8_t *p;
-	if (!t || t->size - t->used < n) {
-		struct chunk *fresh =
-			chunk_get(c->server->pool, n > CHUNK_SMALL / 4 ? CHUNK_LARGE : CHUNK_SMALL);
-		if (!fresh)
-			return NULL;
-		chunk_unref(t);
-		c->tx_chunk = t = fresh;
-	} else if (t->refs == 1 && t->used) {
-		t->used = 0; /* all of it has been sent: the same cache lines again */
-	}
-	p = t->data + t->used;
-	t->used += n;
-	*chunk = chunk_ref(t);
-	return p;
-}
-
-void conn_queue(struct conn *c, uint8_t *p, uint32_t n, struct chunk *chunk)
-{
-	struct tx_part *last;
-	if (c->state == CONN_CLOSED) {
-		chunk_unref(chunk);
-		return;
-	}
-	conn_in_bytes(c, n);
-	if (c->tx_n) {
-		last = &c->tx[(c->tx_head + c->tx_n - 1) % c->tx_cap];
-		if (last->chunk == chunk && last->p + last->len == p) {
-			last->len += n; /* one piece for the kernel */
-			chunk_unref(chunk);
-			loop_defer(c->loop, &c->flush);
-			return;
-		}
-	}
-	if (c->tx_n == c->tx_cap) {
-		unsigned cap = c->tx_cap ? c->tx_cap * 2 : 32;
-		struct tx_part *tx = malloc(cap * sizeof(*tx));
-		if (!tx) {
-			conn_in_bytes(c, -(int64_t)n);
-			chunk_unref(chunk);
-			conn_close(c);
-			return;
-		}
-		for (unsigned i = 0; i < c->tx_n; i++)
-			tx[i] = c->tx[(c->tx_head + i) % c->tx_cap];
-		free(c->tx);
-		c->tx = tx;
-		c->tx_cap = cap;
-		c->tx_head = 0;
-	}
-	c->tx[(c->tx_head + c->tx_n++) % c->tx_cap] = (struct tx_part){p, n, chunk};
-	loop_defer(c->loop, &c->flush);
-}
 
 uint32_t conn_pdu_size(const struct conn *c, uint32_t n)
 {
@@ -207,29 +149,11 @@ void conn_protocol_error(struct conn *c, const uint8_t *bhs, const char *what)
 	conn_finish(c);
 }
 
-/* Drops n sent bytes from the queue. */
-static void tx_sent(struct conn *c, size_t n)
-{
-	conn_in_bytes(c, -(int64_t)n);
-	while (n) {
-		struct tx_part *t = &c->tx[c->tx_head];
-		if (n < t->len) {
-			t->p += n;
-			t->len -= (uint32_t)n;
-			return;
-		}
-		n -= t->len;
-		chunk_unref(t->chunk);
-		c->tx_head = (c->tx_head + 1) % c->tx_cap;
-		c->tx_n--;
-	}
-}
-
 static void update_watch(struct conn *c)
 {
 	bool reading = !c->stalled && c->state <= CONN_FULL && !c->server->draining;
 	int rc = loop_fd_mod(c->loop, &c->watch,
-			     (reading ? LOOP_READ : 0) | (c->tx_n ? LOOP_WRITE : 0));
+			     (reading ? LOOP_READ : 0) | (conn_tx_ready(c) ? LOOP_WRITE : 0));
 	if (rc)
 		log_error("%s: cannot watch its socket: %s", conn_name(c), strerror(-rc));
 }
@@ -237,41 +161,14 @@ static void update_watch(struct conn *c)
 static void flush(void *arg)
 {
 	struct conn *c = arg;
-	struct iovec v[IOV_BATCH];
+	if (c->recalled)
+		data_in_return(c);
 	if (c->tmf_due)
 		tmf_answer(c);
 	if (c->r2t_wait)
 		data_out_ask(c);
-	while (c->tx_n) {
-		unsigned parts = MIN(c->tx_n, IOV_BATCH);
-		struct msghdr m = {.msg_iov = v, .msg_iovlen = parts};
-		size_t want = 0;
-		ssize_t n;
-		int err;
-		for (unsigned i = 0; i < parts; i++) {
-			struct tx_part *t = &c->tx[(c->tx_head + i) % c->tx_cap];
-			v[i] = (struct iovec){t->p, t->len};
-			want += t->len;
-		}
-		loop_unlock(c->loop);
-		n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-		err = n < 0 ? errno : 0;
-		loop_lock(c->loop);
-		if (c->state == CONN_CLOSED)
-			return;
-		if (n < 0) {
-			if (err == EINTR)
-				continue;
-			if (err == EAGAIN)
-				break;
-			log_info("%s: connection lost: %s", conn_name(c), strerror(err));
-			conn_close(c);
-			return;
-		}
-		tx_sent(c, (size_t)n);
-		if ((size_t)n < want)
-			break; /* the socket is full: no need to be told so */
-	}
+	if (!conn_transmit(c))
+		return;
 	if (!c->tx_n && c->state == CONN_LAST) {
 		/* The peer sees all of it before the end: no reset because of unread input. */
 		shutdown(c->fd, SHUT_WR);
@@ -492,6 +389,7 @@ void conn_new(struct target_server *s, struct server_loop *home, int fd,
 	c->flush.fn = flush;
 	c->flush.arg = c;
 	c->r2t_tail = &c->r2t_wait;
+	c->loans_tail = &c->loans;
 	if (login_begin(c))
 		goto fail;
 	sock_nodelay(fd);
@@ -532,12 +430,7 @@ static void disconnect(struct conn *c)
 	close(c->fd);
 	c->fd = -1;
 	login_end(c);
-	while (c->tx_n) {
-		conn_in_bytes(c, -(int64_t)c->tx[c->tx_head].len);
-		chunk_unref(c->tx[c->tx_head].chunk);
-		c->tx_head = (c->tx_head + 1) % c->tx_cap;
-		c->tx_n--;
-	}
+	conn_drop_queue(c);
 }
 
 static void take_down(void *arg)
@@ -546,6 +439,7 @@ static void take_down(void *arg)
 	struct target_server *s = c->server;
 	if (c->fd >= 0)
 		disconnect(c);
+	data_in_settle(c);
 	if (c->running) /* conn_task_gone() comes back to it */
 		return;
 	session_end(c);

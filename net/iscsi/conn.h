@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Inside the target: a connection (which is a session: MaxConnections is 1), its tasks, and what
- * its rooms need of each other. conn.c moves bytes, login.c is the login phase, task.c the full
- * feature phase, session.c the LUNs of a session, target.c the server around them.
+ * its rooms need of each other. conn.c is its life and what it receives, tx.c what it sends,
+ * login.c the login phase, task.c the full feature phase, data_out.c and data_in.c its data,
+ * session.c the LUNs of a session, target.c the server around them.
  *
  * With several loops (target_server_add_loop()) each connection belongs to one of them, and all of
  * them share one lock (loop_set_lock()): whoever runs has all of this state to itself, as with one
@@ -55,10 +56,24 @@ enum conn_state {
 	CONN_CLOSED,	  /* only tasks that run keep it */
 };
 
+/* What is queued to be sent: bytes of a chunk, or of a disk. */
 struct tx_part {
 	uint8_t *p;
-	uint32_t len;
 	struct chunk *chunk;
+	uint32_t len;
+	struct loan *loan;    /* NULL: memory */
+	uint64_t off;	      /* on the disk */
+	uint64_t asked;	      /* loop_now() of when its pages were in the page cache */
+	struct tx_load *load; /* it is being read into memory, and will be a part of that */
+};
+
+/* A read whose data are the page cache's own, until the initiator has them. See data_in.c. */
+struct loan {
+	struct session_lun *lun;
+	struct loan *next;
+	uint32_t stat_sn;
+	unsigned parts; /* that are queued, or being read */
+	bool by_ref;	/* the socket may still have pages of it */
 };
 
 /* One SCSI command from its PDU to its response. */
@@ -92,6 +107,7 @@ struct task {
 	uint8_t *in_base;
 	uint32_t in_region;
 	struct iovec in_inline[4];
+	struct loan *loan; /* until there is data to be sent */
 };
 
 /* A task management function that waits for the tasks it has aborted. */
@@ -122,6 +138,7 @@ struct server_loop {
 	struct loop *loop;
 	struct disk_engine *engine; /* that loop's */
 	unsigned conns;
+	int pipe[2], null; /* for tx.c; -1: there is none */
 	struct server_loop *next;
 };
 
@@ -152,8 +169,11 @@ struct conn {
 	unsigned tx_head, tx_n, tx_cap;
 	struct chunk *pdu_chunk; /* between conn_pdu() and conn_send_pdu() */
 	struct chunk *tx_chunk;	 /* headers and small data are put here one behind the other */
-	uint64_t in_bytes;	 /* data-in being read or waiting to be sent, responses too */
-	uint64_t asked_bytes;	 /* data-out of tasks that have sent an R2T */
+	struct loan *loans, **loans_tail; /* by StatSN */
+	uint32_t confirmed_sn;		  /* ExpStatSN of the last PDU */
+	bool recalled;			  /* some of the loans are wanted back */
+	uint64_t in_bytes;    /* data-in being read or waiting to be sent, responses too */
+	uint64_t asked_bytes; /* data-out of tasks that have sent an R2T */
 	struct task *r2t_wait, **r2t_tail; /* tasks in line for an R2T */
 
 	/* session */
@@ -241,10 +261,23 @@ void conn_put_sn(struct conn *c, uint8_t *bhs, bool status);
 uint32_t conn_pdu_size(const struct conn *c, uint32_t n);
 /* Writes the digests of a PDU in place. */
 void conn_put_digests(const struct conn *c, uint8_t *bhs, uint32_t data);
+/* ---- tx.c ---- */
 /* Room for n bytes in a chunk (small pieces share one); *chunk gets a reference. */
 uint8_t *conn_room(struct conn *c, uint32_t n, struct chunk **chunk);
 /* Queues bytes of a chunk; takes over the caller's reference. */
 void conn_queue(struct conn *c, uint8_t *p, uint32_t n, struct chunk *chunk);
+/* Queues bytes of the loan's disk, from off on. */
+void conn_queue_loan(struct conn *c, struct loan *l, uint64_t off, uint32_t n);
+/* Sends what can be sent now. False: the connection has been closed. */
+bool conn_transmit(struct conn *c);
+/* Is there something to send as soon as the socket has room? */
+bool conn_tx_ready(const struct conn *c);
+/* What has been recalled is read into memory, so that nothing queued refers to the disk then. */
+void conn_load_recalled(struct conn *c);
+void conn_drop_queue(struct conn *c);
+/* Makes the pipe that data goes through; without one nothing is lent. */
+void server_loop_open(struct server_loop *l);
+void server_loop_close(struct server_loop *l);
 /* Rejects a PDU (RFC 7143, 11.17). */
 void conn_reject(struct conn *c, const uint8_t *bhs, uint8_t reason);
 /* The log's name of it: "session 3 iqn... from 10.0.0.2:1234". Overwritten by the next call. */
@@ -274,6 +307,27 @@ void task_fail(struct task *t, uint8_t key, uint16_t asc);
 void task_run(struct task *t);
 /* A peer that breaks the protocol: at recovery level 0 the session ends (RFC 7143, 7.1.4.1). */
 void conn_protocol_error(struct conn *c, const uint8_t *bhs, const char *what);
+
+/* ---- data_in.c ---- */
+/* See scsi_transport.reserve_in. */
+int data_in_reserve(struct scsi_cmd *cmd, uint32_t len);
+/* Sends the data; the last PDU carries the status, which is GOOD. */
+void data_in_send(struct task *t);
+/* A task ends. */
+void data_in_end(struct task *t);
+/* Puts the residual count (RFC 7143, 11.4.5) in its place; returns the flag that goes with it. */
+uint8_t task_residual(const struct task *t, uint8_t *at);
+/* The least that is worth lending on this connection; see scsi_cmd.lend_min. */
+uint32_t data_in_lend_min(const struct conn *c);
+/* Statuses before this one have been received. */
+void data_in_confirmed(struct conn *c, uint32_t exp_stat_sn);
+/* Ends the loans that may end. */
+void data_in_settle(struct conn *c);
+/* See lun_nexus.recall; data_in_return() follows in the connection's loop. */
+void data_in_recall(struct lun_nexus *n);
+void data_in_return(struct conn *c);
+/* Wanted back: not to be read from the disk any more. */
+bool loan_recalled(const struct loan *l);
 
 /* ---- data_out.c ---- */
 /* Keeps received data where it lies. False: out of memory. */

@@ -38,6 +38,7 @@ static int session_lun_add(struct conn *c, struct lun *l)
 	s->conn = c;
 	s->number = l->number;
 	lun_nexus_add(l, &s->nexus, c->port_name, 1);
+	s->nexus.recall = data_in_recall;
 	c->luns[c->luns_n++] = s;
 	return 0;
 }
@@ -64,7 +65,9 @@ static void session_lun_remove(struct conn *c, const struct lun *l)
 		if (c->recent[s->number % LUN_RECENT] == s)
 			c->recent[s->number % LUN_RECENT] = NULL;
 		s->removed = true;
-		if (!s->uses)
+		if (s->uses)
+			data_in_recall(&s->nexus);
+		else
 			session_lun_free(s);
 		return;
 	}

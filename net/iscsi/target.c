@@ -21,9 +21,11 @@ struct target_server *target_server_new(const struct target_server_config *confi
 		return NULL;
 	s->config = *config;
 	s->main = (struct server_loop){.loop = config->loop, .engine = config->engine};
+	server_loop_open(&s->main);
 	s->next_id = 1;
 	s->pool = chunk_pool_new();
 	if (!s->pool) {
+		server_loop_close(&s->main);
 		free(s);
 		return NULL;
 	}
@@ -67,8 +69,10 @@ void target_server_free(struct target_server *s)
 	while (s->main.next) {
 		struct server_loop *l = s->main.next;
 		s->main.next = l->next;
+		server_loop_close(l);
 		free(l);
 	}
+	server_loop_close(&s->main);
 	chunk_pool_free(s->pool);
 	free(s);
 }
@@ -79,6 +83,7 @@ int target_server_add_loop(struct target_server *s, struct disk_engine *e)
 	if (!l)
 		return -ENOMEM;
 	*l = (struct server_loop){.loop = disk_engine_loop(e), .engine = e, .next = s->main.next};
+	server_loop_open(l);
 	s->main.next = l;
 	return 0;
 }

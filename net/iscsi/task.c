@@ -64,9 +64,7 @@ static void task_free(struct task *t)
 	*p = t->next;
 	c->tasks--;
 	data_out_end(t);
-	chunk_unref(t->in_chunk);
-	if (t->cmd.in != t->in_inline)
-		free(t->cmd.in);
+	data_in_end(t);
 	scsi_cmd_fini(&t->cmd);
 	if (t->session_lun)
 		session_lun_release(t->session_lun);
@@ -108,114 +106,7 @@ void tasks_abort_all(struct conn *c)
 	}
 }
 
-/* ---- data-in and the response ---- */
-
-/* The most data in one Data-In PDU. */
-static uint32_t segment(const struct conn *c)
-{
-	return MIN(c->params.max_send, c->params.max_burst) & ~3u;
-}
-
-static int reserve_in(struct scsi_cmd *cmd, uint32_t len)
-{
-	struct task *t = container_of(cmd, struct task, cmd);
-	struct conn *c = t->conn;
-	uint32_t seg = segment(c), pdus = (len + seg - 1) / seg, left = len;
-	uint64_t size = (uint64_t)pdus * conn_pdu_size(c, seg);
-	uint8_t *p;
-
-	if (pdus > ARRAY_SIZE(t->in_inline)) {
-		cmd->in = calloc(pdus, sizeof(*cmd->in));
-		if (!cmd->in)
-			return -1;
-	} else {
-		cmd->in = t->in_inline;
-	}
-	if (pdus == 1)
-		size = conn_pdu_size(c, len);
-	if (size > UINT32_MAX)
-		return -1;
-	/* What fits shares a chunk, so that many responses become one piece for the kernel. */
-	if (size > CHUNK_LARGE / 2) {
-		t->in_chunk = chunk_get(c->server->pool, (uint32_t)size);
-		if (!t->in_chunk)
-			return -1;
-		t->in_base = t->in_chunk->data;
-	} else {
-		t->in_base = conn_room(c, (uint32_t)size, &t->in_chunk);
-		if (!t->in_base)
-			return -1;
-	}
-	p = t->in_base;
-	for (cmd->in_n = 0; cmd->in_n < pdus; cmd->in_n++) {
-		uint32_t n = MIN(left, seg);
-		uint8_t *data = p + ISCSI_BHS + (c->header_digest ? 4 : 0);
-		memset(p, 0, ISCSI_BHS);
-		if (n & 3)
-			memset(data + (n & ~3u), 0, 4); /* padding */
-		cmd->in[cmd->in_n] = (struct iovec){data, n};
-		p += conn_pdu_size(c, n);
-		left -= n;
-	}
-	return 0;
-}
-
-/* Residual counts (RFC 7143, 11.4.5): what the command would move against what was announced. */
-static uint8_t residual(const struct task *t, uint8_t *at)
-{
-	uint64_t moved = t->cmd.status == SCSI_GOOD ? t->cmd.transfer_len : 0;
-	if (moved > t->edtl) {
-		put_be32(at, (uint32_t)MIN(moved - t->edtl, (uint64_t)UINT32_MAX));
-		return ISCSI_RESP_OVERFLOW;
-	}
-	if (moved < t->edtl) {
-		put_be32(at, t->edtl - (uint32_t)moved);
-		return ISCSI_RESP_UNDERFLOW;
-	}
-	return 0;
-}
-
-/* The region as Data-In PDUs; the last one carries the status when that is GOOD. */
-static void send_data_in(struct task *t)
-{
-	struct conn *c = t->conn;
-	uint32_t off = 0, left = t->cmd.in_len, seg = segment(c), sn = 0, room = 0;
-	uint8_t *p = t->in_base;
-
-	while (left) {
-		uint32_t n = MIN(left, seg), size = conn_pdu_size(c, n);
-		bool last = n == left;
-		/* A burst ends with F (11.7.1). */
-		bool final = last || (off + n) % c->params.max_burst == 0 ||
-			     (off + n) % c->params.max_burst + seg > c->params.max_burst;
-		p[0] = ISCSI_DATA_IN;
-		p[1] = final ? ISCSI_FINAL : 0;
-		memcpy(p + PDU_LUN, t->lun, 8);
-		put_be24(p + PDU_DATA_LEN, n);
-		put_be32(p + PDU_ITT, t->itt);
-		put_be32(p + PDU_TTT, ISCSI_NO_TAG);
-		put_be32(p + DATA_SN, sn++);
-		put_be32(p + DATA_OFFSET, off);
-		conn_put_sn(c, p, last);
-		if (last) {
-			p[1] |= (uint8_t)(ISCSI_DATA_IN_STATUS | residual(t, p + RESP_RESIDUAL));
-			p[RESP_STATUS] = t->cmd.status;
-		} else {
-			put_be32(p + PDU_STATSN, 0);
-		}
-		if (c->data_digest)
-			loop_unlock(c->loop);
-		conn_put_digests(c, p, n);
-		if (c->data_digest)
-			loop_lock(c->loop);
-		p += size;
-		room += size;
-		off += n;
-		left -= n;
-	}
-	conn_queue(c, t->in_base, room, t->in_chunk);
-	t->in_chunk = NULL;
-}
+/* ---- the response ---- */
 
 static void send_response(struct task *t)
 {
@@ -224,7 +115,7 @@ static void send_response(struct task *t)
 	uint8_t *data, *r = conn_pdu(c, ISCSI_SCSI_RESPONSE, len, &data);
 	if (!r)
 		return;
-	r[1] = (uint8_t)(ISCSI_FINAL | residual(t, r + RESP_RESIDUAL));
+	r[1] = (uint8_t)(ISCSI_FINAL | task_residual(t, r + RESP_RESIDUAL));
 	r[RESP_STATUS] = t->cmd.status;
 	put_be32(r + PDU_ITT, t->itt);
 	if (len) { /* SenseLength, then the sense data (11.4.7.2) */
@@ -243,7 +134,7 @@ static void task_done(struct scsi_cmd *cmd)
 		/* One fewer is under way: the window that the response announces opens by it. */
 		c->tasks--;
 		if (cmd->in_len && cmd->status == SCSI_GOOD)
-			send_data_in(t);
+			data_in_send(t);
 		else
 			send_response(t);
 		c->tasks++;
@@ -293,7 +184,7 @@ static unsigned abort_tasks(struct lun_nexus *n)
 	return tmf_abort_on_lun(l->conn, (int)n->lun->number);
 }
 
-const struct scsi_transport target_transport = {.reserve_in = reserve_in,
+const struct scsi_transport target_transport = {.reserve_in = data_in_reserve,
 						.done = task_done,
 						.list_luns = list_luns,
 						.find_nexus = find_nexus,
@@ -318,6 +209,7 @@ void task_run(struct task *t)
 	cmd->out_n = t->out_n;
 	cmd->out_len = t->out_len;
 	cmd->in_max = t->read ? t->edtl : 0;
+	cmd->lend_min = data_in_lend_min(c);
 	t->running = true;
 	c->running++;
 	scsi_execute(cmd);
@@ -476,6 +368,7 @@ bool full_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len, s
 {
 	uint8_t opcode = bhs[0] & ISCSI_OPCODE_MASK;
 	uint32_t answer = 0; /* bytes that it makes us send */
+	data_in_confirmed(c, get_be32(bhs + PDU_EXPSTATSN));
 	if (opcode == ISCSI_DATA_OUT) {
 		data_out_pdu(c, bhs, data, len, chunk);
 		return true;

@@ -68,6 +68,20 @@ static void submit(struct scsi_cmd *cmd, enum disk_op op, struct iovec *v, unsig
 		io_done(&cmd->io);
 }
 
+/* Large reads need not be copied when they are whole and in the page cache. */
+static bool lend(struct scsi_cmd *cmd, uint32_t n)
+{
+	struct loop *loop = disk_engine_loop(cmd->engine);
+	bool resident;
+	if (!cmd->lend_min || n < cmd->lend_min || n != cmd->transfer_len || cmd->lun->lend_none)
+		return false;
+	cmd->lend_off = cmd->lba << cmd->lun->block_shift;
+	loop_unlock(loop);
+	resident = disk_resident(cmd->lun->disk, cmd->lend_off, n);
+	loop_lock(loop);
+	return resident && !cmd->lun->lend_none;
+}
+
 void scsi_read(struct scsi_cmd *cmd)
 {
 	uint32_t n;
@@ -79,12 +93,19 @@ void scsi_read(struct scsi_cmd *cmd)
 		scsi_good(cmd);
 		return;
 	}
+	cmd->lent = lend(cmd, n);
 	if (cmd->transport->reserve_in(cmd, n)) {
+		cmd->lent = false;
 		scsi_status(cmd, SCSI_BUSY);
 		return;
 	}
 	cmd->in_len = n;
-	submit(cmd, DISK_READ, cmd->in, cmd->in_n, false);
+	if (cmd->lent) {
+		cmd->lun->lent++;
+		scsi_io_result(cmd, 0, false);
+	} else {
+		submit(cmd, DISK_READ, cmd->in, cmd->in_n, false);
+	}
 }
 
 /* The data-out cut to what the CDB transfers (an initiator may announce more). */

@@ -234,10 +234,20 @@ void scsi_run_blocking(struct scsi_cmd *cmd, int (*work)(struct scsi_cmd *cmd))
  * and everything after it waits for it: nothing overtakes, so nothing starves. One that has waited
  * starts from its own loop: whoever lets it in may be deep in another command, or be another loop.
  */
+static bool must_wait(const struct scsi_cmd *cmd)
+{
+	const struct lun *l = cmd->lun;
+	if (l->alone)
+		return true;
+	if (!cmd->alone)
+		return false;
+	return l->running || (l->lent && cmd->op->flags & OP_MODIFY);
+}
+
 static void enter(struct scsi_cmd *cmd)
 {
 	struct lun *l = cmd->lun;
-	if (l->alone || l->waiting || (cmd->alone && l->running)) {
+	if (l->waiting || must_wait(cmd)) {
 		cmd->next = NULL;
 		*l->waiting_tail = cmd;
 		l->waiting_tail = &cmd->next;
@@ -264,7 +274,7 @@ static void take_turn(void *arg)
 static void let_in(struct lun *l)
 {
 	struct scsi_cmd *next;
-	while ((next = l->waiting) && !l->alone && !(next->alone && l->running)) {
+	while ((next = l->waiting) && !must_wait(next)) {
 		l->waiting = next->next;
 		if (!l->waiting)
 			l->waiting_tail = &l->waiting;
@@ -304,9 +314,27 @@ void scsi_part(struct lun *l)
 		lun_ended(l);
 }
 
+void scsi_give_back(struct lun *l)
+{
+	if (--l->lent == 0)
+		let_in(l);
+}
+
+/* What is lent would show an atomic write half done, and to get it back takes time: who writes
+ * atomically will do so again, so that from the first time on nothing is lent. */
+static void stop_lending(struct lun *l)
+{
+	l->lend_none = true;
+	for (struct lun_nexus *n = l->lent ? l->nexuses : NULL; n; n = n->next)
+		if (n->recall)
+			n->recall(n);
+}
+
 void scsi_run_alone(struct scsi_cmd *cmd, void (*start)(struct scsi_cmd *cmd))
 {
 	struct lun *l = cmd->lun;
+	if (cmd->op->flags & OP_MODIFY)
+		stop_lending(l);
 	/* It was let in beside others: step out and queue again as one that runs alone. */
 	cmd->alone = true;
 	cmd->start = start;

@@ -31,8 +31,8 @@ struct scsi_cmd;
 /* What the transport gives. */
 struct scsi_transport {
 	/*
-	 * Makes room for `len` bytes of data-in (never more than cmd->in_max): sets cmd->in, in_n.
-	 * 0 or -ENOMEM.
+	 * Makes room for `len` bytes of data-in (never more than cmd->in_max): sets cmd->in, in_n;
+	 * with cmd->lent for all but the data itself. 0 or -ENOMEM.
 	 */
 	int (*reserve_in)(struct scsi_cmd *cmd, uint32_t len);
 	/* The command is finished: status, sense, in_len and transfer_len are set. */
@@ -58,7 +58,8 @@ struct scsi_cmd {
 	struct iovec *out; /* all of the data-out; may be changed */
 	unsigned out_n;
 	uint32_t out_len;
-	uint32_t in_max; /* the most data-in that the initiator takes */
+	uint32_t in_max;   /* the most data-in that the initiator takes */
+	uint32_t lend_min; /* data-in of so many bytes and more may be lent; 0: none */
 
 	/* result */
 	uint8_t status;
@@ -68,6 +69,11 @@ struct scsi_cmd {
 	unsigned in_n;
 	uint32_t in_len;       /* data-in bytes in `in` */
 	uint64_t transfer_len; /* what the CDB would transfer in all: for the residual count */
+	/* The data-in is not in `in`: the transport fetches it by disk_send() from lend_off on. It
+	 * has to be given back by scsi_give_back(), when the initiator has it all: until then what
+	 * is written shows in it, and atomic writes wait. The nexus stays in place until then. */
+	bool lent;
+	uint64_t lend_off; /* bytes */
 
 	/* the device server's own */
 	const struct scsi_op *op;
@@ -91,6 +97,8 @@ void scsi_execute(struct scsi_cmd *cmd);
 /* The transport wants no response any more. done() still comes, from the loop: at once where the
  * command has nothing left to wait for. */
 void scsi_abort(struct scsi_cmd *cmd);
+/* What a command has been lent is no longer used. */
+void scsi_give_back(struct lun *l);
 /* Frees what a finished command still holds. */
 void scsi_cmd_fini(struct scsi_cmd *cmd);
 

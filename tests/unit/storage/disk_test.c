@@ -2,10 +2,13 @@
 #include "storage/disk.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/bytes.h"
@@ -224,6 +227,72 @@ static void test_handed_over(void)
 	CHECK_EQ(disk_close(e), 0);
 }
 
+/* All that disk_send() gives of [off, off + n); how much that is, or the error that ends it. */
+static int sent(struct disk *d, uint64_t off, size_t n, uint8_t *to)
+{
+	int p[2], r = 0;
+	size_t got = 0;
+	if (!CHECK_EQ(pipe(p), 0))
+		return -errno;
+	while (got < n && (r = disk_send(d, off + got, n - got, p[1])) > 0) {
+		for (int k = 0; k < r;) {
+			ssize_t m = read(p[0], to + got, (size_t)(r - k));
+			if (!CHECK(m > 0))
+				return -EIO;
+			k += (int)m;
+			got += (size_t)m;
+		}
+	}
+	close(p[0]);
+	close(p[1]);
+	return r < 0 ? r : (int)got;
+}
+
+static void test_sent_without_a_copy(void)
+{
+	struct disk_opts o = {0};
+	struct disk *d = open_disk(&o);
+	uint8_t *a = malloc(SIZE), *b = malloc(SIZE);
+	int fd = open(path, O_RDONLY);
+	struct statfs fs;
+	if (!CHECK(d != NULL && fstatfs(fd, &fs) == 0))
+		return;
+	for (unsigned i = 0; i < SIZE; i++)
+		a[i] = (uint8_t)(i * 11 + i / 509);
+	CHECK_EQ(disk_write(d, a, SIZE, 0, false, NULL), 0);
+	CHECK(disk_resident(d, 0, SIZE));
+	CHECK(disk_resident(d, 512, SIZE - 1024));
+	CHECK_EQ(sent(d, 0, SIZE, b), SIZE);
+	CHECK_MEM(a, b, SIZE);
+	CHECK_EQ(sent(d, 1536, 100000, b), 100000);
+	CHECK_MEM(a + 1536, b, 100000);
+
+	/* What is only on the medium: told so, but on a file system that has none. */
+	CHECK_EQ(disk_sync(d), 0);
+	CHECK_EQ(posix_fadvise(fd, SIZE / 2, SIZE / 2, POSIX_FADV_DONTNEED), 0);
+	if (fs.f_type != TMPFS_MAGIC) {
+		CHECK(!disk_resident(d, SIZE / 2, 4096));
+		CHECK(!disk_resident(d, SIZE / 2 - 65536, 131072));
+	}
+	CHECK(disk_resident(d, 0, SIZE / 4));
+	CHECK_EQ(sent(d, SIZE / 2, 100000, b), 100000);
+	CHECK_MEM(a + SIZE / 2, b, 100000);
+
+	/* Never more than there is, however long it was before. */
+	CHECK_EQ(truncate(path, SIZE / 2 + 1000), 0);
+	CHECK(!disk_resident(d, SIZE / 2, 4096));
+	CHECK(!disk_resident(d, SIZE - 4096, 4096));
+	CHECK_EQ(sent(d, SIZE / 2, 4096, b), -EIO);
+	CHECK_EQ(sent(d, SIZE - 4096, 4096, b), -EIO);
+	CHECK_EQ(truncate(path, SIZE), 0);
+	CHECK_EQ(sent(d, SIZE / 2 + 1000, 1, b), 1);
+	CHECK_EQ(b[0], 0);
+	CHECK_EQ(disk_close(d), 0);
+	close(fd);
+	free(a);
+	free(b);
+}
+
 int main(void)
 {
 	int fd;
@@ -242,6 +311,7 @@ int main(void)
 	CHECK_RUN(test_discard_and_map);
 	CHECK_RUN(test_refusals);
 	CHECK_RUN(test_handed_over);
+	CHECK_RUN(test_sent_without_a_copy);
 	disk_engine_free(engine);
 	loop_free(loop);
 	unlink(path);

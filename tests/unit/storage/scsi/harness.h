@@ -108,6 +108,9 @@ static const struct scsi_transport rig_transport = {
 
 /* ---- commands ---- */
 
+/* Of those that are started from now on. */
+static uint32_t rig_in_max = 1u << 24, rig_lend_min;
+
 /* Starts a command of `host` on LUN `lun`; the data-out is handed over in two pieces when it can
  * be cut. */
 static inline void call_start(struct call *c, unsigned lun, unsigned host, const uint8_t *cdb,
@@ -125,7 +128,8 @@ static inline void call_start(struct call *c, unsigned lun, unsigned host, const
 	c->cmd.out = c->out_iov;
 	c->cmd.out_n = out_len == 0 ? 0 : out_len > first ? 2 : 1;
 	c->cmd.out_len = out_len;
-	c->cmd.in_max = 1u << 24;
+	c->cmd.in_max = rig_in_max;
+	c->cmd.lend_min = rig_lend_min;
 	scsi_execute(&c->cmd);
 }
 
