@@ -83,6 +83,17 @@ void conn_put_digests(const struct conn *c, uint8_t *bhs, uint32_t data)
 	}
 }
 
+/* How many further commands may come. Twice as many as there are under way are always welcome: so
+ * the window grows as it is used, and who is idle has been promised little memory. When there is
+ * much to hold it closes, until the last command but one has ended. */
+static uint32_t window(const struct conn *c)
+{
+	uint32_t most = QUEUE_DEPTH - MIN(c->tasks, QUEUE_DEPTH);
+	if (c->server->out_bytes >= SERVER_OUT_MAX)
+		return c->tasks > 1 ? 0 : 1;
+	return MIN(MAX(c->tasks, WINDOW_MIN), most);
+}
+
 void conn_put_sn(struct conn *c, uint8_t *bhs, bool status)
 {
 	put_be32(bhs + PDU_STATSN, c->stat_sn);
@@ -90,7 +101,7 @@ void conn_put_sn(struct conn *c, uint8_t *bhs, bool status)
 		c->stat_sn++;
 	put_be32(bhs + PDU_EXPCMDSN, c->exp_cmd_sn);
 	/* The window never shrinks (RFC 7143, 4.2.2.1). */
-	uint32_t max = c->exp_cmd_sn + QUEUE_DEPTH - MIN(c->tasks, QUEUE_DEPTH) - 1;
+	uint32_t max = c->exp_cmd_sn + window(c) - 1;
 	if (sn_before(c->max_cmd_sn, max))
 		c->max_cmd_sn = max;
 	put_be32(bhs + PDU_MAXCMDSN, c->max_cmd_sn);
@@ -283,7 +294,8 @@ static int make_room(struct conn *c)
 	need = size > 0 ? (uint32_t)size : CHUNK_SMALL / 4;
 	if (rx && rx->size - c->rx_pos >= need && rx->size > rx->used)
 		return 0;
-	fresh = chunk_get(c->server->pool, MAX(need, CHUNK_LARGE));
+	fresh = chunk_get(c->server->pool,
+			  MAX(need, c->server->conns_n > FEW_CONNS ? CHUNK_SMALL : CHUNK_LARGE));
 	if (!fresh)
 		return -ENOMEM;
 	if (left)

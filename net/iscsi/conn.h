@@ -34,7 +34,7 @@
 
 #define TARGET_MAX_RECV	   262144u /* MaxRecvDataSegmentLength that we declare */
 #define TARGET_MAX_BURST   1048576u
-#define TARGET_FIRST_BURST 131072u
+#define TARGET_FIRST_BURST 65536u
 #define QUEUE_DEPTH	   128u /* commands that an initiator may have under way */
 #define TASK_HASH	   256u
 #define LUN_RECENT	   32u
@@ -43,10 +43,15 @@
 /*
  * Memory is bounded whatever initiators do. Data-in, from its read until it is sent: beyond this
  * much no further PDU is taken from the connection. Data-out: beyond this much no further R2T is
- * sent (what comes unsolicited is bounded by QUEUE_DEPTH and TARGET_FIRST_BURST).
+ * sent. What comes unsolicited, up to TARGET_FIRST_BURST with each command, is bounded by the
+ * windows: they grow by what is asked of them, and beyond SERVER_OUT_MAX not at all.
  */
 #define CONN_BYTES_MAX	 (4u << 20)
 #define SERVER_BYTES_MAX (32u << 20)
+#define SERVER_ASKED_MAX (16u << 20)
+#define SERVER_OUT_MAX	 (8u << 20)
+#define WINDOW_MIN	 8u
+#define FEW_CONNS	 8u /* more of them receive into smaller pieces of memory */
 
 enum conn_state {
 	CONN_SECURITY,	  /* RFC 7143 7.1.3: S4 IN_LOGIN, security negotiation */
@@ -224,6 +229,7 @@ struct target_server {
 	uint64_t logins, refused; /* since the start */
 	uint16_t next_tsih;
 	uint64_t in_bytes, asked_bytes; /* the sums of all connections' */
+	uint64_t out_bytes;		/* data-out that is held */
 	unsigned aborting;		/* tasks that run on though they have been aborted */
 	struct conn *stalled;		/* in line for SERVER_BYTES_MAX */
 	struct task *free_tasks;

@@ -14,6 +14,7 @@ bool data_out_keep(struct task *t, uint8_t *data, uint32_t len, struct chunk *ch
 	if (!len)
 		return true;
 	t->out_len += len;
+	t->conn->server->out_bytes += len;
 	if (last && t->out_chunk[t->out_n - 1] == chunk &&
 	    (uint8_t *)last->iov_base + last->iov_len == data) {
 		last->iov_len += len;
@@ -70,7 +71,7 @@ void data_out_ask(struct conn *c)
 	struct task *t;
 	while ((t = c->r2t_wait) && c->state == CONN_FULL) {
 		if (c->asked_bytes && (c->asked_bytes + t->edtl > CONN_BYTES_MAX ||
-				       s->asked_bytes + t->edtl > SERVER_BYTES_MAX))
+				       s->asked_bytes + t->edtl > SERVER_ASKED_MAX))
 			return; /* the next of its tasks to end comes back here */
 		c->r2t_wait = t->r2t_next;
 		if (!c->r2t_wait)
@@ -108,6 +109,7 @@ static void leave_line(struct task *t)
 void data_out_end(struct task *t)
 {
 	leave_line(t);
+	t->conn->server->out_bytes -= t->out_len;
 	for (unsigned i = 0; i < t->out_n; i++)
 		chunk_unref(t->out_chunk[i]);
 	if (t->out != t->out_inline) {
