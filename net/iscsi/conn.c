@@ -83,15 +83,15 @@ void conn_put_digests(const struct conn *c, uint8_t *bhs, uint32_t data)
 	}
 }
 
-/* How many further commands may come. Twice as many as there are under way are always welcome: so
+/* How many further commands may come. In all, twice as many as the initiator has had under way: so
  * the window grows as it is used, and who is idle has been promised little memory. When there is
  * much to hold it closes, until the last command but one has ended. */
 static uint32_t window(const struct conn *c)
 {
-	uint32_t most = QUEUE_DEPTH - MIN(c->tasks, QUEUE_DEPTH);
+	uint32_t most = MIN(MAX(2 * c->depth, WINDOW_MIN), QUEUE_DEPTH);
 	if (c->server->out_bytes >= SERVER_OUT_MAX)
 		return c->tasks > 1 ? 0 : 1;
-	return MIN(MAX(c->tasks, WINDOW_MIN), most);
+	return most - MIN(c->tasks, most);
 }
 
 void conn_put_sn(struct conn *c, uint8_t *bhs, bool status)

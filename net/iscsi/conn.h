@@ -44,12 +44,14 @@
  * Memory is bounded whatever initiators do. Data-in, from its read until it is sent: beyond this
  * much no further PDU is taken from the connection. Data-out: beyond this much no further R2T is
  * sent. What comes unsolicited, up to TARGET_FIRST_BURST with each command, is bounded by the
- * windows: they grow by what is asked of them, and beyond SERVER_OUT_MAX not at all.
+ * windows: they grow as they are used, and beyond SERVER_OUT_MAX not at all. Windows that were
+ * given before may still be filled: beyond SERVER_OUT_LAST such a command is refused.
  */
 #define CONN_BYTES_MAX	 (4u << 20)
-#define SERVER_BYTES_MAX (32u << 20)
+#define SERVER_BYTES_MAX (24u << 20)
 #define SERVER_ASKED_MAX (16u << 20)
 #define SERVER_OUT_MAX	 (8u << 20)
+#define SERVER_OUT_LAST	 (24u << 20)
 #define WINDOW_MIN	 8u
 #define FEW_CONNS	 8u /* more of them receive into smaller pieces of memory */
 
@@ -102,6 +104,7 @@ struct task {
 	struct chunk **out_chunk;
 	unsigned out_n, out_cap;
 	uint32_t out_len;   /* bytes received */
+	uint32_t unasked;   /* of these the ones that came before any R2T: in server.out_bytes */
 	uint32_t solicited; /* end of what has been asked for */
 	uint32_t ttt, r2t_sn, data_sn;
 	struct iovec out_inline[2];
@@ -191,6 +194,7 @@ struct conn {
 	uint16_t tsih, cid;
 	uint64_t since; /* clock_ns() of the login */
 	uint32_t stat_sn, exp_cmd_sn, max_cmd_sn;
+	uint32_t depth; /* commands that the initiator has had under way of late */
 	struct session_lun **luns;
 	unsigned luns_n;
 	struct session_lun *recent[LUN_RECENT]; /* found last, by number modulo LUN_RECENT */
@@ -229,7 +233,7 @@ struct target_server {
 	uint64_t logins, refused; /* since the start */
 	uint16_t next_tsih;
 	uint64_t in_bytes, asked_bytes; /* the sums of all connections' */
-	uint64_t out_bytes;		/* data-out that is held */
+	uint64_t out_bytes;		/* data-out that is held without having been asked for */
 	unsigned aborting;		/* tasks that run on though they have been aborted */
 	struct conn *stalled;		/* in line for SERVER_BYTES_MAX */
 	struct task *free_tasks;

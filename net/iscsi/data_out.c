@@ -14,7 +14,10 @@ bool data_out_keep(struct task *t, uint8_t *data, uint32_t len, struct chunk *ch
 	if (!len)
 		return true;
 	t->out_len += len;
-	t->conn->server->out_bytes += len;
+	if (t->ttt == ISCSI_NO_TAG) {
+		t->unasked += len;
+		t->conn->server->out_bytes += len;
+	}
 	if (last && t->out_chunk[t->out_n - 1] == chunk &&
 	    (uint8_t *)last->iov_base + last->iov_len == data) {
 		last->iov_len += len;
@@ -109,7 +112,7 @@ static void leave_line(struct task *t)
 void data_out_end(struct task *t)
 {
 	leave_line(t);
-	t->conn->server->out_bytes -= t->out_len;
+	t->conn->server->out_bytes -= t->unasked;
 	for (unsigned i = 0; i < t->out_n; i++)
 		chunk_unref(t->out_chunk[i]);
 	if (t->out != t->out_inline) {

@@ -41,6 +41,7 @@ static struct task *task_new(struct conn *c, const uint8_t *bhs)
 	t->conn = c;
 	t->itt = get_be32(bhs + PDU_ITT);
 	t->edtl = get_be32(bhs + CMD_EDTL);
+	t->ttt = ISCSI_NO_TAG;
 	t->read = bhs[1] & ISCSI_CMD_READ;
 	t->write = bhs[1] & ISCSI_CMD_WRITE;
 	memcpy(t->lun, bhs + PDU_LUN, 8);
@@ -253,6 +254,19 @@ static bool admit(struct conn *c, uint32_t bytes)
 	return false;
 }
 
+/* TASK SET FULL (SAM-5, 5.3.1): the initiator is to send it again when others have ended. */
+static void refuse_full(struct conn *c, const uint8_t *bhs)
+{
+	uint8_t *r = conn_pdu(c, ISCSI_SCSI_RESPONSE, 0, NULL);
+	if (!r)
+		return;
+	r[1] = ISCSI_FINAL | ISCSI_RESP_UNDERFLOW;
+	r[RESP_STATUS] = SCSI_TASK_SET_FULL;
+	memcpy(r + PDU_ITT, bhs + PDU_ITT, 4);
+	memcpy(r + RESP_RESIDUAL, bhs + CMD_EDTL, 4);
+	conn_send_pdu(c, r, 0, true);
+}
+
 static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len,
 		    struct chunk *chunk)
 {
@@ -282,6 +296,10 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 		conn_protocol_error(c, bhs, "unsolicited data that was not agreed on");
 		return true;
 	}
+	if (len && c->tasks > 1 && c->server->out_bytes >= SERVER_OUT_LAST) {
+		refuse_full(c, bhs);
+		return true;
+	}
 	t = task_new(c, bhs);
 	if (!t || !data_out_keep(t, data, len, chunk)) {
 		if (t)
@@ -296,7 +314,6 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 	}
 	memcpy(t->cmd.cdb, bhs + CMD_CDB, SCSI_CDB_MAX);
 	t->solicited = write ? MIN(edtl, c->params.first_burst) : 0;
-	t->ttt = ISCSI_NO_TAG;
 	if (write && (t->read || edtl > LIMIT_TRANSFER_BYTES))
 		/* Before any of it is gathered; no command here goes both ways. */
 		task_fail(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
@@ -347,6 +364,14 @@ static void logout(struct conn *c, const uint8_t *bhs)
 
 /* ---- dispatch ---- */
 
+/* By the responses that the initiator had not seen yet when it sent this, and the commands that we
+ * have. What it tells need not be true: QUEUE_DEPTH at most. */
+static void note_depth(struct conn *c, uint32_t exp_stat_sn)
+{
+	uint32_t now = MIN(c->tasks + MIN(c->stat_sn - exp_stat_sn, QUEUE_DEPTH), QUEUE_DEPTH);
+	c->depth = MAX(now, c->depth - c->depth / 16);
+}
+
 /* Command numbering (4.2.2.1). False: the PDU is to be ignored. */
 static bool in_order(struct conn *c, const uint8_t *bhs)
 {
@@ -355,6 +380,7 @@ static bool in_order(struct conn *c, const uint8_t *bhs)
 		return true;
 	if (sn == c->exp_cmd_sn && !sn_before(c->max_cmd_sn, sn)) {
 		c->exp_cmd_sn++;
+		note_depth(c, get_be32(bhs + PDU_EXPSTATSN));
 		return true;
 	}
 	/* One connection keeps the order: what is not the next is a repetition or beyond the
