@@ -51,7 +51,7 @@
 #define SERVER_BYTES_MAX (24u << 20)
 #define SERVER_ASKED_MAX (16u << 20)
 #define SERVER_OUT_MAX	 (8u << 20)
-#define SERVER_OUT_LAST	 (24u << 20)
+#define SERVER_OUT_LAST	 (20u << 20)
 #define WINDOW_MIN	 8u
 #define FEW_CONNS	 8u /* more of them receive into smaller pieces of memory */
 
