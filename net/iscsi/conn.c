@@ -83,17 +83,6 @@ void conn_put_digests(const struct conn *c, uint8_t *bhs, uint32_t data)
 	}
 }
 
-/* How many further commands may come. In all, twice as many as the initiator has had under way: so
- * the window grows as it is used, and who is idle has been promised little memory. When there is
- * much to hold it closes, until the last command but one has ended. */
-static uint32_t window(const struct conn *c)
-{
-	uint32_t most = MIN(MAX(2 * c->depth, WINDOW_MIN), QUEUE_DEPTH);
-	if (c->server->out_bytes >= SERVER_OUT_MAX)
-		return c->tasks > 1 ? 0 : 1;
-	return most - MIN(c->tasks, most);
-}
-
 void conn_put_sn(struct conn *c, uint8_t *bhs, bool status)
 {
 	put_be32(bhs + PDU_STATSN, c->stat_sn);
@@ -101,7 +90,7 @@ void conn_put_sn(struct conn *c, uint8_t *bhs, bool status)
 		c->stat_sn++;
 	put_be32(bhs + PDU_EXPCMDSN, c->exp_cmd_sn);
 	/* The window never shrinks (RFC 7143, 4.2.2.1). */
-	uint32_t max = c->exp_cmd_sn + window(c) - 1;
+	uint32_t max = c->exp_cmd_sn + window_left(c) - 1;
 	if (sn_before(c->max_cmd_sn, max))
 		c->max_cmd_sn = max;
 	put_be32(bhs + PDU_MAXCMDSN, c->max_cmd_sn);

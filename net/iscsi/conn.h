@@ -361,6 +361,12 @@ void tmf_aborts_done(struct target_server *s);
 /* Answers what is due. */
 void tmf_answer(struct conn *c);
 
+/* ---- window.c ---- */
+/* A command has come, sent by an initiator that had seen the responses up to this ExpStatSN. */
+void window_note(struct conn *c, uint32_t exp_stat_sn);
+/* How many further commands it may send now. */
+uint32_t window_left(const struct conn *c);
+
 /* ---- session.c ---- */
 /* A login has completed: drops the session it reinstates, and makes the nexuses. 0, -ENOMEM, or
  * -EUSERS: there are as many sessions as there can be. */

@@ -364,14 +364,6 @@ static void logout(struct conn *c, const uint8_t *bhs)
 
 /* ---- dispatch ---- */
 
-/* By the responses that the initiator had not seen yet when it sent this, and the commands that we
- * have. What it tells need not be true: QUEUE_DEPTH at most. */
-static void note_depth(struct conn *c, uint32_t exp_stat_sn)
-{
-	uint32_t now = MIN(c->tasks + MIN(c->stat_sn - exp_stat_sn, QUEUE_DEPTH), QUEUE_DEPTH);
-	c->depth = MAX(now, c->depth - c->depth / 16);
-}
-
 /* Command numbering (4.2.2.1). False: the PDU is to be ignored. */
 static bool in_order(struct conn *c, const uint8_t *bhs)
 {
@@ -380,7 +372,7 @@ static bool in_order(struct conn *c, const uint8_t *bhs)
 		return true;
 	if (sn == c->exp_cmd_sn && !sn_before(c->max_cmd_sn, sn)) {
 		c->exp_cmd_sn++;
-		note_depth(c, get_be32(bhs + PDU_EXPSTATSN));
+		window_note(c, get_be32(bhs + PDU_EXPSTATSN));
 		return true;
 	}
 	/* One connection keeps the order: what is not the next is a repetition or beyond the
