@@ -53,7 +53,8 @@
 #define SERVER_OUT_MAX	 (8u << 20)
 #define SERVER_OUT_LAST	 (20u << 20)
 #define WINDOW_MIN	 8u
-#define FEW_CONNS	 8u /* more of them receive into smaller pieces of memory */
+#define WINDOWS		 256u /* commands that all sessions together may send at first */
+#define FEW_CONNS	 8u   /* more of them receive into smaller pieces of memory */
 
 enum conn_state {
 	CONN_SECURITY,	  /* RFC 7143 7.1.3: S4 IN_LOGIN, security negotiation */

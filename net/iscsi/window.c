@@ -10,12 +10,14 @@ void window_note(struct conn *c, uint32_t exp_stat_sn)
 	c->depth = MAX(now, c->depth - c->depth / 16);
 }
 
-/* How many further commands may come. In all, twice as many as the initiator has had under way: so
- * the window grows as it is used, and who is idle has been promised little memory. When there is
- * much to hold it closes, until the last command but one has ended. */
+/* How many further commands may come. In all, a share of WINDOWS, or twice as many as the initiator
+ * has had under way: so among many sessions the window grows as it is used, and who is idle has
+ * been promised little memory. When there is much to hold it closes, until the last command but one
+ * has ended. */
 uint32_t window_left(const struct conn *c)
 {
-	uint32_t most = MIN(MAX(2 * c->depth, WINDOW_MIN), QUEUE_DEPTH);
+	uint32_t least = MAX(WINDOWS / c->server->conns_n, WINDOW_MIN);
+	uint32_t most = MIN(MAX(2 * c->depth, least), QUEUE_DEPTH);
 	if (c->server->out_bytes >= SERVER_OUT_MAX)
 		return c->tasks > 1 ? 0 : 1;
 	return most - MIN(c->tasks, most);
