@@ -56,8 +56,8 @@ target_start() {
 # url LUN
 url() { echo "iscsi://127.0.0.1:$PORT/$IQN/$1"; }
 
-# report NAME: the line for a test whose status is $?
-report() { if [ $? = 0 ]; then echo "ok iscsi: $1"; else echo "not ok iscsi: $1"; fi; }
+# report NAME: the line for a test whose status is $?, which it returns
+report() { local status=$?; if [ $status = 0 ]; then echo "ok iscsi: $1"; else echo "not ok iscsi: $1"; fi; return $status; }
 
 # watcher_start NUMBER: a session of that initiator (watcher.c); $answer is "logged in"
 watcher_start() {
