@@ -245,6 +245,7 @@ static int add_loops(struct target_run *r)
 		r->others[i] = disk_engine_beside(r->engine, loop_group_get(r->loops, i));
 		if (!r->others[i])
 			return -errno;
+		(void)disk_engine_use_uring(r->others[i]); /* as the first has told */
 		if (target_server_add_loop(r->server, r->others[i]))
 			return -ENOMEM;
 	}
@@ -329,10 +330,14 @@ static int start(struct target_run *r)
 	if (rc)
 		return rc;
 	r->engine = r->loop ? disk_engine_new(r->loop, DISK_THREADS) : NULL;
-	if (r->engine)
-		return serve(r);
-	log_error("cannot start: %s", strerror(errno));
-	return 1;
+	if (!r->engine) {
+		log_error("cannot start: %s", strerror(errno));
+		return 1;
+	}
+	rc = disk_engine_use_uring(r->engine);
+	if (rc)
+		log_info("no io_uring on this kernel (%s): going on without", strerror(-rc));
+	return serve(r);
 }
 
 static int find_user(struct target_run *r)

@@ -17,23 +17,7 @@
 #include "core/log.h"
 #include "storage/claim.h"
 
-#ifndef RWF_DSYNC
-#define RWF_DSYNC 2
-#endif
-#ifndef RWF_NOWAIT
-#define RWF_NOWAIT 8
-#endif
 #define ZERO_STEP (1u << 20)
-
-/* Buffered writes are gathered here and go to one worker together: a wake-up costs more than a
- * copy into the page cache. What waits for the medium gets a job each, to run side by side. */
-struct disk_engine {
-	struct loop *loop;
-	struct workers *workers;
-	bool shares; /* the workers are another engine's */
-	struct disk_io *batch, **batch_tail;
-	struct loop_task flush;
-};
 
 const char *disk_path(const struct disk *d)
 {
@@ -50,31 +34,20 @@ bool disk_readonly(const struct disk *d)
 	return d->readonly;
 }
 
-/* What one thread has found out about the disk, all may know. */
-static bool is_set(const bool *flag)
-{
-	return __atomic_load_n(flag, __ATOMIC_RELAXED);
-}
-
-static void set(bool *flag)
-{
-	__atomic_store_n(flag, true, __ATOMIC_RELAXED);
-}
-
-/* preadv2/pwritev2 by system call: musl has had the wrappers only since 1.2.5. */
-static ssize_t rw(struct disk *d, bool write, const struct iovec *iov, unsigned n, uint64_t off,
-		  int flags)
+/* By system call: musl has had the wrappers only since 1.2.5. */
+ssize_t disk_rw(struct disk *d, bool write, const struct iovec *iov, unsigned n, uint64_t off,
+		int flags)
 {
 	long r;
 	if (n == 1 && !flags) /* less to do for the kernel */
 		return write ? pwrite(d->fd, iov->iov_base, iov->iov_len, (off_t)off)
 			     : pread(d->fd, iov->iov_base, iov->iov_len, (off_t)off);
-	if (!is_set(&d->no_rwf) || flags & RWF_NOWAIT) {
+	if (!disk_is_set(&d->no_rwf) || flags & RWF_NOWAIT) {
 		r = syscall(write ? SYS_pwritev2 : SYS_preadv2, d->fd, iov, (long)n, (long)off, 0L,
 			    (long)flags);
 		if (r >= 0 || (errno != ENOSYS && errno != EPERM))
 			return r;
-		set(&d->no_rwf);
+		disk_set(&d->no_rwf);
 		if (flags & RWF_NOWAIT)
 			return r;
 	}
@@ -85,13 +58,11 @@ static ssize_t rw(struct disk *d, bool write, const struct iovec *iov, unsigned 
 	return r;
 }
 
-/* Transfers all of iov, going on after short counts; changes iov, and moves *off on past what has
- * been transferred: to what could not be, when there is an error. */
-static int transfer(struct disk *d, bool write, struct iovec *iov, unsigned n, uint64_t *off,
-		    int flags)
+int disk_transfer(struct disk *d, bool write, struct iovec *iov, unsigned n, uint64_t *off,
+		  int flags)
 {
 	while (n) {
-		ssize_t r = rw(d, write, iov, MIN(n, 1024u), *off, flags);
+		ssize_t r = disk_rw(d, write, iov, MIN(n, 1024u), *off, flags);
 		if (r < 0) {
 			if (errno == EINTR)
 				continue;
@@ -113,174 +84,12 @@ static int transfer(struct disk *d, bool write, struct iovec *iov, unsigned n, u
 	return 0;
 }
 
-static void run_blocking(struct disk_io *io)
-{
-	struct disk *d = io->disk;
-	switch (io->op) {
-	case DISK_READ: io->rc = transfer(d, false, io->iov, io->niov, &io->off, 0); break;
-	case DISK_WRITE:
-		io->rc = transfer(d, true, io->iov, io->niov, &io->off,
-				  io->fua || d->writethrough ? RWF_DSYNC : 0);
-		break;
-	case DISK_SYNC: io->rc = disk_sync(d); break;
-	case DISK_CALL: io->rc = io->call(io); break;
-	}
-}
-
-static void job_run(struct job *j)
-{
-	run_blocking(container_of(j, struct disk_io, job));
-}
-
-static void job_done(struct job *j)
-{
-	struct disk_io *io = container_of(j, struct disk_io, job);
-	io->done(io);
-}
-
-static void batch_run(struct job *j)
-{
-	for (struct disk_io *io = container_of(j, struct disk_io, job); io; io = io->next)
-		run_blocking(io);
-}
-
-static void batch_done(struct job *j)
-{
-	struct disk_io *io = container_of(j, struct disk_io, job), *next;
-	for (; io; io = next) {
-		next = io->next;
-		io->done(io);
-	}
-}
-
-static void submit_job(struct disk_engine *e, struct disk_io *io, void (*run)(struct job *),
-		       void (*done)(struct job *))
-{
-	io->job = (struct job){.run = run, .done = done, .loop = e->loop};
-	workers_submit(e->workers, &io->job);
-}
-
-static void flush_batch(void *arg)
-{
-	struct disk_engine *e = arg;
-	struct disk_io *head = e->batch;
-	e->batch = NULL;
-	e->batch_tail = &e->batch;
-	if (head)
-		submit_job(e, head, batch_run, batch_done);
-}
-
-/* A read straight from the page cache. True when the cache had all of it (or the read failed). */
-static bool read_cached(struct disk *d, struct disk_io *io)
-{
-	size_t want = 0;
-	ssize_t r;
-	for (unsigned i = 0; i < io->niov; i++)
-		want += io->iov[i].iov_len;
-	if (is_set(&d->no_nowait) || io->niov > 1024)
-		return false;
-	r = rw(d, false, io->iov, io->niov, io->off, RWF_NOWAIT);
-	if (r == (ssize_t)want) {
-		io->rc = 0;
-		return true;
-	}
-	if (r < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM))
-		set(&d->no_nowait);
-	return false; /* a part of it will be read again with the rest: simpler than keeping it */
-}
-
-/* What can be done at once is. Other loops go on meanwhile. */
-static bool run_at_once(struct disk_engine *e, struct disk_io *io)
-{
-	struct disk *d = io->disk;
-	bool done = d->in_memory;
-	if (!done && io->op == DISK_WRITE)
-		return false;
-	loop_unlock(e->loop);
-	if (done)
-		run_blocking(io);
-	else
-		done = read_cached(d, io);
-	loop_lock(e->loop);
-	return done;
-}
-
-bool disk_submit(struct disk_engine *e, struct disk_io *io)
-{
-	struct disk *d = io->disk;
-	if (io->op == DISK_READ || io->op == DISK_WRITE) {
-		if (run_at_once(e, io))
-			return true;
-		if (io->op == DISK_WRITE && !io->fua && !d->writethrough) {
-			io->next = NULL;
-			*e->batch_tail = io;
-			e->batch_tail = &io->next;
-			loop_defer(e->loop, &e->flush);
-			return false;
-		}
-	}
-	submit_job(e, io, job_run, job_done);
-	return false;
-}
-
-static struct disk_engine *new_engine(struct loop *l)
-{
-	struct disk_engine *e = calloc(1, sizeof(*e));
-	if (!e)
-		return NULL;
-	e->loop = l;
-	e->batch_tail = &e->batch;
-	e->flush.fn = flush_batch;
-	e->flush.arg = e;
-	return e;
-}
-
-struct disk_engine *disk_engine_new(struct loop *l, unsigned threads)
-{
-	struct disk_engine *e = new_engine(l);
-	if (!e)
-		return NULL;
-	e->workers = workers_new(threads);
-	if (!e->workers) {
-		int saved = errno;
-		free(e);
-		errno = saved;
-		return NULL;
-	}
-	return e;
-}
-
-struct disk_engine *disk_engine_beside(const struct disk_engine *e, struct loop *l)
-{
-	struct disk_engine *new = new_engine(l);
-	if (new) {
-		new->workers = e->workers;
-		new->shares = true;
-	}
-	return new;
-}
-
-struct loop *disk_engine_loop(const struct disk_engine *e)
-{
-	return e->loop;
-}
-
-void disk_engine_free(struct disk_engine *e)
-{
-	if (!e)
-		return;
-	flush_batch(e);
-	if (!e->shares)
-		workers_free(e->workers);
-	free(e);
-}
-
 /* ---- blocking calls, for workers ---- */
 
 int disk_read(struct disk *d, void *p, size_t n, uint64_t off, uint64_t *reached)
 {
 	struct iovec v = {p, n};
-	int rc = transfer(d, false, &v, 1, &off, 0);
+	int rc = disk_transfer(d, false, &v, 1, &off, 0);
 	if (reached)
 		*reached = off;
 	return rc;
@@ -289,7 +98,7 @@ int disk_read(struct disk *d, void *p, size_t n, uint64_t off, uint64_t *reached
 int disk_write(struct disk *d, const void *p, size_t n, uint64_t off, bool fua, uint64_t *reached)
 {
 	struct iovec v = {(void *)p, n};
-	int rc = transfer(d, true, &v, 1, &off, fua || d->writethrough ? RWF_DSYNC : 0);
+	int rc = disk_transfer(d, true, &v, 1, &off, fua || d->writethrough ? RWF_DSYNC : 0);
 	if (reached)
 		*reached = off;
 	return rc;
@@ -319,13 +128,13 @@ int disk_discard(struct disk *d, uint64_t off, uint64_t n)
 	if (n == 0)
 		return 0;
 	/* On block devices, too, this zeroes and deallocates where the device can do both. */
-	if (!is_set(&d->no_punch)) {
+	if (!disk_is_set(&d->no_punch)) {
 		if (fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
 			      (off_t)n) == 0)
 			return d->writethrough ? disk_sync(d) : 0;
 		if (errno != EOPNOTSUPP && errno != ENOSYS && errno != ENODEV)
 			return -errno;
-		set(&d->no_punch);
+		disk_set(&d->no_punch);
 	}
 	return write_zeros(d, off, n);
 }

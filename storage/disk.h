@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "core/loop.h"
+#include "core/uring.h"
 #include "core/workers.h"
 
 struct disk;
@@ -21,6 +22,9 @@ struct disk_engine;
 struct disk_engine *disk_engine_new(struct loop *l, unsigned threads);
 /* One for another loop, with e's workers; NULL with errno. To be freed before e. */
 struct disk_engine *disk_engine_beside(const struct disk_engine *e, struct loop *l);
+/* What is better done by io_uring than by workers is, from now on. -errno: not on this kernel; then
+ * workers go on doing it. */
+int disk_engine_use_uring(struct disk_engine *e);
 void disk_engine_free(struct disk_engine *e);
 struct loop *disk_engine_loop(const struct disk_engine *e);
 
@@ -80,6 +84,11 @@ struct disk_io {
 
 	struct disk_io *next;
 	struct job job;
+	struct {
+		struct uring_op op;
+		struct disk_engine *engine;
+		uint32_t want; /* bytes */
+	} ring;
 };
 
 /* Starts io, in the engine's loop. True: it is finished already, io->rc is set and done() will not

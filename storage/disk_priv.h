@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Inside a disk: what disk.c and disk_send.c share. */
+/* Inside a disk: what disk.c, disk_engine.c and disk_send.c share. */
 #ifndef STORAGE_DISK_PRIV_H
 #define STORAGE_DISK_PRIV_H
 
 #include "storage/disk.h"
+
+#ifndef RWF_DSYNC
+#define RWF_DSYNC 2
+#endif
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8
+#endif
 
 struct disk {
 	char *path;
@@ -14,12 +21,32 @@ struct disk {
 	bool no_nowait; /* this file system refuses RWF_NOWAIT */
 	bool no_rwf;	/* a kernel before 4.7, or a seccomp filter without preadv2 */
 	bool no_punch;
+	bool no_ring; /* io_uring does not wait for this file system: workers do */
 
 	/* disk_send.c's: a mapping that is only asked about, never touched */
 	uint8_t *map;
 	uint64_t map_len; /* bytes; 0: there is none */
 	int8_t may_ask;	  /* the kernel tells us what is resident: 1 yes, -1 no, 0 not known yet */
 };
+
+/* What one thread has found out about the disk, all may know. */
+static inline bool disk_is_set(const bool *flag)
+{
+	return __atomic_load_n(flag, __ATOMIC_RELAXED);
+}
+
+static inline void disk_set(bool *flag)
+{
+	__atomic_store_n(flag, true, __ATOMIC_RELAXED);
+}
+
+/* preadv2(2) or pwritev2(2): bytes, or -1 with errno. */
+ssize_t disk_rw(struct disk *d, bool write, const struct iovec *iov, unsigned n, uint64_t off,
+		int flags);
+/* Transfers all of iov, going on after short counts; changes iov, and moves *off on past what has
+ * been transferred: to what could not be, when there is an error. 0 or -errno. */
+int disk_transfer(struct disk *d, bool write, struct iovec *iov, unsigned n, uint64_t *off,
+		  int flags);
 
 /* disk_send.c: a disk has been opened, is about to be closed. */
 void disk_send_begin(struct disk *d);

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -293,6 +295,100 @@ static void test_sent_without_a_copy(void)
 	free(b);
 }
 
+/* Reads of what is only on the medium, small and large, whole and with an end amid them. */
+static void test_cold_reads(void)
+{
+	struct disk_opts o = {0};
+	struct disk *d = open_disk(&o);
+	static struct waiting w[400];
+	static struct iovec v[400];
+	uint8_t *a = malloc(SIZE), *b = malloc(SIZE);
+	int fd = open(path, O_RDONLY);
+	if (!CHECK(d != NULL))
+		return;
+	for (unsigned i = 0; i < SIZE; i++)
+		a[i] = (uint8_t)(i * 13 + i / 257);
+	CHECK_EQ(disk_write(d, a, SIZE, 0, false, NULL), 0);
+	CHECK_EQ(disk_sync(d), 0);
+	CHECK_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	/* more than a ring takes, in an order that no read-ahead sees */
+	outstanding = 1;
+	for (unsigned i = 0; i < 400; i++) {
+		size_t n = i % 10 ? 512 * (1 + i % 16) : 100 << 10, at = i * 37 % 400 * 10000u;
+		v[i] = (struct iovec){b + at, n < 10000 ? n : 10000};
+		w[i] = (struct waiting){.io = {.op = DISK_READ,
+					       .disk = d,
+					       .iov = &v[i],
+					       .niov = 1,
+					       .off = at,
+					       .done = on_done}};
+		outstanding++;
+		if (disk_submit(engine, &w[i].io))
+			outstanding--;
+	}
+	if (--outstanding)
+		loop_run(loop);
+	for (unsigned i = 0; i < 400; i++) {
+		size_t at = i * 37 % 400 * 10000u;
+		size_t n = i % 10 ? 512 * (1 + i % 16) : 10000;
+		CHECK_EQ(w[i].io.rc, 0);
+		CHECK_MEM(a + at, b + at, n < 10000 ? n : 10000);
+	}
+	CHECK_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	CHECK_EQ(transfer(d, DISK_READ, b, 200000, 4096, false), 0);
+	CHECK_MEM(a + 4096, b, 200000);
+	CHECK_EQ(truncate(path, SIZE / 2), 0);
+	CHECK_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	CHECK_EQ(transfer(d, DISK_READ, b, 8192, SIZE / 2 - 4096, false), -EIO);
+	CHECK_EQ(truncate(path, SIZE), 0);
+	CHECK_EQ(disk_close(d), 0);
+	close(fd);
+	free(a);
+	free(b);
+}
+
+/* A write that fails does so with its error, whoever does it. */
+static void test_failing_write(void)
+{
+	struct disk_opts o = {0};
+	struct disk *d = open_disk(&o);
+	struct rlimit old, low = {.rlim_cur = SIZE / 2};
+	uint8_t b[8192] = {1};
+	if (!CHECK(d != NULL && getrlimit(RLIMIT_FSIZE, &old) == 0))
+		return;
+	low.rlim_max = old.rlim_max;
+	signal(SIGXFSZ, SIG_IGN);
+	CHECK_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+	CHECK_EQ(transfer(d, DISK_WRITE, b, sizeof(b), SIZE / 2 - 4096, false), -EFBIG);
+	CHECK_EQ(transfer(d, DISK_WRITE, b, sizeof(b), SIZE / 2 + 4096, false), -EFBIG);
+	CHECK_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
+	CHECK_EQ(transfer(d, DISK_WRITE, b, sizeof(b), SIZE / 2 + 4096, false), 0);
+	CHECK_EQ(disk_close(d), 0);
+}
+
+static void test_io(void)
+{
+	test_what_is_written_is_read();
+	test_many_at_once();
+	test_a_file_that_shrinks_gives_an_error();
+	test_cold_reads();
+	test_failing_write();
+}
+
+static void test_workers(void)
+{
+	test_io();
+}
+
+static void test_io_uring(void)
+{
+	int rc = disk_engine_use_uring(engine);
+	if (rc)
+		printf("# no io_uring here: %s\n", strerror(-rc));
+	else
+		test_io();
+}
+
 int main(void)
 {
 	int fd;
@@ -305,13 +401,12 @@ int main(void)
 	close(fd);
 	loop = loop_new();
 	engine = disk_engine_new(loop, 4);
-	CHECK_RUN(test_what_is_written_is_read);
-	CHECK_RUN(test_many_at_once);
-	CHECK_RUN(test_a_file_that_shrinks_gives_an_error);
+	CHECK_RUN(test_workers);
 	CHECK_RUN(test_discard_and_map);
 	CHECK_RUN(test_refusals);
 	CHECK_RUN(test_handed_over);
 	CHECK_RUN(test_sent_without_a_copy);
+	CHECK_RUN(test_io_uring);
 	disk_engine_free(engine);
 	loop_free(loop);
 	unlink(path);

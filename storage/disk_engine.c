@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where a disk's I/O runs: at once, in the kernel by io_uring, or in worker threads. Each has what
+ * it is best at, as measured (ext4, Linux 6.18):
+ * - what the page cache has, and tmpfs: at once;
+ * - small reads that have to wait for the medium: io_uring, for a third to two thirds of the CPU
+ *   time of a worker. Large ones are copied side by side by workers;
+ * - a buffered write: io_uring. Several of them: a worker, which does them all for one wake-up;
+ * - what has to be on the medium, and calls of several steps: workers. io_uring has but threads
+ *   of its own for these, which are no faster.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "core/bytes.h"
+#include "core/uring.h"
+#include "storage/disk_priv.h"
+
+#define RING_ENTRIES 256u
+#define RING_MAX     (64u << 10) /* bytes */
+
+/* Buffered writes are gathered here and go to one worker together: a wake-up costs more than a
+ * copy into the page cache. What waits for the medium gets a job each, to run side by side. */
+struct disk_engine {
+	struct loop *loop;
+	struct workers *workers;
+	struct uring *uring; /* NULL: workers do it all */
+	bool shares;	     /* the workers are another engine's */
+	struct disk_io *batch, **batch_tail;
+	struct loop_task flush;
+};
+
+static void run_blocking(struct disk_io *io)
+{
+	struct disk *d = io->disk;
+	switch (io->op) {
+	case DISK_READ: io->rc = disk_transfer(d, false, io->iov, io->niov, &io->off, 0); break;
+	case DISK_WRITE:
+		io->rc = disk_transfer(d, true, io->iov, io->niov, &io->off,
+				       io->fua || d->writethrough ? RWF_DSYNC : 0);
+		break;
+	case DISK_SYNC: io->rc = disk_sync(d); break;
+	case DISK_CALL: io->rc = io->call(io); break;
+	}
+}
+
+static void job_run(struct job *j)
+{
+	run_blocking(container_of(j, struct disk_io, job));
+}
+
+static void job_done(struct job *j)
+{
+	struct disk_io *io = container_of(j, struct disk_io, job);
+	io->done(io);
+}
+
+static void batch_run(struct job *j)
+{
+	for (struct disk_io *io = container_of(j, struct disk_io, job); io; io = io->next)
+		run_blocking(io);
+}
+
+static void batch_done(struct job *j)
+{
+	struct disk_io *io = container_of(j, struct disk_io, job), *next;
+	for (; io; io = next) {
+		next = io->next;
+		io->done(io);
+	}
+}
+
+static void submit_job(struct disk_engine *e, struct disk_io *io, void (*run)(struct job *),
+		       void (*done)(struct job *))
+{
+	io->job = (struct job){.run = run, .done = done, .loop = e->loop};
+	workers_submit(e->workers, &io->job);
+}
+
+/* ---- io_uring ---- */
+
+static void ring_done(struct uring_op *op, int res)
+{
+	struct disk_io *io = container_of(op, struct disk_io, ring.op);
+	struct disk_engine *e = io->ring.engine;
+	if (res == (int)io->ring.want) {
+		io->rc = 0;
+		io->done(io);
+		return;
+	}
+	/* A part, or an error: a worker does all of it again, as he does it without a ring. */
+	if (res == -EAGAIN || res == -EOPNOTSUPP || res == -EINVAL)
+		disk_set(&io->disk->no_ring);
+	submit_job(e, io, job_run, job_done);
+}
+
+static size_t length(const struct disk_io *io)
+{
+	size_t n = 0;
+	for (unsigned i = 0; i < io->niov; i++)
+		n += io->iov[i].iov_len;
+	return n;
+}
+
+/* False: it is one for the workers. */
+static bool ring_submit(struct disk_engine *e, struct disk_io *io)
+{
+	size_t want = length(io);
+	if (!e->uring || want > RING_MAX || io->niov > IOV_MAX || disk_is_set(&io->disk->no_ring))
+		return false;
+	io->ring.engine = e;
+	io->ring.want = (uint32_t)want;
+	io->ring.op.done = ring_done;
+	return uring_transfer(e->uring, &io->ring.op, io->op == DISK_WRITE, io->disk->fd, io->iov,
+			      io->niov, io->off);
+}
+
+/* ---- */
+
+static void flush_batch(void *arg)
+{
+	struct disk_engine *e = arg;
+	struct disk_io *head = e->batch;
+	e->batch = NULL;
+	e->batch_tail = &e->batch;
+	/* One alone would have to pay for the worker's wake-up. */
+	if (head && (head->next || !ring_submit(e, head)))
+		submit_job(e, head, batch_run, batch_done);
+}
+
+/* A read straight from the page cache. True when the cache had all of it (or the read failed). */
+static bool read_cached(struct disk *d, struct disk_io *io)
+{
+	ssize_t r;
+	if (disk_is_set(&d->no_nowait) || io->niov > IOV_MAX)
+		return false;
+	r = disk_rw(d, false, io->iov, io->niov, io->off, RWF_NOWAIT);
+	if (r == (ssize_t)length(io)) {
+		io->rc = 0;
+		return true;
+	}
+	if (r < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM))
+		disk_set(&d->no_nowait);
+	return false; /* a part of it will be read again with the rest: simpler than keeping it */
+}
+
+/* What can be done at once is. Other loops go on meanwhile. */
+static bool run_at_once(struct disk_engine *e, struct disk_io *io)
+{
+	struct disk *d = io->disk;
+	bool done = d->in_memory;
+	if (!done && io->op == DISK_WRITE)
+		return false;
+	loop_unlock(e->loop);
+	if (done)
+		run_blocking(io);
+	else
+		done = read_cached(d, io);
+	loop_lock(e->loop);
+	return done;
+}
+
+bool disk_submit(struct disk_engine *e, struct disk_io *io)
+{
+	struct disk *d = io->disk;
+	if (io->op == DISK_READ || io->op == DISK_WRITE) {
+		if (run_at_once(e, io))
+			return true;
+		if (io->op == DISK_WRITE && !io->fua && !d->writethrough) {
+			io->next = NULL;
+			*e->batch_tail = io;
+			e->batch_tail = &io->next;
+			loop_defer(e->loop, &e->flush);
+			return false;
+		}
+	}
+	if (io->op != DISK_READ || !ring_submit(e, io))
+		submit_job(e, io, job_run, job_done);
+	return false;
+}
+
+static struct disk_engine *new_engine(struct loop *l)
+{
+	struct disk_engine *e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	e->loop = l;
+	e->batch_tail = &e->batch;
+	e->flush.fn = flush_batch;
+	e->flush.arg = e;
+	return e;
+}
+
+struct disk_engine *disk_engine_new(struct loop *l, unsigned threads)
+{
+	struct disk_engine *e = new_engine(l);
+	if (!e)
+		return NULL;
+	e->workers = workers_new(threads);
+	if (!e->workers) {
+		int saved = errno;
+		free(e);
+		errno = saved;
+		return NULL;
+	}
+	return e;
+}
+
+struct disk_engine *disk_engine_beside(const struct disk_engine *e, struct loop *l)
+{
+	struct disk_engine *new = new_engine(l);
+	if (new) {
+		new->workers = e->workers;
+		new->shares = true;
+	}
+	return new;
+}
+
+int disk_engine_use_uring(struct disk_engine *e)
+{
+	e->uring = uring_new(e->loop, RING_ENTRIES);
+	return e->uring ? 0 : -errno;
+}
+
+struct loop *disk_engine_loop(const struct disk_engine *e)
+{
+	return e->loop;
+}
+
+void disk_engine_free(struct disk_engine *e)
+{
+	if (!e)
+		return;
+	flush_batch(e);
+	uring_free(e->uring);
+	if (!e->shares)
+		workers_free(e->workers);
+	free(e);
+}
