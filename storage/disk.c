@@ -139,6 +139,13 @@ int disk_discard(struct disk *d, uint64_t off, uint64_t n)
 	return write_zeros(d, off, n);
 }
 
+int disk_allocate(struct disk *d, uint64_t off, uint64_t n)
+{
+	if (d->blockdev || fallocate(d->fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)n) == 0)
+		return 0;
+	return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
+}
+
 int disk_map(struct disk *d, uint64_t off, bool *mapped, uint64_t *run)
 {
 	off_t data;

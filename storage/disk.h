@@ -114,6 +114,8 @@ int disk_write(struct disk *d, const void *p, size_t n, uint64_t off, bool fua, 
 int disk_sync(struct disk *d);
 /* Makes [off, off + n) read as zeros and gives its space back where the medium can. */
 int disk_discard(struct disk *d, uint64_t off, uint64_t n);
+/* Gets the space for [off, off + n), whose content stays, where that can be done ahead. */
+int disk_allocate(struct disk *d, uint64_t off, uint64_t n);
 /* Is there data at off? *mapped tells, *run gets how many bytes on it stays so. */
 int disk_map(struct disk *d, uint64_t off, bool *mapped, uint64_t *run);
 

@@ -146,10 +146,13 @@ static int write_atomic_work(struct scsi_cmd *cmd)
 
 	if (data) {
 		uint64_t off = cmd->lba << l->block_shift;
+		bool fua = cmd->cdb[1] & FUA;
 		scsi_copy_out(cmd, data, 0, n);
-		rc = l->journal
-			     ? journal_write(l->journal, data, n, off)
-			     : disk_write(l->disk, data, n, off, cmd->cdb[1] & FUA, &cmd->io.off);
+		/* All or nothing: a full file system must show before the first block. */
+		rc = disk_allocate(l->disk, off, n);
+		if (rc == 0)
+			rc = l->journal ? journal_write(l->journal, data, n, off)
+					: disk_write(l->disk, data, n, off, fua, &cmd->io.off);
 	}
 	free(data);
 	return rc;

@@ -26,6 +26,7 @@ static const char magic[8] = "vstor-j1";
 
 struct journal {
 	int fd;
+	char *path;
 	struct disk *disk;
 };
 
@@ -55,13 +56,18 @@ static int write_fully(int fd, const void *p, size_t n, off_t off)
 static int forget(struct journal *j)
 {
 	static const uint8_t nothing[sizeof(magic)];
-	return write_fully(j->fd, nothing, sizeof(nothing), 0);
+	int rc = write_fully(j->fd, nothing, sizeof(nothing), 0);
+	if (rc && (ftruncate(j->fd, 0) < 0 || fdatasync(j->fd) < 0))
+		log_error("%s: the record of an atomic write cannot be ended: %s; remove the file "
+			  "before the next start, or that write comes back",
+			  j->path, strerror(-rc));
+	return rc;
 }
 
 int journal_write(struct journal *j, const void *p, size_t n, uint64_t off)
 {
 	uint8_t *record = calloc(1, HEADER + n);
-	int rc;
+	int rc, ended;
 
 	if (!record)
 		return -ENOMEM;
@@ -77,8 +83,9 @@ int journal_write(struct journal *j, const void *p, size_t n, uint64_t off)
 		rc = disk_write(j->disk, p, n, off, false, NULL);
 	if (rc == 0)
 		rc = disk_sync(j->disk);
-	/* Should this fail the record stays, and is right until something else is written. */
-	return rc ? rc : forget(j);
+	/* Also when the disk has failed: the initiator is told so, and may write something else. */
+	ended = forget(j);
+	return rc ? rc : ended;
 }
 
 /* ---- at the start ---- */
@@ -147,8 +154,12 @@ int journal_open(struct journal **out, const char *path, struct disk *d)
 	if (!j)
 		return rc;
 	j->disk = d;
-	j->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	rc = j->fd < 0 ? -errno : replay(j);
+	j->fd = -1;
+	j->path = strdup(path);
+	if (j->path) {
+		j->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		rc = j->fd < 0 ? -errno : replay(j);
+	}
 	if (rc) {
 		log_error("%s: cannot be used for atomic writes: %s; make it writable", path,
 			  strerror(-rc));
@@ -164,5 +175,6 @@ void journal_close(struct journal *j)
 		return;
 	if (j->fd >= 0)
 		close(j->fd);
+	free(j->path);
 	free(j);
 }

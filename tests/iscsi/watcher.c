@@ -9,6 +9,8 @@
  *   capacity N   READ CAPACITY(10): the number of blocks, or the sense
  *   read, write, fua, verify, unmap N [LBA [COUNT]]
  *                up to 128 blocks of LUN N, one if not told: as ready; fua is a write, too
+ *   atomic N [LBA [COUNT]]
+ *                WRITE ATOMIC of other data than write's
  *   sync N       SYNCHRONIZE CACHE: as ready
  *   sanitize N   SANITIZE, ten times over, in the background: as ready
  * usage: watcher HOST PORT IQN NUMBER      NUMBER: which initiator we are
@@ -103,7 +105,7 @@ static bool blocks(struct raw *r, const char *verb, unsigned lun, unsigned lba, 
 		{"verify", 0x2f, 0},
 	};
 	static uint8_t data[BLOCKS * BLOCK];
-	uint8_t cdb[10], list[24] = {[1] = 22, [3] = 16};
+	uint8_t cdb[10], atomic[16] = {0x9c}, list[24] = {[1] = 22, [3] = 16};
 	size_t len = (size_t)count * BLOCK, i = 0;
 
 	if (strcmp(verb, "unmap") == 0) {
@@ -111,6 +113,13 @@ static bool blocks(struct raw *r, const char *verb, unsigned lun, unsigned lba, 
 		put_be64(list + 8, lba);
 		put_be32(list + 16, count);
 		run(r, lun, unmap, sizeof(unmap), list, sizeof(list), NULL, 0, text);
+		return true;
+	}
+	if (strcmp(verb, "atomic") == 0 && count <= BLOCKS) {
+		memset(data, 0x5a, len);
+		put_be64(atomic + 2, lba);
+		put_be16(atomic + 12, (uint16_t)count);
+		run(r, lun, atomic, sizeof(atomic), data, len, NULL, 0, text);
 		return true;
 	}
 	while (i < ARRAY_SIZE(verbs) && strcmp(verb, verbs[i].verb))

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include "tests/unit/storage/scsi/harness.h"
 
@@ -93,6 +95,26 @@ static void test_torn_record(void)
 	rig_down();
 }
 
+/* A disk that fails in the middle: what the initiator writes then must not be undone later. */
+static void test_failed(void)
+{
+	struct rlimit old, low;
+	rig_up(NULL, true);
+	fill(0, 0, 4 * COUNT, 'o');
+	CHECK_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
+	low = old;
+	low.rlim_cur = (2 * COUNT + 3) * SIZE;
+	CHECK(low.rlim_cur > HEADER + COUNT * SIZE); /* the record itself has room */
+	signal(SIGXFSZ, SIG_IGN);
+	CHECK_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+	CHECK_EQ(write_atomic(2 * COUNT, COUNT, 'n'), SCSI_CHECK_CONDITION);
+	CHECK_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
+	fill(0, 2 * COUNT, COUNT, 'l');
+	restart();
+	CHECK(filled_with(0, 2 * COUNT, COUNT, 'l'));
+	rig_down();
+}
+
 /* Another disk under the same name and number is left alone. */
 static void test_other_disk(void)
 {
@@ -138,6 +160,7 @@ int main(void)
 	CHECK_RUN(test_finished);
 	CHECK_RUN(test_ended);
 	CHECK_RUN(test_torn_record);
+	CHECK_RUN(test_failed);
 	CHECK_RUN(test_other_disk);
 	CHECK_RUN(test_no_place);
 	return CHECK_DONE();
