@@ -87,17 +87,10 @@ static bool ask(struct raw *r, uint32_t lba, uint32_t n)
 /* The target asks what we have got. */
 static bool answer_ping(struct raw *r)
 {
-	struct buf b = {0};
 	struct pdu p;
-	uint8_t *h;
-	if (raw_recv(r, &p) != RAW_PDU || p.bhs[0] != ISCSI_NOP_IN)
-		return false;
-	h = raw_put_next(r, &b, ISCSI_NOP_OUT | ISCSI_IMMEDIATE, ISCSI_FINAL, NULL, 0);
-	put_be32(h + PDU_ITT, ISCSI_NO_TAG);
-	memcpy(h + PDU_TTT, p.bhs + PDU_TTT, 4);
-	memcpy(h + PDU_LUN, p.bhs + PDU_LUN, 8);
+	bool ok = raw_recv(r, &p) == RAW_PDU && p.bhs[0] == ISCSI_NOP_IN && raw_answer_ping(r, &p);
 	raw_pdu_free(&p);
-	return raw_send(r, &b);
+	return ok;
 }
 
 /* Takes the data of one read, in order. How many bytes came before the end, which is at `want` if

@@ -192,6 +192,17 @@ static enum raw_event receive(struct raw *r, void *p, size_t n, uint64_t deadlin
 	return RAW_PDU;
 }
 
+/* Does its StatSN count (RFC 7143, 4.2.2.2)? */
+static bool has_status(const uint8_t *h)
+{
+	switch (h[0]) {
+	case ISCSI_REJECT: return true;
+	case ISCSI_R2T: return false;
+	case ISCSI_DATA_IN: return h[1] & ISCSI_DATA_IN_STATUS;
+	default: return get_be32(h + PDU_ITT) != ISCSI_NO_TAG;
+	}
+}
+
 enum raw_event raw_recv_within(struct raw *r, struct pdu *p, int ms)
 {
 	uint64_t deadline = clock_ns() + (uint64_t)ms * MS_NS;
@@ -222,7 +233,7 @@ enum raw_event raw_recv_within(struct raw *r, struct pdu *p, int ms)
 		raw_pdu_free(p);
 		return e;
 	}
-	if (get_be32(p->bhs + PDU_ITT) != ISCSI_NO_TAG || p->bhs[0] == ISCSI_REJECT)
+	if (has_status(p->bhs))
 		r->expstatsn = get_be32(p->bhs + PDU_STATSN) + 1;
 	r->maxcmdsn = get_be32(p->bhs + PDU_MAXCMDSN);
 	return RAW_PDU;
@@ -440,6 +451,17 @@ bool raw_ping(struct raw *r)
 		if (ours)
 			return same;
 	}
+}
+
+bool raw_answer_ping(struct raw *r, const struct pdu *nop)
+{
+	struct buf b = {0};
+	uint8_t *h = raw_put_next(r, &b, ISCSI_NOP_OUT | ISCSI_IMMEDIATE, ISCSI_FINAL, NULL, 0);
+
+	put_be32(h + PDU_ITT, ISCSI_NO_TAG);
+	memcpy(h + PDU_TTT, nop->bhs + PDU_TTT, 4);
+	memcpy(h + PDU_LUN, nop->bhs + PDU_LUN, 8);
+	return raw_send(r, &b);
 }
 
 bool raw_logout(struct raw *r)

@@ -86,6 +86,8 @@ bool raw_send_data(struct raw *r, const struct pdu *r2t, const uint8_t *out, siz
 int raw_run(struct raw *r, const uint8_t *cdb, size_t cdb_len, const void *out, size_t out_len,
 	    void *in, size_t in_len);
 bool raw_ping(struct raw *r);
+/* Answers the target's NOP-In. */
+bool raw_answer_ping(struct raw *r, const struct pdu *nop);
 bool raw_logout(struct raw *r);
 
 #endif

@@ -7,6 +7,7 @@
  * after its session has ended amid a write, what that write brought. Counters that all of them
  * raise by COMPARE AND WRITE tell whether one of these ever came between another's two halves.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,8 @@
 #include "tests/iscsi/raw.h"
 
 #define BLOCK	 512u
-#define SLOTS	 8u   /* commands under way, each in a slot of its own */
-#define SLOT	 256u /* blocks */
+#define SLOTS	 6u   /* commands under way, each in a slot of its own */
+#define SLOT	 640u /* blocks: more than the target copies */
 #define BLOCKS	 (SLOTS * SLOT)
 #define COUNTERS 4u
 #define SLICE	 20 /* ms: how long an answer may take before we ask whether it was aborted */
@@ -201,8 +202,13 @@ static bool take(struct pdu *p)
 
 	while (c < end && (c->kind == NONE || c->itt != get_be32(p->bhs + PDU_ITT)))
 		c++;
-	if (c == end)
+	if (p->bhs[0] == ISCSI_NOP_IN)
+		return raw_answer_ping(&conn, p);
+	if (c == end) {
+		printf("# opcode 0x%02x, flags 0x%02x, tag %u\n", p->bhs[0], p->bhs[1],
+		       get_be32(p->bhs + PDU_ITT));
 		die("an answer to nothing");
+	}
 	switch (p->bhs[0]) {
 	case ISCSI_R2T: return raw_send_data(&conn, p, c->data, c->n * BLOCK);
 	case ISCSI_DATA_IN:
@@ -229,12 +235,11 @@ static bool take(struct pdu *p)
 static bool answers(void)
 {
 	for (int waited = 0; pending;) {
+		struct pollfd in = {.fd = conn.fd, .events = POLLIN};
 		struct pdu p;
 		bool ok;
 
-		switch (raw_recv_within(&conn, &p, SLICE)) {
-		case RAW_CLOSED: return false;
-		case RAW_TIMEOUT:
+		if (poll(&in, 1, SLICE) == 0) {
 			waited += SLICE;
 			if (waited > RAW_LIMIT)
 				die("no answer");
@@ -243,8 +248,9 @@ static bool answers(void)
 			    __atomic_load_n(&shared->resets, __ATOMIC_SEQ_CST) != resets_before)
 				return false;
 			continue;
-		case RAW_PDU: break;
 		}
+		if (raw_recv(&conn, &p) != RAW_PDU)
+			return false;
 		waited = 0;
 		ok = take(&p);
 		raw_pdu_free(&p);
