@@ -6,6 +6,8 @@
  * Each has a part of the disk to itself and knows what it must hold: what was acknowledged last or,
  * after its session has ended amid a write, what that write brought. Counters that all of them
  * raise by COMPARE AND WRITE tell whether one of these ever came between another's two halves.
+ *
+ * With 0 rounds: one session that ends amid long writes, and the next one's write beneath them.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -389,24 +391,85 @@ static int initiator(unsigned rounds)
 	return 0;
 }
 
+/* ---- after the storm ---- */
+
+/* It may be dropped once more. */
+static uint64_t read_counter(unsigned i)
+{
+	uint8_t cdb[10], block[BLOCK];
+
+	raw_rw10(cdb, false, others * BLOCKS + i, 1);
+	for (int n = 0; n < 100; n++) {
+		if (conn.fd >= 0 && raw_run(&conn, cdb, sizeof(cdb), NULL, 0, block, BLOCK) == 0)
+			return get_be64(block);
+		raw_close(&conn);
+		log_in(&conn);
+	}
+	die("cannot read a counter");
+}
+
 static void check_counters(void)
 {
 	conn.fd = -1;
-	if (!log_in(&conn))
-		die("no login");
 	for (unsigned i = 0; i < COUNTERS; i++) {
-		uint8_t cdb[10], block[BLOCK];
-		uint64_t n;
+		uint64_t n = read_counter(i);
 
-		raw_rw10(cdb, false, others * BLOCKS + i, 1);
-		if (raw_run(&conn, cdb, sizeof(cdb), NULL, 0, block, BLOCK))
-			die("cannot read a counter");
-		n = get_be64(block);
 		printf("# counter %u: %llu of %u raised and %u perhaps\n", i, (unsigned long long)n,
 		       shared->raised[i], shared->perhaps[i]);
 		if (n < shared->raised[i] || n > shared->raised[i] + shared->perhaps[i])
 			die("a counter is wrong");
 	}
+}
+
+/* ---- instead of a storm: a session that ends amid long writes ---- */
+
+#define LATE 32768u /* blocks, behind the counters */
+
+static uint32_t late_lba(void)
+{
+	return others * BLOCKS + COUNTERS;
+}
+
+static void begin_session(void)
+{
+	uint8_t cdb[10], block[BLOCK];
+
+	raw_rw10(cdb, false, 0, 1); /* takes the attention that is pending */
+	if (!log_in(&conn) || raw_run(&conn, cdb, sizeof(cdb), NULL, 0, block, BLOCK))
+		die("no session");
+}
+
+/* What the next session writes must not be overwritten. */
+static void overtake(void)
+{
+	uint8_t cdb[10], barrier[16] = {0x89}, block[BLOCK], want[2 * BLOCK];
+	struct buf b = {0};
+	struct raw old;
+
+	begin_session();
+	memset(block, 'a', BLOCK);
+	raw_rw10(cdb, true, late_lba(), LATE);
+	cdb[0] = 0x41; /* WRITE SAME */
+	for (int i = 0; i < 4; i++)
+		raw_put_command(&conn, &b, cdb, sizeof(cdb), ISCSI_CMD_WRITE, BLOCK, block, BLOCK);
+	raw_send(&conn, &b);
+	old = conn;
+	begin_session();
+	memset(want, 'b', sizeof(want));
+	raw_rw10(cdb, true, late_lba() + LATE - 1, 1);
+	if (raw_run(&conn, cdb, sizeof(cdb), want, BLOCK, NULL, 0))
+		die("cannot write");
+	/* COMPARE AND WRITE waits for all that runs. */
+	barrier[13] = 1;
+	if (raw_run(&conn, barrier, sizeof(barrier), want, 2 * BLOCK, NULL, 0) < 0)
+		die("cannot compare");
+	raw_rw10(cdb, false, late_lba() + LATE - 1, 1);
+	if (raw_run(&conn, cdb, sizeof(cdb), NULL, 0, block, BLOCK) || memcmp(block, want, BLOCK))
+		die("an ended session's write comes after the next one's");
+	if (!raw_drain(&old))
+		die("its old session stays");
+	raw_close(&old);
+	raw_close(&conn);
 }
 
 int main(int argc, char **argv)
@@ -425,6 +488,11 @@ int main(int argc, char **argv)
 		      0);
 	if (shared == MAP_FAILED)
 		die("out of memory");
+	self = others;
+	if (rounds == 0) {
+		overtake();
+		return 0;
+	}
 	for (self = 0; self < others; self++) {
 		pid_t pid = fork();
 
