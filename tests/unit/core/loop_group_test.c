@@ -116,10 +116,10 @@ static void busy(void *arg)
 	for (volatile unsigned spin = 0; spin < 200; spin++)
 		;
 	inside--;
-	if (busy_left == 0)
+	if (busy_left == 0 || --busy_left == 0) {
+		loop_stop(l, 4); /* l's own timer, too: it may not have run before */
 		return;
-	if (--busy_left == 0)
-		loop_stop(l, 4);
+	}
 	loop_timer_set(nth((unsigned)(t - busy_timer)), t, 0, busy, t);
 }
 
@@ -271,16 +271,21 @@ static void test_it_may_never_have_run(void)
 
 static sigset_t mask;
 
+static void stop_itself(void *arg)
+{
+	loop_stop(arg, 9);
+}
+
 static void get_mask(void *arg)
 {
-	(void)arg;
 	pthread_sigmask(SIG_SETMASK, NULL, &mask);
-	loop_stop(l, 9);
+	loop_defer(l, arg); /* it may not have begun to run */
 }
 
 static void test_signals_are_the_first_loops(void)
 {
-	struct loop_task t = {.fn = get_mask};
+	struct loop_task end = {.fn = stop_itself, .arg = l};
+	struct loop_task t = {.fn = get_mask, .arg = &end};
 	sigset_t mine;
 
 	begin_group(2);
