@@ -129,6 +129,11 @@ host_wait() {
 	if grep "HOST $1 FAILED" "$LOG/console$1.log" >&2; then
 		die "host $1 has no disk: see $LOG/console$1.log and $LOG/target.log"
 	fi
+	# Its shell for us starts to listen at about the time that it says so.
+	until on "$1" true 2>/dev/null; do
+		kill -0 "$(<"$RUN/qemu$1.pid")" || die "host $1 has ended: see $LOG/console$1.log"
+		sleep 0.1
+	done
 }
 
 # Pulls the plug.
