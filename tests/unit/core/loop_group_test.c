@@ -284,11 +284,12 @@ static void get_mask(void *arg)
 
 static void test_signals_are_the_first_loops(void)
 {
-	struct loop_task end = {.fn = stop_itself, .arg = l};
+	struct loop_task end = {.fn = stop_itself};
 	struct loop_task t = {.fn = get_mask, .arg = &end};
 	sigset_t mine;
 
 	begin_group(2);
+	end.arg = l;
 	loop_defer(nth(1), &t);
 	CHECK_EQ(run_group(), 9);
 	pthread_sigmask(SIG_SETMASK, NULL, &mine);
