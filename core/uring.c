@@ -75,14 +75,14 @@ static void on_completions(void *arg, unsigned events)
 	reap(arg, true);
 }
 
-bool uring_transfer(struct uring *u, struct uring_op *op, bool write, int fd,
-		    const struct iovec *iov, unsigned n, uint64_t off)
+bool uring_read(struct uring *u, struct uring_op *op, int fd, const struct iovec *iov, unsigned n,
+		uint64_t off)
 {
 	unsigned tail = *u->sq_tail, slot = tail & u->sq_mask;
 	if (u->under_way == u->entries)
 		return false;
 	u->sqes[slot] = (struct io_uring_sqe){
-		.opcode = write ? IORING_OP_WRITEV : IORING_OP_READV,
+		.opcode = IORING_OP_READV,
 		.fd = fd,
 		.addr = (uintptr_t)iov,
 		.len = n,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * io_uring (io_uring(7)), by system calls: reads and writes that the kernel finishes by itself.
+ * io_uring (io_uring(7)), by system calls: reads that the kernel finishes by itself.
  * What is started in one turn of the loop goes to the kernel at its end, by one call. A ring
  * belongs to one loop.
  */
@@ -28,7 +28,7 @@ struct uring *uring_new(struct loop *l, unsigned entries);
 void uring_free(struct uring *u);
 
 /* Starts it; op and the memory are the ring's until done(). False: it has no room for more. */
-bool uring_transfer(struct uring *u, struct uring_op *op, bool write, int fd,
-		    const struct iovec *iov, unsigned n, uint64_t off);
+bool uring_read(struct uring *u, struct uring_op *op, int fd, const struct iovec *iov, unsigned n,
+		uint64_t off);
 
 #endif

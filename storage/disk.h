@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A disk: a file or a block device with asynchronous I/O. A read that the page cache can answer is
- * done at once; all else runs in worker threads, so that the loop never waits for a medium.
+ * A disk: a file or a block device with asynchronous I/O. What the page cache can answer
+ * or take is done at once; all else by the kernel or in worker threads, so that the loop does not
+ * wait for a medium.
  */
 #ifndef STORAGE_DISK_H
 #define STORAGE_DISK_H

@@ -2,10 +2,12 @@
 /*
  * Where a disk's I/O runs: at once, in the kernel by io_uring, or in worker threads. Each has what
  * it is best at, as measured (ext4, Linux 6.18):
- * - what the page cache has, and tmpfs: at once;
+ * - what the page cache has, and tmpfs: at once. Buffered writes, too: to hand one to a worker
+ *   costs more than to do it. But when the kernel makes writers wait for the medium a loop must not
+ *   be one of them for long: after a slow write, those on that disk are a worker's for a while;
  * - small reads that have to wait for the medium: io_uring, for a third to two thirds of the CPU
  *   time of a worker. Large ones are copied side by side by workers;
- * - a buffered write: io_uring. Several of them: a worker, which does them all for one wake-up;
+ * - buffered writes that are not done at once: a worker, which does them all for one wake-up;
  * - what has to be on the medium, and calls of several steps: workers. io_uring has but threads
  *   of its own for these, which are no faster.
  */
@@ -14,11 +16,16 @@
 #include <stdlib.h>
 
 #include "core/bytes.h"
+#include "core/log.h"
 #include "core/uring.h"
 #include "storage/disk_priv.h"
 
 #define RING_ENTRIES 256u
 #define RING_MAX     (64u << 10) /* bytes */
+#define PAGE	     4096u	 /* a part of one may have to be read first */
+#define SLOW_WRITE   (25 * MS_NS)
+#define PAUSE_MIN    (10 * SEC_NS)
+#define PAUSE_MAX    (640 * SEC_NS)
 
 /* Buffered writes are gathered here and go to one worker together: a wake-up costs more than a
  * copy into the page cache. What waits for the medium gets a job each, to run side by side. */
@@ -112,8 +119,7 @@ static bool ring_submit(struct disk_engine *e, struct disk_io *io)
 	io->ring.engine = e;
 	io->ring.want = (uint32_t)want;
 	io->ring.op.done = ring_done;
-	return uring_transfer(e->uring, &io->ring.op, io->op == DISK_WRITE, io->disk->fd, io->iov,
-			      io->niov, io->off);
+	return uring_read(e->uring, &io->ring.op, io->disk->fd, io->iov, io->niov, io->off);
 }
 
 /* ---- */
@@ -124,8 +130,7 @@ static void flush_batch(void *arg)
 	struct disk_io *head = e->batch;
 	e->batch = NULL;
 	e->batch_tail = &e->batch;
-	/* One alone would have to pay for the worker's wake-up. */
-	if (head && (head->next || !ring_submit(e, head)))
+	if (head)
 		submit_job(e, head, batch_run, batch_done);
 }
 
@@ -145,19 +150,45 @@ static bool read_cached(struct disk *d, struct disk_io *io)
 	return false; /* a part of it will be read again with the rest: simpler than keeping it */
 }
 
+/* Not if it has to be on the medium; nor if it may have to wait for it, as far as one can tell. */
+static bool may_write(const struct disk *d, const struct disk_io *io, uint64_t now)
+{
+	return !io->fua && !d->writethrough && (io->off | length(io)) % PAGE == 0 &&
+	       now >= d->writes_from;
+}
+
+/* A slow one so soon after the last pause: a longer pause. */
+static void note_write(struct disk *d, uint64_t began)
+{
+	uint64_t now = clock_ns();
+	if (now - began < SLOW_WRITE)
+		return;
+	if (d->pause && now - d->writes_from < 2 * d->pause)
+		d->pause = MIN(2 * d->pause, PAUSE_MAX);
+	else
+		d->pause = PAUSE_MIN;
+	d->writes_from = now + d->pause;
+	log_debug("%s: a write took %llu ms; workers write for %llu s", d->path,
+		  (unsigned long long)((now - began) / MS_NS),
+		  (unsigned long long)(d->pause / SEC_NS));
+}
+
 /* What can be done at once is. Other loops go on meanwhile. */
 static bool run_at_once(struct disk_engine *e, struct disk_io *io)
 {
 	struct disk *d = io->disk;
-	bool done = d->in_memory;
-	if (!done && io->op == DISK_WRITE)
+	bool write = !d->in_memory && io->op == DISK_WRITE, done = true;
+	uint64_t began = write ? clock_ns() : 0;
+	if (write && !may_write(d, io, began))
 		return false;
 	loop_unlock(e->loop);
-	if (done)
+	if (d->in_memory || write)
 		run_blocking(io);
 	else
 		done = read_cached(d, io);
 	loop_lock(e->loop);
+	if (write)
+		note_write(d, began);
 	return done;
 }
 

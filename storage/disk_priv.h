@@ -23,6 +23,9 @@ struct disk {
 	bool no_punch;
 	bool no_ring; /* io_uring does not wait for this file system: workers do */
 
+	/* disk_engine.c's: loops do not write before (clock_ns()), and how long that pause is */
+	uint64_t writes_from, pause;
+
 	/* disk_send.c's: a mapping that is only asked about, never touched */
 	uint8_t *map;
 	uint64_t map_len; /* bytes; 0: there is none */

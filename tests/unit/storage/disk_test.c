@@ -361,6 +361,7 @@ static void test_failing_write(void)
 	CHECK_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
 	CHECK_EQ(transfer(d, DISK_WRITE, b, sizeof(b), SIZE / 2 - 4096, false), -EFBIG);
 	CHECK_EQ(transfer(d, DISK_WRITE, b, sizeof(b), SIZE / 2 + 4096, false), -EFBIG);
+	CHECK_EQ(transfer(d, DISK_WRITE, b, 512, SIZE / 2 + 512, false), -EFBIG);
 	CHECK_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
 	CHECK_EQ(transfer(d, DISK_WRITE, b, sizeof(b), SIZE / 2 + 4096, false), 0);
 	CHECK_EQ(disk_close(d), 0);
