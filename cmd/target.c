@@ -20,6 +20,7 @@
 
 #define MAX_SESSIONS 256
 #define DISK_THREADS 8
+#define SPIN	     50000 /* ns; longer than a round trip in a fast network */
 
 struct target_run {
 	int argc;
@@ -241,6 +242,8 @@ static int add_loops(struct target_run *r)
 	r->loops = loop_group_new(r->loop, n);
 	if (!r->loops)
 		return -errno;
+	for (unsigned i = 0; i < n; i++)
+		loop_set_spin(loop_group_get(r->loops, i), SPIN);
 	for (unsigned i = 1; i < n; i++) {
 		r->others[i] = disk_engine_beside(r->engine, loop_group_get(r->loops, i));
 		if (!r->others[i])

@@ -25,6 +25,10 @@ struct loop {
 	pthread_mutex_t *lock; /* shared with other loops, or NULL */
 	bool asleep;	       /* waits without the lock: others have to wake it */
 
+	uint64_t spin; /* ns; see loop_set_spin() */
+	int spin_score;
+	unsigned spin_rest; /* sleeps since it has last been tried */
+
 	struct epoll_event batch[BATCH];
 	int batch_len, batch_pos;
 
@@ -240,6 +244,11 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ns, voi
 	wake(l);
 }
 
+void loop_set_spin(struct loop *l, uint64_t ns)
+{
+	l->spin = ns;
+}
+
 static void run_timers(struct loop *l)
 {
 	while (l->timers && l->heap[1]->due <= l->now) {
@@ -308,6 +317,36 @@ static int poll_fds(struct loop *l, uint64_t wait)
 			  wait == UINT64_MAX ? -1 : (int)MIN(ms, 3600000u));
 }
 
+/* How much spinning has paid of late: a sleep costs less than three vain searches. */
+#define SPIN_SCORE_MAX 12
+#define SPIN_TRIES     3  /* the score after a while without: three successes to go on */
+#define SPIN_REST      64 /* sleeps between such tries */
+
+/* Looks for events without sleeping, for l->spin or until `wait` is over. */
+static int spin(struct loop *l, uint64_t wait)
+{
+	uint64_t begin, now;
+	if (!l->spin || !wait)
+		return 0;
+	if (l->spin_score <= 0) {
+		if (++l->spin_rest < SPIN_REST)
+			return 0;
+		l->spin_rest = 0;
+		l->spin_score = SPIN_TRIES;
+	}
+	begin = clock_ns();
+	do {
+		int n = epoll_wait(l->epfd, l->batch, BATCH, 0);
+		if (n > 0) {
+			l->spin_score = MIN(l->spin_score + 1, SPIN_SCORE_MAX);
+			return n;
+		}
+		now = clock_ns();
+	} while (now - begin < MIN(l->spin, wait));
+	l->spin_score -= 3;
+	return 0;
+}
+
 static int wait_events(struct loop *l)
 {
 	uint64_t wait = UINT64_MAX;
@@ -318,7 +357,9 @@ static int wait_events(struct loop *l)
 	}
 	l->asleep = l->lock != NULL;
 	loop_unlock(l);
-	n = poll_fds(l, wait);
+	n = spin(l, wait);
+	if (n == 0)
+		n = poll_fds(l, wait);
 	loop_lock(l);
 	l->asleep = false;
 	return n;

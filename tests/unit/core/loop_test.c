@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/check.h"
@@ -354,6 +356,89 @@ static void test_status_and_second_run(void)
 	loop_free(NULL);
 }
 
+/* ---- spinning ---- */
+
+static struct loop_fd echo_watch;
+static unsigned echoes;
+
+static void echoed(void *arg, unsigned events)
+{
+	int *fd = arg;
+	char c;
+	CHECK_EQ(events, LOOP_READ);
+	CHECK_EQ(read(fd[0], &c, 1), 1);
+	if (++echoes == 1000)
+		loop_stop(l, 5);
+	else
+		CHECK_EQ(write(fd[0], &c, 1), 1);
+}
+
+static void *echo(void *arg)
+{
+	int *fd = arg;
+	char c = 'e';
+	while (write(fd[1], &c, 1) == 1 && read(fd[1], &c, 1) == 1)
+		;
+	return NULL;
+}
+
+static void test_spinning_finds_what_comes(void)
+{
+	int fd[2];
+	pthread_t other;
+	begin();
+	loop_set_spin(l, MS_NS);
+	echoes = 0;
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+	CHECK_EQ(loop_fd_add(l, &echo_watch, fd[0], LOOP_READ, echoed, fd), 0);
+	CHECK_EQ(pthread_create(&other, NULL, echo, fd), 0);
+	CHECK_EQ(run(), 5);
+	loop_fd_del(l, &echo_watch);
+	shutdown(fd[0], SHUT_RDWR);
+	signal(SIGPIPE, SIG_IGN);
+	pthread_join(other, NULL);
+	close(fd[0]);
+	close(fd[1]);
+	end();
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * SEC_NS + (uint64_t)t.tv_nsec;
+}
+
+static unsigned ticks;
+
+static void tick(void *arg)
+{
+	if (++ticks == 100)
+		loop_stop(l, 6);
+	else
+		loop_timer_set(l, arg, 4 * MS_NS, tick, arg);
+}
+
+/* Nothing comes within the time: it is given up, and the loop sleeps. (All of the waiting is worth
+ * a spin here, so that without giving up it would never sleep.) */
+static void test_vain_spinning_ends(void)
+{
+	struct loop_timer t = {0};
+	uint64_t cpu, wall;
+	begin();
+	loop_set_spin(l, 4 * MS_NS);
+	ticks = 0;
+	wall = clock_ns();
+	cpu = cpu_ns();
+	loop_timer_set(l, &t, 0, tick, &t);
+	CHECK_EQ(run(), 6);
+	cpu = cpu_ns() - cpu;
+	wall = clock_ns() - wall;
+	CHECK(wall >= 99 * 4 * MS_NS);
+	CHECK(cpu < wall / 4);
+	end();
+}
+
 int main(void)
 {
 	CHECK_RUN(test_timers_fire_in_order_of_time);
@@ -368,5 +453,7 @@ int main(void)
 	CHECK_RUN(test_deferred_tasks_run_once_in_order);
 	CHECK_RUN(test_posts_from_threads_all_arrive);
 	CHECK_RUN(test_status_and_second_run);
+	CHECK_RUN(test_spinning_finds_what_comes);
+	CHECK_RUN(test_vain_spinning_ends);
 	return CHECK_DONE();
 }
