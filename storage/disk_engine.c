@@ -150,11 +150,17 @@ static bool read_cached(struct disk *d, struct disk_io *io)
 	return false; /* a part of it will be read again with the rest: simpler than keeping it */
 }
 
-/* Not if it has to be on the medium; nor if it may have to wait for it, as far as one can tell. */
-static bool may_write(const struct disk *d, const struct disk_io *io, uint64_t now)
+/* A write for which the page cache is good enough. */
+static bool is_buffered(const struct disk_io *io)
 {
-	return !io->fua && !d->writethrough && (io->off | length(io)) % PAGE == 0 &&
-	       now >= d->writes_from;
+	return io->op == DISK_WRITE && !io->fua && !io->disk->writethrough;
+}
+
+/* Not if it may have to wait for the medium, as far as one can tell. */
+static bool may_write(const struct disk_io *io, uint64_t now)
+{
+	return is_buffered(io) && (io->off | length(io)) % PAGE == 0 &&
+	       now >= io->disk->writes_from;
 }
 
 /* A slow one so soon after the last pause: a longer pause. */
@@ -179,7 +185,7 @@ static bool run_at_once(struct disk_engine *e, struct disk_io *io)
 	struct disk *d = io->disk;
 	bool write = !d->in_memory && io->op == DISK_WRITE, done = true;
 	uint64_t began = write ? clock_ns() : 0;
-	if (write && !may_write(d, io, began))
+	if (write && !may_write(io, began))
 		return false;
 	loop_unlock(e->loop);
 	if (d->in_memory || write)
@@ -194,11 +200,10 @@ static bool run_at_once(struct disk_engine *e, struct disk_io *io)
 
 bool disk_submit(struct disk_engine *e, struct disk_io *io)
 {
-	struct disk *d = io->disk;
 	if (io->op == DISK_READ || io->op == DISK_WRITE) {
 		if (run_at_once(e, io))
 			return true;
-		if (io->op == DISK_WRITE && !io->fua && !d->writethrough) {
+		if (is_buffered(io)) {
 			io->next = NULL;
 			*e->batch_tail = io;
 			e->batch_tail = &io->next;
