@@ -7,7 +7,8 @@ LOG=$RUN/log
 STORAGE=10.77.0.1
 IQN=iqn.2026-11.local.vstor:lab
 GUEST=guest1
-HOST_MEMORY=512		# MiB of a QEMU, of which dom0 has 256
+HOST_MEMORY=${LAB_HOST_MEMORY:-512}	# MiB of a QEMU, of which dom0 has 256
+VCPUS=${LAB_VCPUS:-1}		# of the guest
 TARGET=${LAB_TARGET:-vstor}	# vstor | tgtd
 ATTACH=${LAB_ATTACH:-vstor}	# vstor | iscsistart
 declare -A ADDRESS=([A]=10.77.0.11 [B]=10.77.0.12 [guest]=10.77.0.50)
@@ -155,6 +156,7 @@ hosts_start() {
 	host_wait A
 	host_wait B
 	echo "$1" >"$RUN/type"
+	echo "$HOST_MEMORY" >"$RUN/memory"
 }
 
 # --- guest
@@ -171,7 +173,7 @@ guest_start() {
 
 	[ -x "$LAB_TOOL" ] || create="xl create"
 	: >"$RUN/events"
-	on "$1" "sed 's/^memory=.*/memory=$3/' /root/$2.cfg >/tmp/guest.cfg &&
+	on "$1" "sed 's/^memory=.*/memory=$3/; s/^vcpus=.*/vcpus=$VCPUS/' /root/$2.cfg >/tmp/guest.cfg &&
 		$create /tmp/guest.cfg" >"$LOG/create.log" 2>&1 || {
 		cat "$LOG/create.log" >&2
 		die "the guest is not created on host $1: see also /var/log/xen there"
@@ -191,9 +193,10 @@ shape() {
 	local host
 
 	for host in A B; do
-		tc qdisc del dev "tap$host" root 2>/dev/null
-		tc qdisc del dev "tap$host" ingress 2>/dev/null
-		ip link del "ifb$host" 2>/dev/null
+		# What may not be there.
+		tc qdisc del dev "tap$host" root 2>/dev/null || :
+		tc qdisc del dev "tap$host" ingress 2>/dev/null || :
+		ip link del "ifb$host" 2>/dev/null || :
 		[ "$1" = off ] && continue
 		tc qdisc add dev "tap$host" root handle 1: htb default 10 r2q 1000 &&
 			tc class add dev "tap$host" parent 1: classid 1:10 \

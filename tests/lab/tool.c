@@ -8,6 +8,7 @@
  *   lab-tool destroy NAME    end a guest at once
  *   lab-tool pause NAME      stop a guest from running; unpause NAME lets it go on
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,29 @@ static int parse(XLU_Config *cfg, libxl_domain_config *d)
 	return parse_devices(cfg, d);
 }
 
+/* libxl's own word for a lack of memory is "Resource busy". 0, or 1 after the message. */
+static int lacks_memory(libxl_domain_config *d)
+{
+	libxl_domain_config copy; /* libxl fills defaults in while it reckons */
+	uint64_t need = 0, spare = 0;
+	int status = 0;
+
+	libxl_domain_config_init(&copy);
+	libxl_domain_config_copy(ctx, &copy, d);
+	if (libxl_domain_need_memory(ctx, &copy, INVALID_DOMID, &need) ||
+	    libxl_get_free_memory(ctx, &spare)) {
+		status = fail("the memory that it needs cannot be reckoned", d->c_info.name);
+	} else if (need > spare) {
+		fprintf(stderr,
+			"lab-tool: %s: %" PRIu64 " MB of memory needed, %" PRIu64
+			" MB free on this host: start the lab with a larger LAB_HOST_MEMORY\n",
+			d->c_info.name, need >> 10, spare >> 10);
+		status = 1;
+	}
+	libxl_domain_config_dispose(&copy);
+	return status;
+}
+
 static int create(const char *file)
 {
 	libxl_domain_config d;
@@ -127,6 +151,8 @@ static int create(const char *file)
 	libxl_domain_config_init(&d);
 	if (xlu_cfg_readfile(cfg, file) || parse(cfg, &d))
 		status = fail("not a configuration that lab-tool knows", file);
+	else if (lacks_memory(&d))
+		status = 1;
 	else if (libxl_domain_create_new(ctx, &d, &domid, NULL, NULL) ||
 		 libxl_domain_unpause(ctx, domid, NULL))
 		status = fail("cannot be created", d.c_info.name);
