@@ -73,6 +73,16 @@ void guest_fini(struct guest *g)
 	g->t = NULL;
 }
 
+static enum guest_life ended(libxl_shutdown_reason why)
+{
+	switch (why) {
+	case LIBXL_SHUTDOWN_REASON_SUSPEND: return GUEST_SUSPENDED;
+	case LIBXL_SHUTDOWN_REASON_CRASH:
+	case LIBXL_SHUTDOWN_REASON_WATCHDOG: return GUEST_CRASHED;
+	default: return GUEST_DOWN;
+	}
+}
+
 enum guest_life guest_life(struct toolstack *t, uint32_t domid)
 {
 	libxl_dominfo info;
@@ -82,10 +92,9 @@ enum guest_life guest_life(struct toolstack *t, uint32_t domid)
 	if (libxl_domain_info(toolstack_ctx(t), &info, domid))
 		return GUEST_ABSENT;
 	if (info.dying)
-		life = GUEST_DOWN;
+		life = GUEST_DYING;
 	else if (info.shutdown)
-		life = info.shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND ? GUEST_SUSPENDED
-									     : GUEST_DOWN;
+		life = ended(info.shutdown_reason);
 	else
 		life = info.paused ? GUEST_PAUSED : GUEST_RUNS;
 	libxl_dominfo_dispose(&info);

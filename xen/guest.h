@@ -27,7 +27,15 @@ void guest_read(struct guest *g, void (*done)(void *arg, int err), void *arg);
 void guest_fini(struct guest *g);
 
 /* What the hypervisor says of a domain now. */
-enum guest_life { GUEST_ABSENT, GUEST_RUNS, GUEST_PAUSED, GUEST_SUSPENDED, GUEST_DOWN };
+enum guest_life {
+	GUEST_ABSENT,
+	GUEST_RUNS,
+	GUEST_PAUSED,
+	GUEST_SUSPENDED,
+	GUEST_DOWN, /* it has shut itself down: powered off, or about to be rebooted */
+	GUEST_CRASHED,
+	GUEST_DYING, /* destroyed; the hypervisor still clears it away */
+};
 enum guest_life guest_life(struct toolstack *t, uint32_t domid);
 /* The domid of a domain with this uuid and, unless NULL, this name; -ENOENT. */
 int guest_by_uuid(struct toolstack *t, const char *uuid, const char *name, uint32_t *domid);
