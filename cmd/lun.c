@@ -74,7 +74,8 @@ int cmd_lun(int argc, char **argv)
 	};
 	const struct opts opts = {
 		.name = "lun",
-		.synopsis = "list | add PATH[,KEY=VALUE...] | remove N | resize N [SIZE]",
+		.synopsis = "list | add PATH[,KEY=VALUE...] | remove N | resize N [SIZE] | "
+			    "acknowledge N",
 		.description = "Lists the LUNs of a running vstor target, or changes them: "
 			       "sessions stay, and get to know.",
 		.table = table,
@@ -86,7 +87,9 @@ int cmd_lun(int argc, char **argv)
 			"  remove   refuses new commands, finishes those that are under way, "
 			"closes\n"
 			"  resize   to the size that the file or device has by now; SIZE lengthens "
-			"a file first",
+			"a file first\n"
+			"  acknowledge   a failed flush is known: flushes succeed again when they "
+			"do",
 	};
 	int n = opts_parse(&opts, argc, argv);
 	const char *verb = n > 0 ? argv[1] : "", *which = n > 1 ? argv[2] : "";
@@ -99,8 +102,8 @@ int cmd_lun(int argc, char **argv)
 	}
 	if (strcmp(verb, "add") == 0 && n == 2)
 		return add(path, which);
-	if (strcmp(verb, "remove") == 0 && n == 2) {
-		const char *const words[] = {"lun", "remove", which, target};
+	if ((strcmp(verb, "remove") == 0 || strcmp(verb, "acknowledge") == 0) && n == 2) {
+		const char *const words[] = {"lun", verb, which, target};
 		return control_ask(path, words, 4, -1);
 	}
 	if (strcmp(verb, "resize") == 0 && n >= 2) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/bytes.h"
+#include "core/log.h"
 #include "net/iscsi/report.h"
 
 #define ANY_TARGET "-"
@@ -93,6 +94,18 @@ static void lun_grow(struct target_control *t, struct control_request *r, const 
 				   r);
 }
 
+static void lun_acknowledge(struct target_control *t, struct control_request *r, const char *number,
+			    const char *target)
+{
+	struct served_lun *s = find(t, r, number, target);
+	if (!s)
+		return;
+	log_warn("%s: the failed flush of LUN %u of %s is acknowledged", disk_path(s->lun->disk),
+		 s->lun->number, target_name(s->target));
+	disk_flush_acknowledge(s->lun->disk);
+	answer(r, 0, "%s", "");
+}
+
 static void session_drop(struct target_control *t, struct control_request *r, const char *which)
 {
 	uint64_t id = 0;
@@ -123,6 +136,8 @@ void target_control_serve(void *arg, struct control_request *r, char *const *w, 
 		lun_remove(t, r, w[2], w[3]);
 	else if (strcmp(object, "lun") == 0 && strcmp(verb, "resize") == 0 && n == 5)
 		lun_grow(t, r, w[2], w[3], w[4]);
+	else if (strcmp(object, "lun") == 0 && strcmp(verb, "acknowledge") == 0 && n == 4)
+		lun_acknowledge(t, r, w[2], w[3]);
 	else if (strcmp(object, "session") == 0 && strcmp(verb, "drop") == 0 && n == 3)
 		session_drop(t, r, w[2]);
 	else

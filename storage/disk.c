@@ -34,6 +34,38 @@ bool disk_readonly(const struct disk *d)
 	return d->readonly;
 }
 
+int disk_flush_error(const struct disk *d)
+{
+	return __atomic_load_n(&d->flush_error, __ATOMIC_RELAXED);
+}
+
+void disk_flush_acknowledge(struct disk *d)
+{
+	__atomic_store_n(&d->flush_error, 0, __ATOMIC_RELAXED);
+}
+
+void disk_flush_failed(struct disk *d, int err)
+{
+	int none = 0;
+	if (__atomic_compare_exchange_n(&d->flush_error, &none, err, false, __ATOMIC_RELAXED,
+					__ATOMIC_RELAXED))
+		log_error("%s: a flush failed: %s; what was written before may be lost, so all "
+			  "flushes and FUA writes fail from now on: find out why, check the data, "
+			  "then vstor lun acknowledge",
+			  d->path, strerror(err));
+}
+
+static int flush(struct disk *d)
+{
+	int err;
+	if (fdatasync(d->fd) == 0)
+		return 0;
+	err = errno;
+	disk_flush_failed(d, err);
+	errno = err;
+	return -1;
+}
+
 /* By system call: musl has had the wrappers only since 1.2.5. */
 ssize_t disk_rw(struct disk *d, bool write, const struct iovec *iov, unsigned n, uint64_t off,
 		int flags)
@@ -53,20 +85,30 @@ ssize_t disk_rw(struct disk *d, bool write, const struct iovec *iov, unsigned n,
 	}
 	r = write ? pwritev(d->fd, iov, (int)n, (off_t)off)
 		  : preadv(d->fd, iov, (int)n, (off_t)off);
-	if (r >= 0 && flags & RWF_DSYNC && fdatasync(d->fd) < 0)
-		return -1;
-	return r;
+	return r >= 0 && flags & RWF_DSYNC && flush(d) < 0 ? -1 : r;
+}
+
+/* A write with RWF_DSYNC has failed, by itself, which loses nothing that was there before, or by
+ * its flush: then it can be done without. */
+static void find_blame(struct disk *d, const struct iovec *iov, unsigned n, uint64_t off, int err)
+{
+	if (!disk_flush_error(d) && (disk_rw(d, true, iov, n, off, 0) >= 0 || errno != err))
+		disk_flush_failed(d, err);
 }
 
 int disk_transfer(struct disk *d, bool write, struct iovec *iov, unsigned n, uint64_t *off,
 		  int flags)
 {
+	uint64_t begin = *off;
 	while (n) {
 		ssize_t r = disk_rw(d, write, iov, MIN(n, 1024u), *off, flags);
 		if (r < 0) {
-			if (errno == EINTR)
+			int err = errno;
+			if (err == EINTR)
 				continue;
-			return -errno;
+			if (flags & RWF_DSYNC)
+				find_blame(d, iov, MIN(n, 1024u), *off, err);
+			return -err;
 		}
 		if (r == 0 && iov->iov_len)
 			return -EIO; /* the file became shorter beneath us */
@@ -81,7 +123,10 @@ int disk_transfer(struct disk *d, bool write, struct iovec *iov, unsigned n, uin
 			iov->iov_len -= (size_t)r;
 		}
 	}
-	return 0;
+	if (!(flags & RWF_DSYNC) || !disk_flush_error(d))
+		return 0;
+	*off = begin;
+	return -EIO;
 }
 
 /* ---- blocking calls, for workers ---- */
@@ -106,7 +151,9 @@ int disk_write(struct disk *d, const void *p, size_t n, uint64_t off, bool fua, 
 
 int disk_sync(struct disk *d)
 {
-	return fdatasync(d->fd) < 0 ? -errno : 0;
+	if (flush(d) < 0)
+		return -errno;
+	return disk_flush_error(d) ? -EIO : 0;
 }
 
 static int write_zeros(struct disk *d, uint64_t off, uint64_t n)
@@ -343,10 +390,11 @@ int disk_close(struct disk *d)
 	int rc = 0;
 	if (!d)
 		return 0;
-	if (!d->readonly && fdatasync(d->fd) < 0) {
-		rc = -errno;
-		log_error("%s: cannot flush: %s; what was written last may be lost", d->path,
-			  strerror(errno));
+	if (!d->readonly) {
+		rc = disk_sync(d);
+		if (rc)
+			log_error("%s: closed, but what was written last may be lost: %s", d->path,
+				  strerror(-rc));
 	}
 	disk_send_end(d);
 	close(d->fd);

@@ -64,6 +64,16 @@ const char *disk_path(const struct disk *d);
 uint64_t disk_size(const struct disk *d); /* bytes */
 bool disk_readonly(const struct disk *d);
 
+/*
+ * A flush that fails has lost what was written before it, and the kernel says so once: to whoever
+ * flushes first, whereas all who have written are concerned. So the disk remembers: from then on
+ * every DISK_SYNC, every write with `fua` and, if it writes through, every write fails with -EIO,
+ * until it is acknowledged or the disk opened anew. The errno of that flush; 0: none has failed.
+ * Both from any thread.
+ */
+int disk_flush_error(const struct disk *d);
+void disk_flush_acknowledge(struct disk *d);
+
 enum disk_op {
 	DISK_READ,
 	DISK_WRITE,

@@ -38,14 +38,23 @@ struct disk_engine {
 	struct loop_task flush;
 };
 
+/* Does it flush? */
+static bool flushes(const struct disk_io *io)
+{
+	return io->op == DISK_SYNC || (io->op == DISK_WRITE && (io->fua || io->disk->writethrough));
+}
+
 static void run_blocking(struct disk_io *io)
 {
 	struct disk *d = io->disk;
+	uint64_t begin = io->off;
 	switch (io->op) {
 	case DISK_READ: io->rc = disk_transfer(d, false, io->iov, io->niov, &io->off, 0); break;
 	case DISK_WRITE:
 		io->rc = disk_transfer(d, true, io->iov, io->niov, &io->off,
-				       io->fua || d->writethrough ? RWF_DSYNC : 0);
+				       flushes(io) ? RWF_DSYNC : 0);
+		if (io->rc == 0)
+			io->off = begin; /* it may fail yet, in the loop */
 		break;
 	case DISK_SYNC: io->rc = disk_sync(d); break;
 	case DISK_CALL: io->rc = io->call(io); break;
@@ -57,10 +66,18 @@ static void job_run(struct job *j)
 	run_blocking(container_of(j, struct disk_io, job));
 }
 
+/* Of flushes at the same time one is told of the error: that it was this one's, too, is known by
+ * now. */
+static void end(struct disk_io *io)
+{
+	if (io->rc == 0 && flushes(io) && disk_flush_error(io->disk))
+		io->rc = -EIO;
+	io->done(io);
+}
+
 static void job_done(struct job *j)
 {
-	struct disk_io *io = container_of(j, struct disk_io, job);
-	io->done(io);
+	end(container_of(j, struct disk_io, job));
 }
 
 static void batch_run(struct job *j)

@@ -21,7 +21,8 @@ struct disk {
 	bool no_nowait; /* this file system refuses RWF_NOWAIT */
 	bool no_rwf;	/* a kernel before 4.7, or a seccomp filter without preadv2 */
 	bool no_punch;
-	bool no_ring; /* io_uring does not wait for this file system: workers do */
+	bool no_ring;	 /* io_uring does not wait for this file system: workers do */
+	int flush_error; /* errno of the flush that failed; 0: none has (see disk_flush_error()) */
 
 	/* disk_engine.c's: loops do not write before (clock_ns()), and how long that pause is */
 	uint64_t writes_from, pause;
@@ -43,11 +44,15 @@ static inline void disk_set(bool *flag)
 	__atomic_store_n(flag, true, __ATOMIC_RELAXED);
 }
 
+/* A flush has failed: from now on all do. */
+void disk_flush_failed(struct disk *d, int err);
+
 /* preadv2(2) or pwritev2(2): bytes, or -1 with errno. */
 ssize_t disk_rw(struct disk *d, bool write, const struct iovec *iov, unsigned n, uint64_t off,
 		int flags);
 /* Transfers all of iov, going on after short counts; changes iov, and moves *off on past what has
- * been transferred: to what could not be, when there is an error. 0 or -errno. */
+ * been transferred: to what could not be, when there is an error. With RWF_DSYNC it is also an
+ * error when a flush has failed before; *off is then what it was. 0 or -errno. */
 int disk_transfer(struct disk *d, bool write, struct iovec *iov, unsigned n, uint64_t *off,
 		  int flags);
 

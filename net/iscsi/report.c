@@ -2,6 +2,7 @@
 #include "net/iscsi/report.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "core/json.h"
 #include "core/sandbox.h"
@@ -82,6 +83,7 @@ static void json_reservation(struct json *j, const struct lun *l)
 static void json_lun(struct json *j, const struct target *t, struct lun *l)
 {
 	char naa[2 * sizeof(l->naa) + 1];
+	int flush_error = disk_flush_error(l->disk);
 	for (unsigned i = 0; i < sizeof(l->naa); i++)
 		snprintf(naa + 2 * i, 3, "%02x", l->naa[i]);
 	json_object(j, NULL);
@@ -98,6 +100,7 @@ static void json_lun(struct json *j, const struct target *t, struct lun *l)
 	json_string(j, "cache", cache_text(l));
 	json_bool(j, "ejected", l->ejected);
 	json_bool(j, "sanitizing", l->sanitize != NULL);
+	json_string(j, "flush_error", flush_error ? strerror(flush_error) : NULL);
 	json_u64(j, "commands", l->running);
 	json_counts(j, l);
 	json_reservation(j, l);
@@ -169,6 +172,16 @@ static void text_lun(FILE *f, const struct target *t, const struct lun *l)
 		disk_path(l->disk), size_text(l->blocks << l->block_shift, size), l->block_size,
 		cache_text(l), disk_readonly(l->disk) ? ", read only" : "", l->thin ? ", thin" : "",
 		l->removable ? ", removable" : "", l->ejected ? ", ejected" : "");
+}
+
+static void text_flush_error(FILE *f, const struct lun *l)
+{
+	int err = disk_flush_error(l->disk);
+	if (err)
+		fprintf(f,
+			"    a flush failed: %s; what was written before it may be lost, and every "
+			"flush fails until vstor lun acknowledge %u\n",
+			strerror(err), l->number);
 }
 
 static void text_counts(FILE *f, struct lun *l)
@@ -245,6 +258,7 @@ void report_status(struct target_server *s, FILE *f, bool json)
 	for (struct target *t = s->targets; t; t = t->next) {
 		for (unsigned i = 0; i < t->luns_n; i++) {
 			text_lun(f, t, t->luns[i]);
+			text_flush_error(f, t->luns[i]);
 			text_counts(f, t->luns[i]);
 			text_reservation(f, t->luns[i]);
 		}
@@ -334,6 +348,13 @@ static void put_registrations(FILE *f, const struct target *t, struct lun *l)
 	fprintf(f, "} %u\n", l->reservations->now.n);
 }
 
+static void put_flush_failed(FILE *f, const struct target *t, struct lun *l)
+{
+	fputs("vstor_lun_flush_failed{", f);
+	labels(f, t, l);
+	fprintf(f, "} %d\n", disk_flush_error(l->disk) != 0);
+}
+
 static void put_counter(FILE *f, const char *name, const struct target *t, const struct lun *l,
 			unsigned kind, uint64_t v)
 {
@@ -420,6 +441,9 @@ void report_metrics(struct target_server *s, FILE *f)
 	each_lun(s, f, "vstor_lun_commands", "gauge", "Commands under way.", put_commands);
 	each_lun(s, f, "vstor_lun_registrations", "gauge",
 		 "Initiator ports registered for persistent reservations.", put_registrations);
+	each_lun(s, f, "vstor_lun_flush_failed", "gauge",
+		 "1: a flush has failed, and all do until vstor lun acknowledge.",
+		 put_flush_failed);
 	each_lun(s, f, "vstor_lun_operations_total", "counter", "Operations that have ended.",
 		 put_operations);
 	each_lun(s, f, "vstor_lun_bytes_total", "counter", "Bytes moved.", put_bytes);
