@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/way.h"
 #include "core/bytes.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/opts.h"
-#include "net/channel_open.h"
 #include "xen/migration.h"
 
 #define MIB	     (1024.0 * 1024.0)
@@ -25,9 +25,7 @@ struct run {
 	struct migration *m;
 	struct migration_options o;
 	bool json, tty, ended;
-	char *command;		 /* by ssh */
-	struct sock_addrs addrs; /* by TCP */
-	struct channel_key key;
+	struct way way;
 	struct loop_timer tick;
 	struct loop_signal sigint, sigterm, sighup;
 	struct migration_progress last;
@@ -207,18 +205,6 @@ static void on_signal(void *arg, int signo)
 	}
 }
 
-static int open_command(void *arg, struct loop *l, const struct channel_config *cfg,
-			struct channel **out)
-{
-	return channel_command(l, ((struct run *)arg)->command, cfg, out);
-}
-
-static int open_tcp(void *arg, struct loop *l, const struct channel_config *cfg,
-		    struct channel **out)
-{
-	return channel_connect(l, &((struct run *)arg)->addrs, cfg, out);
-}
-
 static int run(struct run *r)
 {
 	int rc, status = 1;
@@ -247,61 +233,10 @@ out:
 	return status;
 }
 
-/* The host becomes part of a shell command. */
-static bool host_plain(const char *host)
-{
-	return host[0] && host[0] != '-' &&
-	       strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-			    "._-:@%[]") == strlen(host);
-}
-
-/* How the other vstor is reached: 0 or an exit status after one logged line. */
-static int choose_way(struct run *r, const char *host, const char *ssh, uint64_t port,
-		      const char *key_file)
-{
-	char text[CHANNEL_TEXT_MAX];
-	int rc;
-
-	r->o.way.host = host;
-	r->o.way.arg = r;
-	if (!host_plain(host)) {
-		log_error("%s: not a host name or address", host);
-		return 2;
-	}
-	if (!port) {
-		if (key_file) {
-			log_error("--key-file goes with --tcp: over ssh there is no key");
-			return 2;
-		}
-		r->o.way.open = open_command;
-		if (asprintf(&r->command, "exec %s %s vstor receive", ssh ? ssh : "ssh", host) < 0)
-			return 1;
-		return 0;
-	}
-	if (ssh || !key_file) {
-		log_error(ssh ? "--ssh and --tcp: choose one"
-			      : "--tcp needs --key-file, the same secret as the receiver's");
-		return 2;
-	}
-	if (channel_key_load(&r->key, key_file, text)) {
-		log_error("%s", text);
-		return 1;
-	}
-	rc = sock_resolve(host, (uint16_t)port, &r->addrs);
-	if (rc) {
-		log_error("%s: %s", host, sock_strerror(rc));
-		return 1;
-	}
-	r->o.way.key = &r->key;
-	r->o.way.open = open_tcp;
-	return 0;
-}
-
 int cmd_migrate(int argc, char **argv)
 {
 	struct run r = {.o.saving.precopy = {.max_rounds = PRECOPY_MAX_ROUNDS}};
-	const char *ssh = NULL, *key_file = NULL;
-	uint64_t port = 0, max_downtime = 0, bandwidth = 0;
+	uint64_t max_downtime = 0, bandwidth = 0;
 	const struct opt table[] = {
 		{.name = "check",
 		 .type = OPT_FLAG,
@@ -331,23 +266,7 @@ int cmd_migrate(int argc, char **argv)
 		 .out = &r.o.timeout_ns,
 		 .arg = "S",
 		 .help = "give up when it takes longer (default: never)"},
-		{.name = "ssh",
-		 .type = OPT_STRING,
-		 .out = &ssh,
-		 .arg = "CMD",
-		 .help = "run `CMD HOST vstor receive` as the other end (default: ssh)"},
-		{.name = "tcp",
-		 .type = OPT_U64,
-		 .out = &port,
-		 .arg = "PORT",
-		 .help = "connect to `vstor receive --listen` there instead",
-		 .min = 1,
-		 .max = 65535},
-		{.name = "key-file",
-		 .type = OPT_STRING,
-		 .out = &key_file,
-		 .arg = "F",
-		 .help = "with --tcp: the secret that both ends have"},
+		WAY_OPTIONS(r.way),
 		{.type = OPT_END},
 	};
 	const struct opts o = {
@@ -371,10 +290,10 @@ int cmd_migrate(int argc, char **argv)
 	r.o.saving.precopy.strict = max_downtime != 0;
 	r.o.saving.precopy.max_downtime_ns = (max_downtime ? max_downtime : 300) * MS_NS;
 	r.o.saving.bandwidth = bandwidth * 1000000 / 8;
-	rc = choose_way(&r, argv[2], ssh, port, key_file);
+	rc = way_choose(&r.way, argv[2]);
+	r.o.way = r.way.to;
 	if (!rc)
 		rc = run(&r);
-	channel_key_wipe(&r.key);
-	free(r.command);
+	way_fini(&r.way);
 	return rc;
 }
