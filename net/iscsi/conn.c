@@ -464,6 +464,7 @@ void conn_close(struct conn *c)
 		return;
 	c->state = CONN_CLOSED;
 	unstall(c);
+	tmf_abandon(c);
 	tasks_abort_all(c);
 	/* Not beneath a caller who still looks at it, perhaps without the lock. */
 	c->flush.fn = take_down;

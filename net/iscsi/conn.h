@@ -98,6 +98,7 @@ struct task {
 	bool read, write;
 	bool running; /* in the device server */
 	bool aborted; /* no response is owed */
+	struct tmf_wait *awaited_by;
 	uint8_t lun[8];
 
 	/* data-out, kept where it was received */
@@ -119,12 +120,19 @@ struct task {
 	struct loan *loan; /* until there is data to be sent */
 };
 
-/* A task management function that waits for the tasks it has aborted. */
+/* A task management function that waits for the tasks it has aborted, whose connections may be
+ * others, and outlive its own. */
 struct tmf {
+	struct conn *conn; /* NULL: nobody waits for the answer any more */
 	uint32_t itt;
 	uint8_t function;
-	bool used;
-	bool due; /* they have ended: flush() answers */
+	unsigned left; /* tasks that still run; 0: flush() answers */
+	struct tmf *next;
+};
+
+struct tmf_wait {
+	struct tmf *tmf;
+	struct tmf_wait *next;
 };
 
 /* A session's view of a LUN. One that is removed stays until the last command on it has ended. */
@@ -204,8 +212,8 @@ struct conn {
 
 	struct task *hash[TASK_HASH];
 	unsigned tasks, running;
-	struct tmf tmf[4];
-	bool tmf_due; /* one of them, at least */
+	struct tmf *tmfs; /* that wait */
+	bool tmf_due;	  /* one of them, at least, is to be answered */
 };
 
 struct target {
@@ -235,7 +243,6 @@ struct target_server {
 	uint16_t next_tsih;
 	uint64_t in_bytes, asked_bytes; /* the sums of all connections' */
 	uint64_t out_bytes;		/* data-out that is held without having been asked for */
-	unsigned aborting;		/* tasks that run on though they have been aborted */
 	struct conn *stalled;		/* in line for SERVER_BYTES_MAX */
 	struct task *free_tasks;
 	unsigned free_tasks_n;
@@ -309,8 +316,11 @@ bool full_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len, s
 void tasks_abort_all(struct conn *c);
 extern const struct scsi_transport target_transport;
 struct task *task_find(struct conn *c, uint32_t itt);
-/* Ends a task without a response, now or when the device server gives it back. */
-void task_abort(struct task *t);
+/* Ends a task without a response, now or when the device server gives it back; `f`, if not NULL,
+ * waits for that. */
+void task_abort(struct task *t, struct tmf *f);
+/* What tmf waited for has ended, or been given up. */
+void tmf_part(struct tmf *f);
 
 /* Ends a command that the device server never gets. */
 void task_fail(struct task *t, uint8_t key, uint16_t asc);
@@ -355,10 +365,11 @@ void data_out_ask(struct conn *c);
 /* ---- text_request.c, tmf.c ---- */
 void text_request(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t len);
 void tmf_request(struct conn *c, const uint8_t *bhs);
-/* Aborts the tasks of one connection on a LUN (-1: on all); returns how many there were. */
-unsigned tmf_abort_on_lun(struct conn *c, int lun);
-/* The last task that was aborted while it ran has ended. */
-void tmf_aborts_done(struct target_server *s);
+/* Aborts the tasks of one connection on a LUN (-1: on all); returns how many there were. `f`, if
+ * not NULL, waits for their end. */
+unsigned tmf_abort_on_lun(struct conn *c, int lun, struct tmf *f);
+/* The connection closes. */
+void tmf_abandon(struct conn *c);
 /* Answers what is due. */
 void tmf_answer(struct conn *c);
 

@@ -85,13 +85,43 @@ static void task_free(struct task *t)
 	}
 }
 
-void task_abort(struct task *t)
+void tmf_part(struct tmf *f)
+{
+	if (--f->left)
+		return;
+	if (!f->conn) {
+		free(f);
+		return;
+	}
+	f->conn->tmf_due = true;
+	loop_defer(f->conn->loop, &f->conn->flush);
+}
+
+static void await(struct task *t, struct tmf *f)
+{
+	struct tmf_wait *w = malloc(sizeof(*w));
+	if (!w) {
+		if (f->conn) { /* better no answer than a wrong one */
+			log_error("%s: out of memory; dropped", conn_name(f->conn));
+			conn_close(f->conn);
+		}
+		return;
+	}
+	*w = (struct tmf_wait){.tmf = f, .next = t->awaited_by};
+	t->awaited_by = w;
+	f->left++;
+}
+
+void task_abort(struct task *t, struct tmf *f)
 {
 	if (!t->running) {
 		task_free(t);
-	} else if (!t->aborted) {
+		return;
+	}
+	if (f)
+		await(t, f);
+	if (!t->aborted) {
 		t->aborted = true;
-		t->conn->server->aborting++;
 		scsi_abort(&t->cmd);
 	}
 }
@@ -102,7 +132,7 @@ void tasks_abort_all(struct conn *c)
 		struct task *t, *next;
 		for (t = c->hash[i]; t; t = next) {
 			next = t->next;
-			task_abort(t);
+			task_abort(t, NULL);
 		}
 	}
 }
@@ -130,7 +160,7 @@ static void task_done(struct scsi_cmd *cmd)
 {
 	struct task *t = container_of(cmd, struct task, cmd);
 	struct conn *c = t->conn;
-	bool aborted;
+	struct tmf_wait *w;
 	if (!t->aborted && c->state != CONN_CLOSED) {
 		/* One fewer is under way: the window that the response announces opens by it. */
 		c->tasks--;
@@ -140,12 +170,15 @@ static void task_done(struct scsi_cmd *cmd)
 			send_response(t);
 		c->tasks++;
 	}
-	aborted = t->aborted; /* perhaps only while its answer was made */
+	w = t->awaited_by; /* perhaps only since its answer was made */
 	t->running = false;
 	c->running--;
 	task_free(t);
-	if (aborted && --c->server->aborting == 0)
-		tmf_aborts_done(c->server);
+	for (struct tmf_wait *next; w; w = next) {
+		next = w->next;
+		tmf_part(w->tmf);
+		free(w);
+	}
 	conn_task_gone(c);
 }
 
@@ -182,7 +215,7 @@ static struct lun_nexus *find_nexus(struct scsi_cmd *cmd, unsigned number)
 static unsigned abort_tasks(struct lun_nexus *n)
 {
 	struct session_lun *l = container_of(n, struct session_lun, nexus);
-	return tmf_abort_on_lun(l->conn, (int)n->lun->number);
+	return tmf_abort_on_lun(l->conn, (int)n->lun->number, NULL);
 }
 
 const struct scsi_transport target_transport = {.reserve_in = data_in_reserve,

@@ -2,7 +2,11 @@
 /* Task management (RFC 7143, 11.5 and 11.6; SAM-5, clause 7). */
 #include "net/iscsi/conn.h"
 
+#include <stdlib.h>
+
 #include "core/log.h"
+
+#define WAITING_MAX 4 /* functions of one session that wait for what they have aborted */
 
 static void respond(struct conn *c, uint32_t itt, uint8_t response)
 {
@@ -15,7 +19,7 @@ static void respond(struct conn *c, uint32_t itt, uint8_t response)
 	conn_send_pdu(c, r, 0, true);
 }
 
-unsigned tmf_abort_on_lun(struct conn *c, int lun)
+unsigned tmf_abort_on_lun(struct conn *c, int lun, struct tmf *f)
 {
 	unsigned n = 0;
 	for (unsigned i = 0; i < TASK_HASH; i++) {
@@ -24,43 +28,44 @@ unsigned tmf_abort_on_lun(struct conn *c, int lun)
 			next = t->next;
 			if (lun >= 0 && iscsi_lun_get(t->lun) != lun)
 				continue;
-			task_abort(t);
+			task_abort(t, f);
 			n++;
 		}
 	}
 	return n;
 }
 
-/* The same on every connection to this target. */
-static void abort_everywhere(struct conn *c, int lun)
+/* The same on every connection to this target, those included that are about to end: what these
+ * have in the device server would go on. */
+static void abort_everywhere(struct conn *c, int lun, struct tmf *f)
 {
 	for (struct conn *o = c->server->conns; o; o = o->next)
-		if (o->target == c->target && o->state == CONN_FULL)
-			tmf_abort_on_lun(o, lun);
+		if (o->target == c->target)
+			tmf_abort_on_lun(o, lun, f);
 }
 
-static uint8_t abort_task(struct conn *c, const uint8_t *bhs)
+static uint8_t abort_task(struct conn *c, const uint8_t *bhs, struct tmf *f)
 {
 	struct task *t = task_find(c, get_be32(bhs + TMF_RTT));
 	if (!t || iscsi_lun_get(t->lun) != iscsi_lun_get(bhs + PDU_LUN))
 		return TMF_NO_TASK;
-	task_abort(t);
+	task_abort(t, f);
 	return TMF_COMPLETE;
 }
 
-static void reset_all(struct conn *c)
+static void reset_all(struct conn *c, struct tmf *f)
 {
-	abort_everywhere(c, -1);
+	abort_everywhere(c, -1, f);
 	for (unsigned i = 0; i < c->luns_n; i++)
 		lun_reset(c->luns[i]->lun);
 }
 
-static uint8_t do_function(struct conn *c, const uint8_t *bhs, uint8_t function)
+static uint8_t do_function(struct conn *c, const uint8_t *bhs, struct tmf *f)
 {
 	int number = iscsi_lun_get(bhs + PDU_LUN);
 	struct session_lun *l = number < 0 ? NULL : session_lun_find(c, (unsigned)number);
 
-	switch (function) {
+	switch (f->function) {
 	case TMF_ABORT_TASK:
 	case TMF_ABORT_TASK_SET:
 	case TMF_CLEAR_TASK_SET:
@@ -69,19 +74,19 @@ static uint8_t do_function(struct conn *c, const uint8_t *bhs, uint8_t function)
 			return TMF_NO_LUN;
 		break;
 	}
-	switch (function) {
-	case TMF_ABORT_TASK: return abort_task(c, bhs);
-	case TMF_ABORT_TASK_SET: tmf_abort_on_lun(c, number); return TMF_COMPLETE;
+	switch (f->function) {
+	case TMF_ABORT_TASK: return abort_task(c, bhs, f);
+	case TMF_ABORT_TASK_SET: tmf_abort_on_lun(c, number, f); return TMF_COMPLETE;
 	case TMF_CLEAR_TASK_SET:
-		abort_everywhere(c, number);
+		abort_everywhere(c, number, f);
 		lun_attention_all(l->lun, &l->nexus, ASC_COMMANDS_CLEARED);
 		return TMF_COMPLETE;
 	case TMF_LUN_RESET:
-		abort_everywhere(c, number);
+		abort_everywhere(c, number, f);
 		lun_reset(l->lun);
 		return TMF_COMPLETE;
 	case TMF_TARGET_WARM_RESET:
-	case TMF_TARGET_COLD_RESET: reset_all(c); return TMF_COMPLETE;
+	case TMF_TARGET_COLD_RESET: reset_all(c, f); return TMF_COMPLETE;
 	default: return TMF_NOT_SUPPORTED; /* CLEAR ACA, TASK REASSIGN */
 	}
 }
@@ -94,6 +99,7 @@ static void drop_sessions(struct conn *c)
 			conn_finish(o);
 }
 
+/* What it aborted has ended. */
 static void finish(struct conn *c, uint32_t itt, uint8_t function)
 {
 	respond(c, itt, TMF_COMPLETE);
@@ -105,46 +111,60 @@ void tmf_request(struct conn *c, const uint8_t *bhs)
 {
 	uint8_t function = bhs[TMF_FUNCTION] & 0x7f, response;
 	uint32_t itt = get_be32(bhs + PDU_ITT);
-	struct tmf *wait = NULL;
+	unsigned waiting = 0;
+	struct tmf *f;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(c->tmf); i++)
-		if (!c->tmf[i].used)
-			wait = &c->tmf[i];
-	if (!wait || !c->target) {
+	for (f = c->tmfs; f; f = f->next)
+		waiting++;
+	f = waiting < WAITING_MAX && c->target ? malloc(sizeof(*f)) : NULL;
+	if (!f) {
 		respond(c, itt, TMF_REJECTED);
 		return;
 	}
 	log_info("%s: task management function %u", conn_name(c), function);
-	response = do_function(c, bhs, function);
-	if (response != TMF_COMPLETE)
-		respond(c, itt, response);
-	else if (c->server->aborting) /* answered when nothing of the aborted tasks runs on */
-		*wait = (struct tmf){.itt = itt, .function = function, .used = true};
-	else
-		finish(c, itt, function);
+	/* Until all has been aborted it waits for itself as well. */
+	*f = (struct tmf){.conn = c, .itt = itt, .function = function, .left = 1, .next = c->tmfs};
+	c->tmfs = f;
+	response = do_function(c, bhs, f);
+	if (c->state == CONN_CLOSED) { /* tmf_abandon() has been here */
+		tmf_part(f);
+	} else if (response == TMF_COMPLETE && f->left > 1) {
+		f->left--;
+	} else {
+		c->tmfs = f->next;
+		free(f);
+		if (response == TMF_COMPLETE)
+			finish(c, itt, function);
+		else
+			respond(c, itt, response);
+	}
 }
 
 void tmf_answer(struct conn *c)
 {
+	struct tmf **p = &c->tmfs, *f;
 	c->tmf_due = false;
-	for (unsigned i = 0; i < ARRAY_SIZE(c->tmf); i++) {
-		struct tmf *f = &c->tmf[i];
-		if (!f->due)
+	while ((f = *p)) {
+		if (f->left) {
+			p = &f->next;
 			continue;
-		f->used = f->due = false;
+		}
+		*p = f->next;
 		if (c->state == CONN_FULL)
 			finish(c, f->itt, f->function);
+		free(f);
+		if (c->state == CONN_CLOSED)
+			return;
 	}
 }
 
-void tmf_aborts_done(struct target_server *s)
+void tmf_abandon(struct conn *c)
 {
-	for (struct conn *c = s->conns; c; c = c->next) {
-		for (unsigned i = 0; i < ARRAY_SIZE(c->tmf); i++) {
-			if (!c->tmf[i].used)
-				continue;
-			c->tmf[i].due = c->tmf_due = true;
-			loop_defer(c->loop, &c->flush);
-		}
+	while (c->tmfs) {
+		struct tmf *f = c->tmfs;
+		c->tmfs = f->next;
+		f->conn = NULL;
+		if (!f->left)
+			free(f);
 	}
 }
