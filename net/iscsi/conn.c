@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A target's connection: PDUs in from the socket, PDUs out to it. */
-#include "net/iscsi/conn.h"
-
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -13,6 +11,7 @@
 
 #include "core/crc32c.h"
 #include "core/log.h"
+#include "net/iscsi/conn.h"
 
 #define LOGIN_TIMEOUT (15 * SEC_NS)
 #define LAST_TIMEOUT  (10 * SEC_NS)
@@ -161,12 +160,7 @@ static void update_watch(struct conn *c)
 static void flush(void *arg)
 {
 	struct conn *c = arg;
-	if (c->recalled)
-		data_in_return(c);
-	if (c->tmf_due)
-		tmf_answer(c);
-	if (c->r2t_wait)
-		data_out_ask(c);
+	c->ops->turn(c);
 	if (!conn_transmit(c))
 		return;
 	if (!c->tx_n && c->state == CONN_LAST) {
@@ -238,12 +232,8 @@ static bool take_pdu(struct conn *c, uint32_t size)
 	uint8_t *d = h + ISCSI_BHS + ahs + (c->header_digest ? 4 : 0);
 	bool taken = true;
 
-	if (digests_ok(c, h, ahs, data)) {
-		if (c->state < CONN_FULL)
-			login_pdu(c, h, d, data);
-		else
-			taken = full_pdu(c, h, d, data, c->rx);
-	}
+	if (digests_ok(c, h, ahs, data))
+		taken = c->ops->pdu(c, h, d, data, c->rx);
 	if (taken && c->rx)
 		c->rx_pos += size;
 	return taken;
@@ -375,42 +365,26 @@ static void on_timeout(void *arg)
 	conn_close(c);
 }
 
-void conn_new(struct target_server *s, struct server_loop *home, int fd,
-	      const struct sock_addr *peer)
+int conn_open(struct conn *c)
 {
-	struct conn *c = calloc(1, sizeof(*c));
-	if (!c)
-		goto fail;
-	c->server = s;
-	c->home = home;
-	c->loop = home->loop;
-	c->fd = fd;
-	c->peer = *peer;
-	c->id = s->next_id++;
+	int rc;
+	c->loop = c->home->loop;
 	c->flush.fn = flush;
 	c->flush.arg = c;
-	c->r2t_tail = &c->r2t_wait;
-	c->loans_tail = &c->loans;
-	if (login_begin(c))
-		goto fail;
-	sock_nodelay(fd);
-	sock_keepalive(fd, DEAD_PEER);
-	if (loop_fd_add(c->loop, &c->watch, fd, LOOP_READ, on_event, c)) {
-		login_end(c);
-		goto fail;
-	}
+	sock_nodelay(c->fd);
+	sock_keepalive(c->fd, DEAD_PEER);
+	rc = loop_fd_add(c->loop, &c->watch, c->fd, LOOP_READ, on_event, c);
+	if (rc)
+		return rc;
 	loop_timer_set(c->loop, &c->timer, LOGIN_TIMEOUT, on_timeout, c);
-	c->next = s->conns;
-	c->prev = &s->conns;
-	if (c->next)
-		c->next->prev = &c->next;
-	s->conns = c;
-	s->conns_n++;
-	home->conns++;
-	return;
-fail:
-	free(c);
-	close(fd);
+	return 0;
+}
+
+void conn_fini(struct conn *c)
+{
+	chunk_unref(c->rx);
+	chunk_unref(c->tx_chunk);
+	free(c->tx);
 }
 
 static void unstall(struct conn *c)
@@ -430,32 +404,17 @@ static void disconnect(struct conn *c)
 	loop_timer_del(c->loop, &c->timer);
 	close(c->fd);
 	c->fd = -1;
-	login_end(c);
 	conn_drop_queue(c);
 }
 
 static void take_down(void *arg)
 {
 	struct conn *c = arg;
-	struct target_server *s = c->server;
 	if (c->fd >= 0)
 		disconnect(c);
-	data_in_settle(c);
-	if (c->running) /* conn_task_gone() comes back to it */
-		return;
-	session_end(c);
-	chunk_unref(c->rx);
-	chunk_unref(c->tx_chunk);
-	free(c->tx);
-	buf_free(&c->text_in);
-	buf_free(&c->text_out);
-	*c->prev = c->next;
-	if (c->next)
-		c->next->prev = c->prev;
-	c->home->conns--;
-	s->conns_n--;
-	free(c);
-	server_conn_idle(s);
+	c->ops->closed(c);
+	if (!c->running) /* else conn_task_gone() comes back to it */
+		c->ops->gone(c);
 }
 
 void conn_close(struct conn *c)
@@ -464,8 +423,7 @@ void conn_close(struct conn *c)
 		return;
 	c->state = CONN_CLOSED;
 	unstall(c);
-	tmf_abandon(c);
-	tasks_abort_all(c);
+	c->ops->closing(c);
 	/* Not beneath a caller who still looks at it, perhaps without the lock. */
 	c->flush.fn = take_down;
 	loop_defer(c->loop, &c->flush);
@@ -475,12 +433,9 @@ void conn_task_gone(struct conn *c)
 {
 	if (c->running)
 		return;
-	if (c->awaited)
-		session_over(c);
+	c->ops->idle(c);
 	if (c->state == CONN_CLOSED)
 		loop_defer(c->loop, &c->flush);
-	else
-		server_conn_idle(c->server);
 }
 
 void conn_finish(struct conn *c)

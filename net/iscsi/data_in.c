@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "net/iscsi/conn.h"
+#include "net/iscsi/task.h"
 
 /* Below this much a copy costs no more: it stays in the processor's cache, as measured on loopback
  * with 4 KiB pages. */
@@ -27,16 +27,18 @@ static uint32_t segment(const struct conn *c)
 
 /* ---- loans ---- */
 
-bool loan_recalled(const struct loan *l)
+/* Wanted back: not to be read from the disk any more. */
+static bool recalled(const struct tx_owner *o)
 {
+	const struct loan *l = container_of(o, struct loan, owner);
 	return l->lun->removed || l->lun->lun->lend_none;
 }
 
 /* Is the loan at its end? */
 static bool settled(const struct conn *c, const struct loan *l)
 {
-	return !l->parts && (!l->by_ref || l->lun->removed || c->state == CONN_CLOSED ||
-			     sn_before(l->stat_sn, c->confirmed_sn));
+	return !l->owner.parts && (!l->owner.by_ref || l->lun->removed || c->state == CONN_CLOSED ||
+				   sn_before(l->stat_sn, c->confirmed_sn));
 }
 
 void data_in_settle(struct conn *c)
@@ -63,11 +65,15 @@ void data_in_confirmed(struct conn *c, uint32_t exp_stat_sn)
 		data_in_settle(c);
 }
 
-void data_in_recall(struct lun_nexus *n)
+/* The header is out, so that there is no way left to tell the initiator but to drop the session:
+ * whatever else is sent would be taken for data. */
+static void lost(const struct tx_owner *o, uint64_t off, uint32_t n, int rc)
 {
-	struct session_lun *s = container_of(n, struct session_lun, nexus);
-	s->conn->recalled = true;
-	loop_defer(s->conn->loop, &s->conn->flush);
+	const struct loan *loan = container_of(o, struct loan, owner);
+	const struct lun *l = loan->lun->lun;
+	log_error("%s: read of blocks %llu to %llu: %s", disk_path(l->disk),
+		  (unsigned long long)(off >> l->block_shift),
+		  (unsigned long long)((off + n - 1) >> l->block_shift), strerror(-rc));
 }
 
 /* Does the initiator keep an atomic write waiting? */
@@ -105,7 +111,7 @@ static void ping(struct conn *c)
 void data_in_return(struct conn *c)
 {
 	c->recalled = false;
-	conn_load_recalled(c);
+	conn_load(c, recalled);
 	data_in_settle(c);
 	if (c->state != CONN_FULL || !owes(c))
 		return;
@@ -124,6 +130,7 @@ static int reserve_headers(struct task *t, uint32_t pdus)
 	t->loan = calloc(1, sizeof(*t->loan));
 	if (!t->loan)
 		return -1;
+	t->loan->owner = (struct tx_owner){.loaded = data_in_settle, .lost = lost};
 	t->in_base = conn_room(t->conn, size, &t->in_chunk);
 	if (!t->in_base)
 		return -1;
@@ -202,21 +209,6 @@ int data_in_reserve(struct scsi_cmd *cmd, uint32_t len)
 	return 0;
 }
 
-/* Residual counts (RFC 7143, 11.4.5): what the command would move against what was announced. */
-uint8_t task_residual(const struct task *t, uint8_t *at)
-{
-	uint64_t moved = t->cmd.status == SCSI_GOOD ? t->cmd.transfer_len : 0;
-	if (moved > t->edtl) {
-		put_be32(at, (uint32_t)MIN(moved - t->edtl, (uint64_t)UINT32_MAX));
-		return ISCSI_RESP_OVERFLOW;
-	}
-	if (moved < t->edtl) {
-		put_be32(at, t->edtl - (uint32_t)moved);
-		return ISCSI_RESP_UNDERFLOW;
-	}
-	return 0;
-}
-
 void data_in_send(struct task *t)
 {
 	struct conn *c = t->conn;
@@ -258,7 +250,8 @@ void data_in_send(struct task *t)
 			if (last)
 				loan->stat_sn = c->stat_sn - 1;
 			conn_queue(c, p, size, chunk_ref(t->in_chunk));
-			conn_queue_loan(c, loan, t->cmd.lend_off + off, n);
+			conn_queue_disk(c, &loan->owner, loan->lun->lun->disk,
+					t->cmd.lend_off + off, n);
 		}
 		p += size;
 		room += size;

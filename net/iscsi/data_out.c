@@ -1,57 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Data-out: asking for it with R2Ts and keeping it where it was received (RFC 7143, 11.7 and 11.8).
  */
-#include "net/iscsi/conn.h"
-
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/log.h"
-
-bool data_out_keep(struct task *t, uint8_t *data, uint32_t len, struct chunk *chunk)
-{
-	struct iovec *last = t->out_n ? &t->out[t->out_n - 1] : NULL;
-	if (!len)
-		return true;
-	t->out_len += len;
-	if (t->ttt == ISCSI_NO_TAG) {
-		t->unasked += len;
-		t->conn->server->out_bytes += len;
-	}
-	if (last && t->out_chunk[t->out_n - 1] == chunk &&
-	    (uint8_t *)last->iov_base + last->iov_len == data) {
-		last->iov_len += len;
-		return true;
-	}
-	if (t->out_n == t->out_cap) {
-		unsigned cap = t->out_cap * 4;
-		struct iovec *out = malloc(cap * sizeof(*out));
-		struct chunk **chunks = malloc(cap * sizeof(struct chunk *));
-		if (!out || !chunks) {
-			free(out);
-			free(chunks);
-			return false;
-		}
-		memcpy(out, t->out, t->out_n * sizeof(*out));
-		memcpy(chunks, t->out_chunk, t->out_n * sizeof(struct chunk *));
-		if (t->out != t->out_inline) {
-			free(t->out);
-			free(t->out_chunk);
-		}
-		t->out = out;
-		t->out_chunk = chunks;
-		t->out_cap = cap;
-	}
-	t->out_chunk[t->out_n] = chunk_ref(chunk);
-	t->out[t->out_n++] = (struct iovec){data, len};
-	return true;
-}
+#include "net/iscsi/phase.h"
 
 /* Asks for the next burst (11.8). */
 static void put_r2t(struct task *t)
 {
 	struct conn *c = t->conn;
-	uint32_t n = MIN(t->edtl - t->out_len, c->params.max_burst);
+	uint32_t n = MIN(t->edtl - t->out.len, c->params.max_burst);
 	uint8_t *r = conn_pdu(c, ISCSI_R2T, 0, NULL);
 	if (!r)
 		return;
@@ -61,9 +20,9 @@ static void put_r2t(struct task *t)
 	t->ttt = t->ttt + 1 == ISCSI_NO_TAG ? 0 : t->ttt + 1;
 	put_be32(r + PDU_TTT, t->ttt);
 	put_be32(r + R2T_SN, t->r2t_sn++);
-	put_be32(r + R2T_OFFSET, t->out_len);
+	put_be32(r + R2T_OFFSET, t->out.len);
 	put_be32(r + R2T_LENGTH, n);
-	t->solicited = t->out_len + n;
+	t->solicited = t->out.len + n;
 	t->data_sn = 0;
 	conn_send_pdu(c, r, 0, false);
 }
@@ -87,40 +46,6 @@ void data_out_ask(struct conn *c)
 	}
 }
 
-static void leave_line(struct task *t)
-{
-	struct conn *c = t->conn;
-	if (t->asked_bytes) {
-		c->asked_bytes -= t->asked_bytes;
-		c->server->asked_bytes -= t->asked_bytes;
-		if (c->r2t_wait) /* flush() asks */
-			loop_defer(c->loop, &c->flush);
-		return;
-	}
-	if (!t->in_line)
-		return;
-	for (struct task **p = &c->r2t_wait; *p; p = &(*p)->r2t_next) {
-		if (*p != t)
-			continue;
-		*p = t->r2t_next;
-		if (!*p)
-			c->r2t_tail = p;
-		return;
-	}
-}
-
-void data_out_end(struct task *t)
-{
-	leave_line(t);
-	t->conn->server->out_bytes -= t->unasked;
-	for (unsigned i = 0; i < t->out_n; i++)
-		chunk_unref(t->out_chunk[i]);
-	if (t->out != t->out_inline) {
-		free(t->out);
-		free(t->out_chunk);
-	}
-}
-
 /* An R2T is a promise of memory: in line with the others for it. */
 static void send_r2t(struct task *t)
 {
@@ -138,9 +63,9 @@ static void send_r2t(struct task *t)
 
 void data_out_advance(struct task *t, bool final)
 {
-	if (t->write && t->out_len < t->edtl) {
+	if (t->write && t->out.len < t->edtl) {
 		if (final) {
-			t->solicited = t->out_len; /* nothing more until the R2T */
+			t->solicited = t->out.len; /* nothing more until the R2T */
 			send_r2t(t);
 		}
 		return;
@@ -157,18 +82,18 @@ void data_out_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t le
 		return; /* data of a task that has been aborted meanwhile */
 	/* At recovery level 0 nothing can be asked for again: the command ends (11.4.7.2). */
 	if (t->in_line || get_be32(bhs + PDU_TTT) != t->ttt ||
-	    get_be32(bhs + DATA_SN) != t->data_sn++ || get_be32(bhs + DATA_OFFSET) != t->out_len ||
-	    len > t->solicited - t->out_len) {
+	    get_be32(bhs + DATA_SN) != t->data_sn++ || get_be32(bhs + DATA_OFFSET) != t->out.len ||
+	    len > t->solicited - t->out.len) {
 		conn_warn(c, "data out of order or not asked for", "its command ends");
 		task_fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
 		return;
 	}
-	if (!data_out_keep(t, data, len, chunk)) {
+	if (!gather_add(&t->out, c->server, data, len, chunk, t->ttt != ISCSI_NO_TAG)) {
 		log_error("%s: out of memory; dropped", conn_name(c));
 		conn_close(c);
 		return;
 	}
-	if (final && t->ttt != ISCSI_NO_TAG && t->out_len < t->solicited) {
+	if (final && t->ttt != ISCSI_NO_TAG && t->out.len < t->solicited) {
 		conn_warn(c, "a burst of data ends early", "its command ends");
 		task_fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
 		return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The target's login phase (RFC 7143, sections 6 and 11.12, 11.13). */
-#include "net/iscsi/conn.h"
+#include "net/iscsi/phase.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,6 +9,9 @@
 
 #include "core/log.h"
 #include "net/iscsi/login_chap.h"
+
+#define TARGET_MAX_BURST   1048576u
+#define TARGET_FIRST_BURST 65536u
 
 /* What a login gathers; gone when the full feature phase begins. */
 struct login {

@@ -4,9 +4,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/json.h"
 #include "core/sandbox.h"
-#include "net/iscsi/conn.h"
+#include "net/iscsi/server.h"
+#include "net/sock.h"
 #include "storage/scsi/reserve.h"
 
 static const char *const kinds[STATS_KINDS] = {"read", "write", "flush"};

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Sessions and the LUNs that they see, which come and go while commands run. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/log.h"
-#include "net/iscsi/conn.h"
+#include "net/iscsi/session.h"
+#include "storage/scsi/sense.h"
 
 /* ---- a session's LUNs ---- */
 
@@ -24,7 +24,15 @@ struct session_lun *session_lun_find(struct conn *c, unsigned number)
 	return NULL;
 }
 
-static int session_lun_add(struct conn *c, struct lun *l)
+/* See lun_nexus.recall: it is done in the connection's loop, by data_in_return(). */
+static void recall(struct lun_nexus *n)
+{
+	struct session_lun *s = container_of(n, struct session_lun, nexus);
+	s->conn->recalled = true;
+	loop_defer(s->conn->loop, &s->conn->flush);
+}
+
+int session_lun_add(struct conn *c, struct lun *l)
 {
 	struct session_lun *s,
 		**luns = realloc(c->luns, (c->luns_n + 1) * sizeof(struct session_lun *));
@@ -38,7 +46,7 @@ static int session_lun_add(struct conn *c, struct lun *l)
 	s->conn = c;
 	s->number = l->number;
 	lun_nexus_add(l, &s->nexus, c->port_name, 1);
-	s->nexus.recall = data_in_recall;
+	s->nexus.recall = recall;
 	c->luns[c->luns_n++] = s;
 	return 0;
 }
@@ -55,7 +63,7 @@ void session_lun_release(struct session_lun *s)
 		session_lun_free(s);
 }
 
-static void session_lun_remove(struct conn *c, const struct lun *l)
+void session_lun_remove(struct conn *c, const struct lun *l)
 {
 	for (unsigned i = 0; i < c->luns_n; i++) {
 		struct session_lun *s = c->luns[i];
@@ -66,96 +74,18 @@ static void session_lun_remove(struct conn *c, const struct lun *l)
 			c->recent[s->number % LUN_RECENT] = NULL;
 		s->removed = true;
 		if (s->uses)
-			data_in_recall(&s->nexus);
+			recall(&s->nexus);
 		else
 			session_lun_free(s);
 		return;
 	}
 }
 
-/* SPC-4, 6.33: every LUN of the session tells that there are others now. */
-static void luns_changed(struct conn *c, const struct lun *except)
+void session_luns_changed(struct conn *c, const struct lun *except)
 {
 	for (unsigned i = 0; i < c->luns_n; i++)
 		if (c->luns[i]->lun != except)
 			lun_attention(&c->luns[i]->nexus, ASC_REPORTED_LUNS_CHANGED);
-}
-
-/* ---- a target's LUNs ---- */
-
-struct lun *target_find_lun(const struct target *t, unsigned number)
-{
-	for (unsigned i = 0; i < t->luns_n; i++)
-		if (t->luns[i]->number == number)
-			return t->luns[i];
-	return NULL;
-}
-
-int target_add_lun(struct target_server *s, struct target *t, struct lun *l)
-{
-	struct lun **luns;
-	if (target_find_lun(t, l->number))
-		return -EEXIST;
-	luns = realloc(t->luns, (t->luns_n + 1) * sizeof(*luns));
-	if (!luns)
-		return -ENOMEM;
-	t->luns = luns;
-	t->luns[t->luns_n++] = l;
-	for (struct conn *c = s->conns, *next; c; c = next) {
-		next = c->next;
-		if (c->target != t || c->state != CONN_FULL)
-			continue;
-		if (session_lun_add(c, l)) {
-			log_error("%s: out of memory; dropped", conn_name(c));
-			conn_close(c);
-		} else {
-			luns_changed(c, l);
-		}
-	}
-	return 0;
-}
-
-struct removal {
-	struct target_server *server;
-	void (*done)(void *arg, int rc);
-	void *arg;
-};
-
-static void removed(void *arg, int rc)
-{
-	struct removal *r = arg;
-	struct target_server *s = r->server;
-	r->done(r->arg, rc);
-	s->retiring--;
-	server_conn_idle(s);
-	free(r);
-}
-
-int target_remove_lun(struct target_server *s, struct target *t, unsigned number,
-		      void (*done)(void *arg, int rc), void *arg)
-{
-	struct lun *l = target_find_lun(t, number);
-	struct removal *r;
-	unsigned i = 0;
-	if (!l)
-		return -ENOENT;
-	r = malloc(sizeof(*r));
-	if (!r)
-		return -ENOMEM;
-	*r = (struct removal){.server = s, .done = done, .arg = arg};
-	while (t->luns[i] != l)
-		i++;
-	t->luns_n--;
-	memmove(t->luns + i, t->luns + i + 1, (t->luns_n - i) * sizeof(*t->luns));
-	s->retiring++;
-	lun_retire(l, s->config.engine, removed, r);
-	for (struct conn *c = s->conns; c; c = c->next) {
-		if (c->target != t)
-			continue;
-		session_lun_remove(c, l);
-		luns_changed(c, NULL);
-	}
-	return 0;
 }
 
 /* ---- beginning and end ---- */
@@ -242,50 +172,4 @@ void session_end(struct conn *c)
 	c->luns = NULL;
 	c->luns_n = 0;
 	memset(c->recent, 0, sizeof(c->recent));
-}
-
-static bool logged_in(const struct conn *c)
-{
-	return c->state == CONN_FULL || c->state == CONN_LAST;
-}
-
-unsigned target_server_sessions(struct target_server *s,
-				void (*fn)(void *arg, const struct session_info *i), void *arg)
-{
-	struct conn *c = s->conns;
-	uint64_t now = clock_ns();
-	unsigned n = 0;
-	while (c && c->next) /* the newest is the first */
-		c = c->next;
-	for (; c; c = c->prev == &s->conns ? NULL : container_of(c->prev, struct conn, next)) {
-		struct session_info i = {.id = c->id,
-					 .initiator = c->initiator,
-					 .target = c->target ? c->target->name : NULL,
-					 .luns = c->luns_n,
-					 .commands = c->tasks,
-					 .header_digest = c->header_digest,
-					 .data_digest = c->data_digest,
-					 .age_ns = now - c->since};
-		if (!logged_in(c) || !c->tsih)
-			continue;
-		sock_text(&c->peer, i.peer);
-		fn(arg, &i);
-		n++;
-	}
-	return n;
-}
-
-unsigned target_server_drop(struct target_server *s, unsigned id, const char *initiator)
-{
-	unsigned n = 0;
-	for (struct conn *c = s->conns, *next; c; c = next) {
-		next = c->next;
-		if (!logged_in(c) || !c->tsih ||
-		    (id ? c->id != id : strcasecmp(c->initiator, initiator) != 0))
-			continue;
-		log_info("%s: dropped by the administrator", conn_name(c));
-		conn_close(c);
-		n++;
-	}
-	return n;
 }

@@ -8,9 +8,10 @@
 #include <unistd.h>
 
 #include "core/log.h"
-#include "net/iscsi/conn.h"
+#include "net/iscsi/phase.h"
 
 #define DRAIN_TIMEOUT (10 * SEC_NS)
+#define HALF_OPEN_MAX 64u /* connections that have not logged in, or not yet */
 
 static struct log_limit refused = {.burst = 5, .period_ns = 10 * SEC_NS};
 
@@ -88,39 +89,6 @@ int target_server_add_loop(struct target_server *s, struct disk_engine *e)
 	return 0;
 }
 
-struct target *target_find(struct target_server *s, const char *name)
-{
-	struct target *t = s->targets;
-	/* iqn names are compared after folding to lower case (RFC 3722). */
-	while (t && strcasecmp(t->name, name))
-		t = t->next;
-	return t;
-}
-
-struct target *target_server_get(struct target_server *s, const char *name)
-{
-	struct target *t = target_find(s, name), **p;
-	if (t)
-		return t;
-	t = calloc(1, sizeof(*t));
-	if (!t)
-		return NULL;
-	t->name = strdup(name);
-	if (!t->name) {
-		free(t);
-		return NULL;
-	}
-	for (p = &s->targets; *p; p = &(*p)->next)
-		;
-	*p = t;
-	return t;
-}
-
-const char *target_name(const struct target *t)
-{
-	return t->name;
-}
-
 void target_server_set_access(struct target_server *s, const struct access *a,
 			      const struct chap_credentials *c)
 {
@@ -129,9 +97,102 @@ void target_server_set_access(struct target_server *s, const struct access *a,
 	/* Half of an exchange was by the old secrets: those will come again. */
 	for (struct conn *o = s->conns, *next; o; o = next) {
 		next = o->next;
-		if (o->state == CONN_SECURITY)
+		if (o->state == CONN_LOGIN)
 			conn_close(o);
 	}
+}
+
+/* ---- connections ---- */
+
+static bool take_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len,
+		     struct chunk *chunk)
+{
+	if (c->state == CONN_FULL)
+		return full_pdu(c, bhs, data, len, chunk);
+	login_pdu(c, bhs, data, len);
+	return true;
+}
+
+static void take_turn(struct conn *c)
+{
+	if (c->recalled)
+		data_in_return(c);
+	if (c->tmf_due)
+		tmf_answer(c);
+	if (c->r2t_wait)
+		data_out_ask(c);
+}
+
+static void conn_closing(struct conn *c)
+{
+	tmf_abandon(c);
+	tasks_abort(c, -1, NULL);
+}
+
+static void drain_step(struct target_server *s);
+
+static void conn_idle(struct conn *c)
+{
+	if (c->awaited)
+		session_over(c);
+	if (c->state != CONN_CLOSED && c->server->draining)
+		drain_step(c->server);
+}
+
+static void conn_gone(struct conn *c)
+{
+	struct target_server *s = c->server;
+	login_end(c);
+	session_end(c);
+	buf_free(&c->text_in);
+	buf_free(&c->text_out);
+	conn_fini(c);
+	*c->prev = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	c->home->conns--;
+	s->conns_n--;
+	free(c);
+	if (s->draining)
+		drain_step(s);
+}
+
+static const struct conn_ops ops = {.pdu = take_pdu,
+				    .turn = take_turn,
+				    .closing = conn_closing,
+				    .closed = data_in_settle,
+				    .idle = conn_idle,
+				    .gone = conn_gone};
+
+void target_server_take(struct target_server *s, struct server_loop *home, int fd,
+			const struct sock_addr *peer)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+	if (!c)
+		goto fail;
+	*c = (struct conn){.ops = &ops,
+			   .server = s,
+			   .home = home,
+			   .fd = fd,
+			   .peer = *peer,
+			   .id = s->next_id++};
+	c->r2t_tail = &c->r2t_wait;
+	c->loans_tail = &c->loans;
+	if (login_begin(c) || conn_open(c))
+		goto fail;
+	c->next = s->conns;
+	c->prev = &s->conns;
+	if (c->next)
+		c->next->prev = &c->next;
+	s->conns = c;
+	s->conns_n++;
+	home->conns++;
+	return;
+fail:
+	if (c)
+		login_end(c);
+	free(c);
+	close(fd);
 }
 
 static void log_refused(struct target_server *s, const struct sock_addr *peer, const char *why)
@@ -188,7 +249,7 @@ static void on_connection(void *arg, int fd, const struct sock_addr *peer)
 		why = "too many connections are about to end"; /* whose commands still run */
 	if (!why) {
 		make_place(s, peer);
-		conn_new(s, least_busy(s), fd, peer);
+		target_server_take(s, least_busy(s), fd, peer);
 		return;
 	}
 	close(fd);
@@ -236,6 +297,124 @@ void target_server_unlisten(struct target_server *s, const char *address)
 	}
 }
 
+/* ---- a target's LUNs ---- */
+
+int target_add_lun(struct target_server *s, struct target *t, struct lun *l)
+{
+	struct lun **luns;
+	if (target_find_lun(t, l->number))
+		return -EEXIST;
+	luns = realloc(t->luns, (t->luns_n + 1) * sizeof(*luns));
+	if (!luns)
+		return -ENOMEM;
+	t->luns = luns;
+	t->luns[t->luns_n++] = l;
+	for (struct conn *c = s->conns, *next; c; c = next) {
+		next = c->next;
+		if (c->target != t || c->state != CONN_FULL)
+			continue;
+		if (session_lun_add(c, l)) {
+			log_error("%s: out of memory; dropped", conn_name(c));
+			conn_close(c);
+		} else {
+			session_luns_changed(c, l);
+		}
+	}
+	return 0;
+}
+
+struct removal {
+	struct target_server *server;
+	void (*done)(void *arg, int rc);
+	void *arg;
+};
+
+static void removed(void *arg, int rc)
+{
+	struct removal *r = arg;
+	struct target_server *s = r->server;
+	r->done(r->arg, rc);
+	s->retiring--;
+	free(r);
+	if (s->draining)
+		drain_step(s);
+}
+
+int target_remove_lun(struct target_server *s, struct target *t, unsigned number,
+		      void (*done)(void *arg, int rc), void *arg)
+{
+	struct lun *l = target_find_lun(t, number);
+	struct removal *r;
+	unsigned i = 0;
+	if (!l)
+		return -ENOENT;
+	r = malloc(sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	*r = (struct removal){.server = s, .done = done, .arg = arg};
+	while (t->luns[i] != l)
+		i++;
+	t->luns_n--;
+	memmove(t->luns + i, t->luns + i + 1, (t->luns_n - i) * sizeof(*t->luns));
+	s->retiring++;
+	lun_retire(l, s->config.engine, removed, r);
+	for (struct conn *c = s->conns; c; c = c->next) {
+		if (c->target != t)
+			continue;
+		session_lun_remove(c, l);
+		session_luns_changed(c, NULL);
+	}
+	return 0;
+}
+
+/* ---- what is told of sessions ---- */
+
+static bool logged_in(const struct conn *c)
+{
+	return c->state == CONN_FULL || c->state == CONN_LAST;
+}
+
+unsigned target_server_sessions(struct target_server *s,
+				void (*fn)(void *arg, const struct session_info *i), void *arg)
+{
+	struct conn *c = s->conns;
+	uint64_t now = clock_ns();
+	unsigned n = 0;
+	while (c && c->next) /* the newest is the first */
+		c = c->next;
+	for (; c; c = c->prev == &s->conns ? NULL : container_of(c->prev, struct conn, next)) {
+		struct session_info i = {.id = c->id,
+					 .initiator = c->initiator,
+					 .target = c->target ? c->target->name : NULL,
+					 .luns = c->luns_n,
+					 .commands = c->tasks,
+					 .header_digest = c->header_digest,
+					 .data_digest = c->data_digest,
+					 .age_ns = now - c->since};
+		if (!logged_in(c) || !c->tsih)
+			continue;
+		sock_text(&c->peer, i.peer);
+		fn(arg, &i);
+		n++;
+	}
+	return n;
+}
+
+unsigned target_server_drop(struct target_server *s, unsigned id, const char *initiator)
+{
+	unsigned n = 0;
+	for (struct conn *c = s->conns, *next; c; c = next) {
+		next = c->next;
+		if (!logged_in(c) || !c->tsih ||
+		    (id ? c->id != id : strcasecmp(c->initiator, initiator) != 0))
+			continue;
+		log_info("%s: dropped by the administrator", conn_name(c));
+		conn_close(c);
+		n++;
+	}
+	return n;
+}
+
 /* ---- the end ---- */
 
 static void drain_step(struct target_server *s)
@@ -273,10 +452,4 @@ void target_server_drain(struct target_server *s, void (*done)(void *arg), void 
 	close_portals(s);
 	loop_timer_set(s->config.loop, &s->drain_timer, DRAIN_TIMEOUT, drain_overdue, s);
 	drain_step(s);
-}
-
-void server_conn_idle(struct target_server *s)
-{
-	if (s->draining)
-		drain_step(s);
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The full feature phase: SCSI commands with their data, and the small PDUs beside them. */
-#include "net/iscsi/conn.h"
+#include "net/iscsi/task.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/log.h"
-#include "storage/scsi/limits.h"
 
 #define FREE_TASKS_MAX 64 /* kept for reuse */
 
@@ -25,7 +23,7 @@ struct task *task_find(struct conn *c, uint32_t itt)
 	return t;
 }
 
-static struct task *task_new(struct conn *c, const uint8_t *bhs)
+struct task *task_new(struct conn *c, const uint8_t *bhs)
 {
 	struct target_server *s = c->server;
 	struct task *t = s->free_tasks, **slot;
@@ -45,9 +43,7 @@ static struct task *task_new(struct conn *c, const uint8_t *bhs)
 	t->read = bhs[1] & ISCSI_CMD_READ;
 	t->write = bhs[1] & ISCSI_CMD_WRITE;
 	memcpy(t->lun, bhs + PDU_LUN, 8);
-	t->out = t->out_inline;
-	t->out_chunk = t->out_chunk_inline;
-	t->out_cap = ARRAY_SIZE(t->out_inline);
+	gather_init(&t->out);
 	slot = hash_slot(c, t->itt);
 	t->next = *slot;
 	*slot = t;
@@ -55,7 +51,30 @@ static struct task *task_new(struct conn *c, const uint8_t *bhs)
 	return t;
 }
 
-static void task_free(struct task *t)
+/* Out of the line for R2Ts, or of those who have been granted one. */
+static void leave_line(struct task *t)
+{
+	struct conn *c = t->conn;
+	if (t->asked_bytes) {
+		c->asked_bytes -= t->asked_bytes;
+		c->server->asked_bytes -= t->asked_bytes;
+		if (c->r2t_wait) /* flush() asks */
+			loop_defer(c->loop, &c->flush);
+		return;
+	}
+	if (!t->in_line)
+		return;
+	for (struct task **p = &c->r2t_wait; *p; p = &(*p)->r2t_next) {
+		if (*p != t)
+			continue;
+		*p = t->r2t_next;
+		if (!*p)
+			c->r2t_tail = p;
+		return;
+	}
+}
+
+void task_free(struct task *t)
 {
 	struct conn *c = t->conn;
 	struct target_server *s = c->server;
@@ -64,7 +83,8 @@ static void task_free(struct task *t)
 		p = &(*p)->next;
 	*p = t->next;
 	c->tasks--;
-	data_out_end(t);
+	leave_line(t);
+	gather_fini(&t->out, s);
 	data_in_end(t);
 	scsi_cmd_fini(&t->cmd);
 	if (t->session_lun)
@@ -126,18 +146,38 @@ void task_abort(struct task *t, struct tmf *f)
 	}
 }
 
-void tasks_abort_all(struct conn *c)
+unsigned tasks_abort(struct conn *c, int lun, struct tmf *f)
 {
+	unsigned n = 0;
 	for (unsigned i = 0; i < TASK_HASH; i++) {
 		struct task *t, *next;
 		for (t = c->hash[i]; t; t = next) {
 			next = t->next;
-			task_abort(t, NULL);
+			if (lun >= 0 && iscsi_lun_get(t->lun) != lun)
+				continue;
+			task_abort(t, f);
+			n++;
 		}
 	}
+	return n;
 }
 
 /* ---- the response ---- */
+
+/* Residual counts (RFC 7143, 11.4.5): what the command would move against what was announced. */
+uint8_t task_residual(const struct task *t, uint8_t *at)
+{
+	uint64_t moved = t->cmd.status == SCSI_GOOD ? t->cmd.transfer_len : 0;
+	if (moved > t->edtl) {
+		put_be32(at, (uint32_t)MIN(moved - t->edtl, (uint64_t)UINT32_MAX));
+		return ISCSI_RESP_OVERFLOW;
+	}
+	if (moved < t->edtl) {
+		put_be32(at, t->edtl - (uint32_t)moved);
+		return ISCSI_RESP_UNDERFLOW;
+	}
+	return 0;
+}
 
 static void send_response(struct task *t)
 {
@@ -215,10 +255,10 @@ static struct lun_nexus *find_nexus(struct scsi_cmd *cmd, unsigned number)
 static unsigned abort_tasks(struct lun_nexus *n)
 {
 	struct session_lun *l = container_of(n, struct session_lun, nexus);
-	return tmf_abort_on_lun(l->conn, (int)n->lun->number, NULL);
+	return tasks_abort(l->conn, (int)n->lun->number, NULL);
 }
 
-const struct scsi_transport target_transport = {.reserve_in = data_in_reserve,
+static const struct scsi_transport transport = {.reserve_in = data_in_reserve,
 						.done = task_done,
 						.list_luns = list_luns,
 						.find_nexus = find_nexus,
@@ -231,7 +271,7 @@ void task_run(struct task *t)
 	struct conn *c = t->conn;
 	struct scsi_cmd *cmd = &t->cmd;
 	int number = iscsi_lun_get(t->lun);
-	cmd->transport = &target_transport;
+	cmd->transport = &transport;
 	cmd->engine = c->home->engine;
 	t->session_lun = number < 0 ? NULL : session_lun_find(c, (unsigned)number);
 	if (t->session_lun) {
@@ -239,9 +279,9 @@ void task_run(struct task *t)
 		cmd->nexus = &t->session_lun->nexus;
 		cmd->lun = t->session_lun->lun;
 	}
-	cmd->out = t->out;
-	cmd->out_n = t->out_n;
-	cmd->out_len = t->out_len;
+	cmd->out = t->out.iov;
+	cmd->out_n = t->out.n;
+	cmd->out_len = t->out.len;
 	cmd->in_max = t->read ? t->edtl : 0;
 	cmd->lend_min = data_in_lend_min(c);
 	t->running = true;
@@ -251,207 +291,8 @@ void task_run(struct task *t)
 
 void task_fail(struct task *t, uint8_t key, uint16_t asc)
 {
-	t->cmd.transport = &target_transport;
+	t->cmd.transport = &transport;
 	t->running = true;
 	t->conn->running++;
 	scsi_check(&t->cmd, key, asc);
-}
-
-/*
- * May a further PDU be taken that brings so many bytes under way? What waits to be sent counts: a
- * peer that does not read must not make us hold more and more for it.
- */
-static bool admit(struct conn *c, uint32_t bytes)
-{
-	struct target_server *s = c->server;
-	struct conn **p;
-	if (c->waits) {
-		c->stalled = true; /* until session_over() */
-		return false;
-	}
-	if (c->in_bytes == 0)
-		return true; /* nobody is starved by others */
-	if (c->in_bytes + bytes > CONN_BYTES_MAX) {
-		c->stalled = true; /* until some of its own are gone */
-		return false;
-	}
-	if (s->in_bytes + bytes <= SERVER_BYTES_MAX)
-		return true;
-	c->stalled = true;
-	for (p = &s->stalled; *p && *p != c; p = &(*p)->stalled_next)
-		;
-	if (!*p) {
-		c->stalled_next = NULL;
-		*p = c;
-	}
-	return false;
-}
-
-/* TASK SET FULL (SAM-5, 5.3.1): the initiator is to send it again when others have ended. */
-static void refuse_full(struct conn *c, const uint8_t *bhs)
-{
-	uint8_t *r = conn_pdu(c, ISCSI_SCSI_RESPONSE, 0, NULL);
-	if (!r)
-		return;
-	r[1] = ISCSI_FINAL | ISCSI_RESP_UNDERFLOW;
-	r[RESP_STATUS] = SCSI_TASK_SET_FULL;
-	memcpy(r + PDU_ITT, bhs + PDU_ITT, 4);
-	memcpy(r + RESP_RESIDUAL, bhs + CMD_EDTL, 4);
-	conn_send_pdu(c, r, 0, true);
-}
-
-static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len,
-		    struct chunk *chunk)
-{
-	uint32_t edtl = get_be32(bhs + CMD_EDTL);
-	bool write = bhs[1] & ISCSI_CMD_WRITE, final = bhs[1] & ISCSI_FINAL;
-	struct task *t;
-
-	if (!c->target) {
-		conn_protocol_error(c, bhs, "SCSI command in a discovery session");
-		return true;
-	}
-	if (task_find(c, get_be32(bhs + PDU_ITT))) {
-		conn_reject(c, bhs, REJECT_TASK_IN_PROGRESS);
-		return true;
-	}
-	/* The window holds back all but what is marked for immediate delivery (4.2.2.1). */
-	if (c->tasks >= QUEUE_DEPTH && bhs[0] & ISCSI_IMMEDIATE) {
-		conn_reject(c, bhs, REJECT_IMMEDIATE);
-		return true;
-	}
-	if (len &&
-	    (!write || !c->params.immediate_data || len > edtl || len > c->params.first_burst)) {
-		conn_protocol_error(c, bhs, "immediate data that was not agreed on");
-		return true;
-	}
-	if (write && !final && c->params.initial_r2t) {
-		conn_protocol_error(c, bhs, "unsolicited data that was not agreed on");
-		return true;
-	}
-	if (len && c->tasks > 1 && c->server->out_bytes >= SERVER_OUT_LAST) {
-		refuse_full(c, bhs);
-		return true;
-	}
-	t = task_new(c, bhs);
-	if (!t || !data_out_keep(t, data, len, chunk)) {
-		if (t)
-			task_free(t);
-		log_error("%s: out of memory; dropped", conn_name(c));
-		conn_close(c);
-		return true;
-	}
-	if (t->read) {
-		t->in_bytes = MIN(edtl, LIMIT_TRANSFER_BYTES);
-		conn_in_bytes(c, t->in_bytes);
-	}
-	memcpy(t->cmd.cdb, bhs + CMD_CDB, SCSI_CDB_MAX);
-	t->solicited = write ? MIN(edtl, c->params.first_burst) : 0;
-	if (write && (t->read || edtl > LIMIT_TRANSFER_BYTES))
-		/* Before any of it is gathered; no command here goes both ways. */
-		task_fail(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
-	else
-		data_out_advance(t, final || !write);
-	return true;
-}
-
-/* ---- NOP and logout ---- */
-
-static void nop_out(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t len)
-{
-	uint8_t *echo, *r;
-	if (get_be32(bhs + PDU_ITT) == ISCSI_NO_TAG)
-		return;
-	len = MIN(len, c->params.max_send);
-	r = conn_pdu(c, ISCSI_NOP_IN, len, &echo);
-	if (!r)
-		return;
-	r[1] = ISCSI_FINAL;
-	memcpy(r + PDU_LUN, bhs + PDU_LUN, 8);
-	memcpy(r + PDU_ITT, bhs + PDU_ITT, 4);
-	put_be32(r + PDU_TTT, ISCSI_NO_TAG);
-	if (len)
-		memcpy(echo, data, len);
-	conn_send_pdu(c, r, len, true);
-}
-
-static void logout(struct conn *c, const uint8_t *bhs)
-{
-	uint8_t reason = bhs[LOGOUT_REASON] & 0x7f, response = 0, *r;
-	if (reason == 2)
-		response = 2; /* recovery is not supported */
-	else if (reason > 2 || (reason == 1 && get_be16(bhs + LOGOUT_CID) != c->cid))
-		response = 1; /* CID not found */
-	r = conn_pdu(c, ISCSI_LOGOUT_RESPONSE, 0, NULL);
-	if (!r)
-		return;
-	r[1] = ISCSI_FINAL;
-	r[2] = response;
-	memcpy(r + PDU_ITT, bhs + PDU_ITT, 4);
-	conn_send_pdu(c, r, 0, true);
-	if (response == 0) {
-		log_info("%s: logged out", conn_name(c));
-		conn_finish(c);
-	}
-}
-
-/* ---- dispatch ---- */
-
-/* Command numbering (4.2.2.1). False: the PDU is to be ignored. */
-static bool in_order(struct conn *c, const uint8_t *bhs)
-{
-	uint32_t sn = get_be32(bhs + PDU_CMDSN);
-	if (bhs[0] & ISCSI_IMMEDIATE)
-		return true;
-	if (sn == c->exp_cmd_sn && !sn_before(c->max_cmd_sn, sn)) {
-		c->exp_cmd_sn++;
-		window_note(c, get_be32(bhs + PDU_EXPSTATSN));
-		return true;
-	}
-	/* One connection keeps the order: what is not the next is a repetition or beyond the
-	 * window, and is silently ignored. */
-	log_debug("%s: CmdSN %u where %u is next, up to %u; ignored", conn_name(c), sn,
-		  c->exp_cmd_sn, c->max_cmd_sn);
-	return false;
-}
-
-bool full_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len, struct chunk *chunk)
-{
-	uint8_t opcode = bhs[0] & ISCSI_OPCODE_MASK;
-	uint32_t answer = 0; /* bytes that it makes us send */
-	data_in_confirmed(c, get_be32(bhs + PDU_EXPSTATSN));
-	if (opcode == ISCSI_DATA_OUT) {
-		data_out_pdu(c, bhs, data, len, chunk);
-		return true;
-	}
-	if (opcode == ISCSI_SNACK) { /* only with recovery level 1 (11.16) */
-		conn_reject(c, bhs, REJECT_SNACK);
-		return true;
-	}
-	if (opcode != ISCSI_SCSI_COMMAND)
-		answer = len;
-	else if (bhs[1] & ISCSI_CMD_READ)
-		answer = MIN(get_be32(bhs + CMD_EDTL), LIMIT_TRANSFER_BYTES);
-	if (!admit(c, answer))
-		return false;
-	switch (opcode) {
-	case ISCSI_NOP_OUT:
-	case ISCSI_SCSI_COMMAND:
-	case ISCSI_TMF_REQUEST:
-	case ISCSI_TEXT_REQUEST:
-	case ISCSI_LOGOUT_REQUEST:
-		if (!in_order(c, bhs))
-			return true;
-		break;
-	case ISCSI_LOGIN_REQUEST: conn_protocol_error(c, bhs, "login after login"); return true;
-	default: conn_reject(c, bhs, REJECT_NOT_SUPPORTED); return true;
-	}
-	switch (opcode) {
-	case ISCSI_NOP_OUT: nop_out(c, bhs, data, len); break;
-	case ISCSI_SCSI_COMMAND: return command(c, bhs, data, len, chunk);
-	case ISCSI_TMF_REQUEST: tmf_request(c, bhs); break;
-	case ISCSI_TEXT_REQUEST: text_request(c, bhs, data, len); break;
-	case ISCSI_LOGOUT_REQUEST: logout(c, bhs); break;
-	}
-	return true;
 }

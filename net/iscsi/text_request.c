@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Text requests of the full feature phase: SendTargets (RFC 7143, 4.3 and appendix C). */
-#include "net/iscsi/conn.h"
+#include "net/iscsi/phase.h"
 
 #include <netinet/in.h>
 #include <string.h>

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Task management (RFC 7143, 11.5 and 11.6; SAM-5, clause 7). */
-#include "net/iscsi/conn.h"
-
 #include <stdlib.h>
 
 #include "core/log.h"
+#include "net/iscsi/phase.h"
 
 #define WAITING_MAX 4 /* functions of one session that wait for what they have aborted */
 
@@ -19,29 +18,13 @@ static void respond(struct conn *c, uint32_t itt, uint8_t response)
 	conn_send_pdu(c, r, 0, true);
 }
 
-unsigned tmf_abort_on_lun(struct conn *c, int lun, struct tmf *f)
-{
-	unsigned n = 0;
-	for (unsigned i = 0; i < TASK_HASH; i++) {
-		struct task *t, *next;
-		for (t = c->hash[i]; t; t = next) {
-			next = t->next;
-			if (lun >= 0 && iscsi_lun_get(t->lun) != lun)
-				continue;
-			task_abort(t, f);
-			n++;
-		}
-	}
-	return n;
-}
-
 /* The same on every connection to this target, those included that are about to end: what these
  * have in the device server would go on. */
 static void abort_everywhere(struct conn *c, int lun, struct tmf *f)
 {
 	for (struct conn *o = c->server->conns; o; o = o->next)
 		if (o->target == c->target)
-			tmf_abort_on_lun(o, lun, f);
+			tasks_abort(o, lun, f);
 }
 
 static uint8_t abort_task(struct conn *c, const uint8_t *bhs, struct tmf *f)
@@ -76,7 +59,7 @@ static uint8_t do_function(struct conn *c, const uint8_t *bhs, struct tmf *f)
 	}
 	switch (f->function) {
 	case TMF_ABORT_TASK: return abort_task(c, bhs, f);
-	case TMF_ABORT_TASK_SET: tmf_abort_on_lun(c, number, f); return TMF_COMPLETE;
+	case TMF_ABORT_TASK_SET: tasks_abort(c, number, f); return TMF_COMPLETE;
 	case TMF_CLEAR_TASK_SET:
 		abort_everywhere(c, number, f);
 		lun_attention_all(l->lun, &l->nexus, ASC_COMMANDS_CLEARED);

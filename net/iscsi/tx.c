@@ -97,15 +97,16 @@ void conn_queue(struct conn *c, uint8_t *p, uint32_t n, struct chunk *chunk)
 	}
 }
 
-void conn_queue_loan(struct conn *c, struct loan *l, uint64_t off, uint32_t n)
+void conn_queue_disk(struct conn *c, struct tx_owner *o, struct disk *d, uint64_t off, uint32_t n)
 {
 	struct tx_part *t = append(c, n);
 	if (!t)
 		return;
-	t->loan = l;
+	t->owner = o;
+	t->disk = d;
 	t->off = off;
 	t->asked = loop_now(c->loop);
-	l->parts++;
+	o->parts++;
 }
 
 /* ---- parts of disks that are not in the page cache any more, or called back ---- */
@@ -114,19 +115,15 @@ struct tx_load {
 	struct disk_io io;
 	struct iovec v;
 	struct conn *conn;
-	struct loan *loan;
+	struct tx_owner *owner;
 	struct chunk *chunk;
 	bool dropped; /* its part is no longer queued */
 };
 
-/* The header is out, so that there is no way left to tell the initiator but to drop the session:
- * whatever else is sent would be taken for data. */
-static void lost(struct conn *c, const struct loan *l, uint64_t off, uint32_t n, int rc)
+/* What has begun cannot be finished. */
+static void lost(struct conn *c, const struct tx_owner *o, uint64_t off, uint32_t n, int rc)
 {
-	struct lun *lun = l->lun->lun;
-	log_error("%s: read of blocks %llu to %llu: %s", disk_path(lun->disk),
-		  (unsigned long long)(off >> lun->block_shift),
-		  (unsigned long long)((off + n - 1) >> lun->block_shift), strerror(-rc));
+	o->lost(o, off, n, rc);
 	log_error("%s: dropped in the middle of data", conn_name(c));
 	conn_close(c);
 }
@@ -135,6 +132,7 @@ static void loaded(struct disk_io *io)
 {
 	struct tx_load *l = container_of(io, struct tx_load, io);
 	struct conn *c = l->conn;
+	struct tx_owner *o = l->owner;
 	struct tx_part *t = NULL;
 
 	for (unsigned i = 0; i < c->tx_n && !l->dropped; i++)
@@ -142,9 +140,9 @@ static void loaded(struct disk_io *io)
 			t = part(c, i);
 	if (t && io->rc) {
 		t->load = NULL;
-		lost(c, l->loan, t->off, t->len, io->rc);
+		lost(c, o, t->off, t->len, io->rc);
 	} else {
-		l->loan->parts--;
+		o->parts--;
 	}
 	if (t && !io->rc)
 		*t = (struct tx_part){.p = l->chunk->data, .len = t->len, .chunk = l->chunk};
@@ -152,7 +150,7 @@ static void loaded(struct disk_io *io)
 		chunk_unref(l->chunk);
 	free(l);
 	c->running--;
-	data_in_settle(c);
+	o->loaded(c);
 	if (c->state != CONN_CLOSED)
 		loop_defer(c->loop, &c->flush);
 	conn_task_gone(c);
@@ -171,11 +169,11 @@ static void load(struct conn *c, struct tx_part *t)
 		return;
 	}
 	*l = (struct tx_load){.conn = c,
-			      .loan = t->loan,
+			      .owner = t->owner,
 			      .chunk = chunk,
 			      .v = {chunk->data, t->len},
 			      .io = {.op = DISK_READ,
-				     .disk = t->loan->lun->lun->disk,
+				     .disk = t->disk,
 				     .iov = &l->v,
 				     .niov = 1,
 				     .off = t->off,
@@ -186,11 +184,11 @@ static void load(struct conn *c, struct tx_part *t)
 		loaded(&l->io);
 }
 
-void conn_load_recalled(struct conn *c)
+void conn_load(struct conn *c, bool (*which)(const struct tx_owner *o))
 {
 	for (unsigned i = 0; i < c->tx_n && c->state != CONN_CLOSED; i++) {
 		struct tx_part *t = part(c, i);
-		if (t->loan && !t->load && loan_recalled(t->loan))
+		if (t->owner && !t->load && which(t->owner))
 			load(c, t);
 	}
 }
@@ -210,18 +208,18 @@ static void tx_sent(struct conn *c, size_t n)
 		struct tx_part *t = part(c, 0);
 		uint32_t step = (uint32_t)MIN(n, t->len);
 		n -= step;
-		if (t->loan)
-			t->loan->by_ref = true;
+		if (t->owner)
+			t->owner->by_ref = true;
 		if (step < t->len) {
-			if (t->loan)
+			if (t->owner)
 				t->off += step;
 			else
 				t->p += step;
 			t->len -= step;
 			return;
 		}
-		if (t->loan)
-			t->loan->parts--;
+		if (t->owner)
+			t->owner->parts--;
 		chunk_unref(t->chunk);
 		c->tx_head = (c->tx_head + 1) % c->tx_cap;
 		c->tx_n--;
@@ -256,14 +254,13 @@ static size_t fill_pipe(struct conn *c, size_t room, int *rc)
 	*rc = 0;
 	for (unsigned i = 0; i < c->tx_n && got < room; i++) {
 		const struct tx_part *t = part(c, i);
-		if (t->loan && (t->load || stale(c, t))) {
+		if (t->owner && (t->load || stale(c, t))) {
 			break;
-		} else if (t->loan) {
-			r = disk_send(t->loan->lun->lun->disk, t->off, MIN(t->len, room - got),
-				      pipe);
+		} else if (t->owner) {
+			r = disk_send(t->disk, t->off, MIN(t->len, room - got), pipe);
 			if (r < 0 && r != -EAGAIN)
 				*rc = (int)r;
-		} else if (t->len <= HEADER_MAX && i + 1 < c->tx_n && part(c, i + 1)->loan) {
+		} else if (t->len <= HEADER_MAX && i + 1 < c->tx_n && part(c, i + 1)->owner) {
 			r = write(pipe, t->p, t->len);
 			if (r < 0 && errno != EAGAIN)
 				*rc = -errno;
@@ -335,9 +332,9 @@ static ssize_t send_memory(struct conn *c, unsigned parts, bool more, size_t *wa
 static unsigned memory_parts(const struct conn *c, bool *more)
 {
 	unsigned n = 0;
-	while (n < c->tx_n && n < IOV_BATCH && !part(c, n)->loan)
+	while (n < c->tx_n && n < IOV_BATCH && !part(c, n)->owner)
 		n++;
-	*more = n < c->tx_n && part(c, n)->loan;
+	*more = n < c->tx_n && part(c, n)->owner;
 	/* Its header goes with it. */
 	return *more && n && part(c, n - 1)->len <= HEADER_MAX ? n - 1 : n;
 }
@@ -345,7 +342,7 @@ static unsigned memory_parts(const struct conn *c, bool *more)
 /* The part of a disk at the head of the queue, or right behind it. */
 static struct tx_part *next_pages(struct conn *c)
 {
-	return part(c, part(c, 0)->loan ? 0 : 1);
+	return part(c, part(c, 0)->owner ? 0 : 1);
 }
 
 /* Is it still in the page cache? If not, it is read into memory. */
@@ -354,7 +351,7 @@ static bool pages_there(struct conn *c, struct tx_part *t)
 	if (!stale(c, t))
 		return true;
 	t->asked = loop_now(c->loop);
-	if (disk_resident(t->loan->lun->lun->disk, t->off, t->len))
+	if (disk_resident(t->disk, t->off, t->len))
 		return true;
 	load(c, t);
 	return false;
@@ -397,7 +394,7 @@ bool conn_transmit(struct conn *c)
 			return true; /* the socket is full: no need to be told so */
 		if (disk_rc) {
 			struct tx_part *t = next_pages(c);
-			lost(c, t->loan, t->off, t->len, disk_rc);
+			lost(c, t->owner, t->off, t->len, disk_rc);
 			return false;
 		}
 	}
@@ -412,8 +409,8 @@ void conn_drop_queue(struct conn *c)
 		chunk_unref(t->chunk);
 		if (t->load)
 			t->load->dropped = true;
-		else if (t->loan)
-			t->loan->parts--;
+		else if (t->owner)
+			t->owner->parts--;
 		c->tx_head = (c->tx_head + 1) % c->tx_cap;
 	}
 }

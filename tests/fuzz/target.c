@@ -20,7 +20,9 @@
 
 #include "core/buf.h"
 #include "core/log.h"
-#include "net/iscsi/conn.h"
+#include "net/iscsi/pdu.h"
+#include "net/iscsi/server.h"
+#include "storage/scsi/scsi.h"
 
 #define DISK_SIZE (256u << 10)
 #define SENT_MAX  (1u << 20)
@@ -176,7 +178,7 @@ static void converse(const struct buf *send)
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds))
 		abort();
 	c.fd = fds[0];
-	conn_new(c.server, &c.server->main, fds[1], &peer);
+	target_server_take(c.server, &c.server->main, fds[1], &peer);
 	loop_fd_add(loop, &c.watch, c.fd, LOOP_READ | LOOP_WRITE, on_client, &c);
 	if (!send->len)
 		shutdown(c.fd, SHUT_WR);

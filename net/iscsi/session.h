@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A session: its LUNs, which come and go while commands run, and whom it takes the place of. */
+#ifndef NET_ISCSI_SESSION_H
+#define NET_ISCSI_SESSION_H
+
+#include "net/iscsi/conn.h"
+#include "storage/lun.h"
+
+/* A session's view of a LUN. One that is removed stays until the last command on it has ended. */
+struct session_lun {
+	struct lun_nexus nexus;
+	struct lun *lun;
+	struct conn *conn;
+	unsigned number;
+	unsigned uses; /* commands that hold on to it */
+	bool removed;
+};
+
+/* A login has completed: drops the session it reinstates, and makes the nexuses. 0, -ENOMEM, or
+ * -EUSERS: there are as many sessions as there can be. */
+int session_begin(struct conn *c);
+void session_end(struct conn *c);
+/* No command of a session runs any more which another one waits for. */
+void session_over(struct conn *c);
+/* NULL: the session has no LUN of this number. */
+struct session_lun *session_lun_find(struct conn *c, unsigned number);
+/* A command no longer holds on to it. */
+void session_lun_release(struct session_lun *s);
+/* The target has one more, or one less. 0 or -ENOMEM. */
+int session_lun_add(struct conn *c, struct lun *l);
+void session_lun_remove(struct conn *c, const struct lun *l);
+/* SPC-4, 6.33: every LUN of the session but this one (may be NULL) tells that there are others. */
+void session_luns_changed(struct conn *c, const struct lun *except);
+
+#endif
