@@ -83,6 +83,11 @@ void scsi_unmap(struct scsi_cmd *cmd)
 
 enum { WS_NDOB = 0x01, WS_LBDATA = 0x02, WS_PBDATA = 0x04, WS_UNMAP = 0x08, WS_ANCHOR = 0x10 };
 
+static bool all_zeros(const uint8_t *p, size_t n)
+{
+	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
 static int write_same_work(struct scsi_cmd *cmd)
 {
 	struct lun *l = cmd->lun;
@@ -95,9 +100,9 @@ static int write_same_work(struct scsi_cmd *cmd)
 		return -ENOMEM;
 	if (cmd->out_len)
 		scsi_copy_out(cmd, p, 0, (uint32_t)size);
-	/* Whatever the data: SBC-3 would have a block that is not zeros written, but libiscsi's
-	 * suite and the targets in use take UNMAP at its word. */
-	if (cmd->cdb[1] & WS_UNMAP) {
+	/* UNMAP allows it, where what is read then is what would have been written (SBC-3, 5.44):
+	 * unmapped blocks read as zeros here. */
+	if (cmd->cdb[1] & WS_UNMAP && all_zeros(p, size)) {
 		rc = disk_discard(l->disk, off, left);
 		left = 0;
 	}

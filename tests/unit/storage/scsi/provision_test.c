@@ -101,6 +101,24 @@ static void test_unmap_all_or_none(void)
 	rig_down();
 }
 
+/* So many blocks in all, and no more; how often it names the same does not matter. */
+static void test_unmap_limit(void)
+{
+	uint8_t cdb[10] = {0x42}, p[8 + 16 * (LIMIT_UNMAP_BLOCKS / BLOCKS + 1)] = {0};
+	rig_up(&thin, false);
+	put_be16(cdb + 7, sizeof(p));
+	put_be16(p + 2, sizeof(p) - 8);
+	for (unsigned i = 0; i < LIMIT_UNMAP_BLOCKS / BLOCKS; i++)
+		put_be32(p + 8 + 16 * i + 8, BLOCKS);
+	CHECK_EQ(run(0, 0, cdb, sizeof(cdb), p, sizeof(p)), SCSI_GOOD);
+	fill(0, 0, 1, 0xff);
+	put_be32(p + sizeof(p) - 8, 1);
+	CHECK_EQ(run(0, 0, cdb, sizeof(cdb), p, sizeof(p)), SCSI_CHECK_CONDITION);
+	CHECK_EQ(last.asc, ASC_INVALID_FIELD_IN_PARAMETER);
+	CHECK(filled_with(0, 0, 1, 0xff));
+	rig_down();
+}
+
 static void test_unmap_lists(void)
 {
 	uint8_t cdb[10] = {0x42}, p[24] = {0};
@@ -178,6 +196,30 @@ static void test_write_same_no_data(void)
 	CHECK_EQ(write_same(0, 16, 1, NULL, 0), SCSI_CHECK_CONDITION);
 	CHECK_EQ(write_same(0x01, 16, 1, block, 512), SCSI_CHECK_CONDITION);
 	CHECK(filled_with(0, 16, 16, 0xff));
+	rig_down();
+}
+
+/* UNMAP is permission to deallocate where that reads as the block does: no data is lost by it. */
+static void test_write_same_unmap(void)
+{
+	uint8_t block[512] = {0}, ten[10] = {0x41, 0x08, 0, 0, 0, 64, 0, 0, 8}, state;
+	uint32_t count;
+	rig_up(&thin, false);
+	fill(0, 0, 128, 0xff);
+	CHECK_EQ(write_same(0x08, 0, 8, block, sizeof(block)), SCSI_GOOD);
+	CHECK(filled_with(0, 0, 8, 0) && filled_with(0, 8, 120, 0xff));
+	lba_status(0, &state, &count);
+	CHECK_EQ(state, 1);
+	block[511] = 1; /* the last byte, too */
+	CHECK_EQ(write_same(0x08, 8, 8, block, sizeof(block)), SCSI_GOOD);
+	CHECK_EQ(read_blocks(0, 0, 15, 1, block), SCSI_GOOD);
+	CHECK_EQ(block[0], 0);
+	CHECK_EQ(block[511], 1);
+	memset(block, 'k', sizeof(block));
+	CHECK_EQ(write_same(0x08, 8, 8, block, sizeof(block)), SCSI_GOOD);
+	CHECK(filled_with(0, 8, 8, 'k'));
+	CHECK_EQ(run(0, 0, ten, sizeof(ten), block, sizeof(block)), SCSI_GOOD);
+	CHECK(filled_with(0, 64, 8, 'k') && filled_with(0, 72, 56, 0xff));
 	rig_down();
 }
 
@@ -261,10 +303,12 @@ int main(void)
 	CHECK_RUN(test_unmap);
 	CHECK_RUN(test_unmap_ranges);
 	CHECK_RUN(test_unmap_all_or_none);
+	CHECK_RUN(test_unmap_limit);
 	CHECK_RUN(test_unmap_lists);
 	CHECK_RUN(test_fully_provisioned);
 	CHECK_RUN(test_write_same);
 	CHECK_RUN(test_write_same_no_data);
+	CHECK_RUN(test_write_same_unmap);
 	CHECK_RUN(test_write_same_flags);
 	CHECK_RUN(test_lba_status);
 	CHECK_RUN(test_many_extents);
