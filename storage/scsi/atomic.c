@@ -127,6 +127,8 @@ void scsi_orwrite(struct scsi_cmd *cmd)
 	if (!prepare(cmd, get_be32(cmd->cdb + 10), max, 10))
 		return;
 	cmd->transfer_len = cmd->count << cmd->lun->block_shift;
+	if (!scsi_whole_blocks(cmd))
+		return;
 	if (MIN(cmd->transfer_len, (uint64_t)cmd->out_len) == 0)
 		scsi_good(cmd);
 	else

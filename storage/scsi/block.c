@@ -129,6 +129,8 @@ void scsi_write(struct scsi_cmd *cmd)
 	if (!prepare(cmd))
 		return;
 	cmd->transfer_len = cmd->count << cmd->lun->block_shift;
+	if (!scsi_whole_blocks(cmd))
+		return;
 	trim_out(cmd);
 	if (cmd->out_len == 0) {
 		scsi_good(cmd);
@@ -246,6 +248,8 @@ void scsi_write_verify(struct scsi_cmd *cmd)
 		return;
 	/* The data is always sent: BYTCHK tells only how to verify it (SBC-3, 5.40). */
 	cmd->transfer_len = cmd->count << cmd->lun->block_shift;
+	if (!scsi_whole_blocks(cmd))
+		return;
 	trim_out(cmd);
 	if (cmd->out_len == 0)
 		scsi_good(cmd);

@@ -203,6 +203,14 @@ bool scsi_range_ok(struct scsi_cmd *cmd, uint64_t lba, uint64_t count)
 	return false;
 }
 
+bool scsi_whole_blocks(struct scsi_cmd *cmd)
+{
+	if (cmd->out_len >= cmd->transfer_len || cmd->out_len % cmd->lun->block_size == 0)
+		return true;
+	scsi_check(cmd, SENSE_ILLEGAL_REQUEST, ASC_INVALID_INFORMATION_UNIT);
+	return false;
+}
+
 /* ---- blocking work and commands that run alone ---- */
 
 static int do_work(struct disk_io *io)

@@ -179,6 +179,10 @@ void scsi_copy_in(struct scsi_cmd *cmd, uint32_t off, const void *from, uint32_t
 /* LBA and block count lie on the medium? Else the command has ended with LBA OUT OF RANGE. */
 bool scsi_range_ok(struct scsi_cmd *cmd, uint64_t lba, uint64_t count);
 
+/* Does the data-out end with a block? An initiator may announce less than the CDB transfers
+ * (RFC 7143, 11.4.5.1), but a part of a block is never written. Else the command has ended. */
+bool scsi_whole_blocks(struct scsi_cmd *cmd);
+
 /* Commands, by room. */
 /* block.c */
 void scsi_read(struct scsi_cmd *cmd);
