@@ -129,6 +129,7 @@ static const struct row allowed[] = {
 	ANY(unlink),
 #endif
 	IF(ioctl, 1, BLKGETSIZE64),
+	IF(ioctl, 1, BLKSSZGET),
 	IF(ioctl, 1, BLKZEROOUT),
 	IF(ioctl, 1, BLKDISCARD),
 	IF(ioctl, 1, TIOCGWINSZ), /* isatty(3), of stdio */

@@ -170,10 +170,30 @@ static int write_zeros(struct disk *d, uint64_t off, uint64_t n)
 	return rc;
 }
 
+/* A device discards whole blocks of its own, which may be larger than a LUN's: what lies in a part
+ * of one, at the beginning and the end, is written. 0 or -errno. */
+static int write_ends(struct disk *d, uint64_t *off, uint64_t *n)
+{
+	uint64_t begin = (*off + d->granularity - 1) / d->granularity * d->granularity;
+	uint64_t end = (*off + *n) / d->granularity * d->granularity;
+	int rc;
+	if (begin >= end) {
+		begin = *off + *n;
+		end = begin;
+	}
+	rc = write_zeros(d, *off, begin - *off);
+	if (rc == 0)
+		rc = write_zeros(d, end, *off + *n - end);
+	*off = begin;
+	*n = end - begin;
+	return rc;
+}
+
 int disk_discard(struct disk *d, uint64_t off, uint64_t n)
 {
-	if (n == 0)
-		return 0;
+	int rc = write_ends(d, &off, &n);
+	if (rc || n == 0)
+		return rc;
 	/* On block devices, too, this zeroes and deallocates where the device can do both. */
 	if (!disk_is_set(&d->no_punch)) {
 		if (fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
@@ -303,8 +323,12 @@ static int find_size(struct disk *d)
 	int rc;
 	if (fstat(d->fd, &st) < 0)
 		return refuse(d->path, errno, "name a file or a block device");
+	d->granularity = 1;
 	if (S_ISBLK(st.st_mode)) {
+		int block = 0;
 		d->blockdev = true;
+		if (ioctl(d->fd, BLKSSZGET, &block) == 0 && block > 0)
+			d->granularity = (uint32_t)block;
 	} else if (S_ISREG(st.st_mode)) {
 		if (fstatfs(d->fd, &fs) == 0)
 			d->in_memory = (unsigned long)fs.f_type == TMPFS_MAGIC;

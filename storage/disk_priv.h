@@ -16,6 +16,7 @@ struct disk {
 	char *path;
 	int fd;
 	uint64_t size;
+	uint32_t granularity; /* of discards, bytes */
 	bool readonly, writethrough, blockdev;
 	bool in_memory; /* tmpfs: no medium to wait for */
 	bool no_nowait; /* this file system refuses RWF_NOWAIT */
