@@ -167,9 +167,9 @@ unsigned tasks_abort(struct conn *c, int lun, struct tmf *f)
 /* Residual counts (RFC 7143, 11.4.5): what the command would move against what was announced. */
 uint8_t task_residual(const struct task *t, uint8_t *at)
 {
-	uint64_t moved = t->cmd.status == SCSI_GOOD ? t->cmd.transfer_len : 0;
-	if (moved > t->edtl) {
-		put_be32(at, (uint32_t)MIN(moved - t->edtl, (uint64_t)UINT32_MAX));
+	uint64_t wanted = t->cmd.transfer_len, moved = t->cmd.status == SCSI_GOOD ? wanted : 0;
+	if (wanted > t->edtl) { /* also when it is refused for that */
+		put_be32(at, (uint32_t)MIN(wanted - t->edtl, (uint64_t)UINT32_MAX));
 		return ISCSI_RESP_OVERFLOW;
 	}
 	if (moved < t->edtl) {
