@@ -26,6 +26,7 @@ static const struct command {
 	{"bench", cmd_bench, "measure disk, CPU, memory or network"},
 	{"block-vstor", cmd_block_script, NULL},
 	{"keeper", cmd_keeper, NULL},
+	{"monitor", cmd_monitor, NULL},
 	{"libxl-save-helper", save_helper_main, NULL},
 };
 

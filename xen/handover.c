@@ -14,6 +14,7 @@
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "xen/monitor.h"
 
 #define RECORD_MAX 1024
 #define DAY_S	   86400
@@ -192,6 +193,8 @@ static void settled(void *arg, int rc)
 		handover_set(&a->h, a->answer);
 		log_warn("domain %s: a killed vstor had left it half-way; it has been %s",
 			 a->h.name, starting ? "started" : "destroyed");
+		if (starting)
+			monitor_start(a->h.name);
 	}
 	ask_deliver(a);
 }
@@ -234,6 +237,7 @@ static void finish(struct handover_ask *a)
 	if (guest_life(a->t, a->domid) != GUEST_PAUSED) {
 		a->answer = HANDOVER_RUNNING;
 		handover_set(&a->h, HANDOVER_RUNNING);
+		monitor_start(a->h.name);
 		ask_deliver(a);
 		return;
 	}

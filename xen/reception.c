@@ -13,6 +13,7 @@
 #include "xen/host.h"
 #include "xen/message.h"
 #include "xen/migration_table.h"
+#include "xen/monitor.h"
 #include "xen/preflight.h"
 #include "xen/restoring.h"
 #include "xen/save_helper.h"
@@ -52,7 +53,7 @@ struct reception {
 	uint64_t go_at;
 
 	char cause[512];
-	bool failed_to_destroy, finishing, ended;
+	bool failed_to_destroy, renamed, monitored, finishing, ended;
 	enum reception_end end;
 	void (*done)(void *arg, enum reception_end end);
 	void *arg;
@@ -393,6 +394,17 @@ static void start(struct reception *r)
 		toolstack_failed(&r->op, rc);
 }
 
+/* What the guest has here besides its processor. */
+static void look_after(void *arg)
+{
+	struct reception *r = arg;
+
+	if (r->monitored)
+		return;
+	r->monitored = true;
+	monitor_start(r->renamed ? r->name : r->config.c_info.name);
+}
+
 /* Everything but the answer could wait, and does: the sender's clock is running. */
 static void send_running(struct reception *r)
 {
@@ -403,12 +415,21 @@ static void send_running(struct reception *r)
 	say(r, MSG_RUNNING, &b);
 	handover_set(&r->handover, HANDOVER_RUNNING);
 	r->end = RECEPTION_RUNNING;
-	if (libxl_domain_rename(toolstack_ctx(r->t), r->restoring.domid, r->config.c_info.name,
-				r->name))
+	r->renamed = !libxl_domain_rename(toolstack_ctx(r->t), r->restoring.domid,
+					  r->config.c_info.name, r->name);
+	if (!r->renamed)
 		log_warn("domain %s: it runs here, but as %s: %s: xl rename gives it its name",
 			 r->name, r->config.c_info.name, toolstack_cause(r->t, ERROR_FAIL));
 	log_info("domain %s: runs here, started %.1f ms after it was handed over", r->name,
 		 (double)took_ns / MS_NS);
+	/* Once the answer is on its way. */
+	loop_timer_set(r->loop, &r->timer, 0, look_after, r);
+}
+
+static void end_running(struct reception *r)
+{
+	look_after(r);
+	handover_end(&r->handover);
 }
 
 static void on_destroyed(void *arg, int rc)
@@ -476,7 +497,7 @@ static void act(struct reception *r, enum receiver_action a)
 	case RA_START: start(r); break;
 	case RA_SEND_RUNNING: send_running(r); break;
 	case RA_DESTROY: destroy(r); break;
-	case RA_END_RUNNING: handover_end(&r->handover); break;
+	case RA_END_RUNNING: end_running(r); break;
 	case RA_END_GONE: end_gone(r); break;
 	}
 }

@@ -90,6 +90,32 @@ static int parse_devices(XLU_Config *cfg, libxl_domain_config *d)
 	return 0;
 }
 
+/* Defaults as in xl.cfg(5). */
+static int parse_actions(XLU_Config *cfg, libxl_domain_config *d)
+{
+	const struct {
+		const char *key;
+		libxl_action_on_shutdown *to, otherwise;
+	} all[] = {
+		{"on_poweroff", &d->on_poweroff, LIBXL_ACTION_ON_SHUTDOWN_DESTROY},
+		{"on_reboot", &d->on_reboot, LIBXL_ACTION_ON_SHUTDOWN_RESTART},
+		{"on_crash", &d->on_crash, LIBXL_ACTION_ON_SHUTDOWN_DESTROY},
+	};
+
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		char *word = config_string(cfg, all[i].key);
+		int r = 0;
+
+		*all[i].to = all[i].otherwise;
+		if (word)
+			r = libxl_action_on_shutdown_from_string(word, all[i].to);
+		free(word);
+		if (r)
+			return -1;
+	}
+	return 0;
+}
+
 static int parse(XLU_Config *cfg, libxl_domain_config *d)
 {
 	char *type = config_string(cfg, "type");
@@ -113,9 +139,7 @@ static int parse(XLU_Config *cfg, libxl_domain_config *d)
 	libxl_bitmap_set_none(&b->avail_vcpus);
 	for (int i = 0; i < b->max_vcpus; i++)
 		libxl_bitmap_set(&b->avail_vcpus, i);
-	/* A crashed guest stays, so that the tests can look at it. */
-	d->on_crash = LIBXL_ACTION_ON_SHUTDOWN_PRESERVE;
-	return parse_devices(cfg, d);
+	return parse_actions(cfg, d) ? -1 : parse_devices(cfg, d);
 }
 
 /* libxl's own word for a lack of memory is "Resource busy". 0, or 1 after the message. */
