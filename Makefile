@@ -7,10 +7,12 @@ VSTOR_VERSION := 0.1.0
 XEN_VERSION ?= 4.17.5+72-g01140da4e8-1
 PREFIX ?= /usr/local
 
-# What `make deps` installs: to build, to test, and for the lab's two Xen hosts.
+# What `make deps` installs: to build, to test, and for the lab's two Xen hosts. `make` alone installs
+# nothing; the targets that test or show something see to what they need.
 DEPS_BUILD := gcc libc6-dev make musl-tools linux-libc-dev acpica-tools dpkg-dev patch perl python3 xz-utils bzip2
 DEPS_TEST := clang-format cppcheck libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra mandoc file
 DEPS_LAB := qemu-system-x86 iproute2 e2fsprogs bison flex m4 cpio gzip lz4 zstd kmod
+DEPS_FUZZ := clang libclang-rt-dev
 
 CFLAGS ?= -O2 -g
 ifeq ($(SANITIZE),1)
@@ -106,7 +108,8 @@ FUZZ_SECONDS ?= 600
 build/fuzz/libfuzzer: tests/fuzz/target.c $(call sources,core storage net) | $(UAPI)
 	@mkdir -p $(@D)
 	$(call say,CLANG $@) clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -I. -pthread -o $@ $^
-fuzz: build/fuzz/libfuzzer
+fuzz: deps-fuzz
+	@$(MAKE) build/fuzz/libfuzzer
 	@mkdir -p build/fuzz/corpus
 	cd build/fuzz && ./libfuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -rss_limit_mb=1024 corpus ../../tests/fuzz/corpus
 
@@ -120,44 +123,56 @@ $(B)/lab-tool: $(LAB_OBJ)
 -include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS) $(FUZZ_OBJS) $(LAB_OBJ))
 
 # ---- tests: each suite prints ok and not ok lines, tests/run adds them up ------------------------------------
-sanitized:
+# What is built after `deps` is built by a make of its own: the compiler may not have been there before.
+sanitized: deps-build
 	@$(MAKE) SANITIZE=1 build/san/vstor unit-programs build/san/fuzz/target
 	@$(MAKE) SANITIZE=thread build/tsan/vstor
-unit:
+unit: deps-build
 	@$(MAKE) SANITIZE=1 unit-programs
 	@tests/run unit
-test: all $(B)/lab-tool
+test: deps
+	@$(MAKE) all $(B)/lab-tool
 	@$(MAKE) sanitized
 	@tests/run build unit fuzz conformance attach lab format cppcheck floors manual
-conformance: all
+conformance: deps
+	@$(MAKE) all
 	@tests/run conformance
-attach: all
+attach: deps
+	@$(MAKE) all
 	@tests/run attach
-test-attach: all $(B)/lab-tool
+test-attach: deps
+	@$(MAKE) all $(B)/lab-tool
 	@tests/attach/run full
-lab: all $(B)/lab-tool
+lab: deps
+	@$(MAKE) all $(B)/lab-tool
 	@tests/run lab
-check-format:
+check-format: deps
 	@tests/run format
-cppcheck:
+cppcheck: deps
 	@tests/run cppcheck
 demo: deps
 	@$(MAKE) all $(B)/lab-tool
 	@tests/lab/demo
-bench-target: all
+bench-target: deps
+	@$(MAKE) all
 	@tests/bench/target
-bench-attach: all
+bench-attach: deps
+	@$(MAKE) all
 	@tests/attach/compare
 
 # ---- the rest --------------------------------------------------------------------------------------------
-# Nothing is asked of apt when all are there. The package lists are refreshed only if they turn out too old.
-install = @missing=; for p in $(1); do \
-		dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2> /dev/null | grep -q ^.i || missing="$$missing $$p"; done; \
-	[ -n "$$missing" ] || exit 0; \
+# Nothing is asked of apt when all are there. The package lists are refreshed only if they turn out too
+# old. Where there is no dpkg, each tool that is missing is named by who needs it.
+missing = there=" $$(dpkg-query -W -f '$${Package}:$${db:Status-Abbrev} ' $(1) 2> /dev/null)"; missing=; \
+	for p in $(1); do case "$$there" in *" $$p:"?i*) ;; *) missing="$$missing $$p" ;; esac; done; \
+	[ -n "$$missing" ] || exit 0
+install = @command -v dpkg-query > /dev/null || exit 0; \
+	$(call missing,$(1)); \
+	mkdir -p build; exec 9> build/deps.lock; flock 9; \
+	$(call missing,$(1)); \
 	echo "INSTALL$$missing"; \
 	sudo=; [ $$(id -u) = 0 ] || sudo=sudo; \
 	get() { $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 "$$@" < /dev/null; }; \
-	mkdir -p build; \
 	get install --no-install-recommends $$missing > build/deps.log 2>&1 || { get update && \
 		get install --no-install-recommends $$missing; } >> build/deps.log 2>&1 || { \
 		echo "deps: apt-get could not install$$missing: its words are in build/deps.log" >&2; exit 1; }
@@ -165,6 +180,8 @@ deps:
 	$(call install,$(DEPS_BUILD) $(DEPS_TEST) $(DEPS_LAB))
 deps-build:
 	$(call install,$(DEPS_BUILD))
+deps-fuzz:
+	$(call install,$(DEPS_BUILD) $(DEPS_FUZZ))
 
 install: all
 	install -D -m 755 $(B)/vstor $(DESTDIR)$(PREFIX)/sbin/vstor
@@ -180,12 +197,12 @@ help:
 	@echo "all (default)  build/vstor, static; SANITIZE=1: build/san/vstor with the sanitizers (thread: build/tsan)"
 	@echo "deps           install the Debian packages needed; deps-build: those for building only"
 	@echo "demo           a live guest moves between two Xen hosts, on this machine, in QEMU"
-	@echo "test           everything below, summed up"
+	@echo "test           everything below, summed up; like demo, it installs the packages that it needs"
 	@echo "unit conformance attach lab check-format cppcheck   one suite"
 	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes"
 	@echo "bench-attach   attach against open-iscsi, by turns: speed, memory, recovery"
-	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS)); needs clang"
+	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))"
 	@echo "install        binary, man pages, block script, services; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "clean          what was compiled of vstor; distclean: Xen's libraries and downloads too"
 	@echo "variables      XEN_VERSION=$(XEN_VERSION) SANITIZE=1 V=1"
@@ -196,5 +213,5 @@ distclean:
 	rm -rf build
 
 FORCE:
-.PHONY: FORCE all attach bench-attach bench-target clean cppcheck check-format conformance demo deps deps-build distclean help install lab \
+.PHONY: FORCE all attach bench-attach bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean help install lab \
 	sanitized test test-attach unit unit-programs xen-libs
