@@ -64,6 +64,7 @@ $(HIGH): $(O)/config.h $(XEN_LIBS)
 # These two change only when what is in them does.
 update = mkdir -p $(@D) && $(1) > $@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 $(O)/flags: FORCE
+	@command -v $(CC) > /dev/null || { echo "make: $(CC) is missing: run make deps-build" >&2; exit 1; }
 	@$(call update,echo '$(CC) $(STD) $(CFLAGS) $(LDFLAGS) $(HIGH_CFLAGS) $(XEN_LINK)')
 $(O)/config.h: $(XEN_LIBS) FORCE
 	@version=$$(cat $(XEN_LIBS)) && $(call update,printf '#define VSTOR_%s "%s"\n' \

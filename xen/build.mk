@@ -22,5 +22,6 @@ $(XEN_LIBS): xen/build-libs.sh
 UAPI := build/uapi
 UAPI_CFLAGS := -idirafter $(UAPI)
 $(UAPI):
-	@mkdir -p $@.new && ln -sfn /usr/include/linux /usr/include/asm-generic $@.new/ && \
-		ln -sfn /usr/include/$$(gcc -dumpmachine)/asm $@.new/asm && mv $@.new $@
+	@machine=$$(gcc -dumpmachine) && mkdir -p $@.new && \
+		ln -sfn /usr/include/linux /usr/include/asm-generic $@.new/ && \
+		ln -sfn /usr/include/$$machine/asm $@.new/asm && mv $@.new $@
