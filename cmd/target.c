@@ -29,6 +29,8 @@ struct target_run {
 	struct disk_engine *engine;
 	struct loop_group *loops; /* with --threads: the others serve connections only */
 	struct disk_engine *others[TARGET_MAX_THREADS];
+	struct uring
+		*rings[TARGET_MAX_THREADS]; /* of the loops; the engines' when there are some */
 	struct target_server *server;
 	struct target_config *config, *fresh; /* fresh: being compared */
 	struct opener *opener;
@@ -236,19 +238,22 @@ static void metrics_page(void *arg, FILE *f)
 	report_metrics(r->server, f);
 }
 
+static void use_ring(struct target_run *r, struct disk_engine *e, unsigned i)
+{
+	disk_engine_use_uring(e, r->rings[i]);
+	r->rings[i] = NULL;
+}
+
 static int add_loops(struct target_run *r)
 {
 	unsigned n = (unsigned)r->config->threads;
-	r->loops = loop_group_new(r->loop, n);
-	if (!r->loops)
-		return -errno;
 	for (unsigned i = 0; i < n; i++)
 		loop_set_spin(loop_group_get(r->loops, i), SPIN);
 	for (unsigned i = 1; i < n; i++) {
 		r->others[i] = disk_engine_beside(r->engine, loop_group_get(r->loops, i));
 		if (!r->others[i])
 			return -errno;
-		(void)disk_engine_use_uring(r->others[i]); /* as the first has told */
+		use_ring(r, r->others[i], i);
 		if (target_server_add_loop(r->server, r->others[i]))
 			return -ENOMEM;
 	}
@@ -304,6 +309,18 @@ static int serve(struct target_run *r)
 	return rc ? rc : run(r);
 }
 
+static void make_rings(void *arg)
+{
+	struct target_run *r = arg;
+	for (unsigned i = 0; i < r->config->threads; i++) {
+		r->rings[i] = uring_new(loop_group_get(r->loops, i), DISK_RING_ENTRIES);
+		if (r->rings[i])
+			continue;
+		log_info("no io_uring on this kernel (%s): going on without", strerror(errno));
+		return;
+	}
+}
+
 /* What takes rights that are given up here, and has no opener later. */
 static int enter_sandbox(struct target_run *r)
 {
@@ -311,6 +328,8 @@ static int enter_sandbox(struct target_run *r)
 	const struct sandbox box = {.user = &r->user,
 				    .dir = c->state_dir,
 				    .ours = target_luns_state_file,
+				    .prepare = make_rings,
+				    .arg = r,
 				    .syslog = log_is_syslog()};
 	int rc = open_control(r);
 	if (rc)
@@ -329,17 +348,16 @@ static int start(struct target_run *r)
 {
 	int rc;
 	r->loop = loop_new();
-	rc = r->loop ? enter_sandbox(r) : 0;
+	r->loops = r->loop ? loop_group_new(r->loop, (unsigned)r->config->threads) : NULL;
+	rc = r->loops ? enter_sandbox(r) : 0;
 	if (rc)
 		return rc;
-	r->engine = r->loop ? disk_engine_new(r->loop, DISK_THREADS) : NULL;
+	r->engine = r->loops ? disk_engine_new(r->loop, DISK_THREADS) : NULL;
 	if (!r->engine) {
 		log_error("cannot start: %s", strerror(errno));
 		return 1;
 	}
-	rc = disk_engine_use_uring(r->engine);
-	if (rc)
-		log_info("no io_uring on this kernel (%s): going on without", strerror(-rc));
+	use_ring(r, r->engine, 0);
 	return serve(r);
 }
 
@@ -369,6 +387,8 @@ int cmd_target(int argc, char **argv)
 	for (unsigned i = 0; i < TARGET_MAX_THREADS; i++)
 		disk_engine_free(r.others[i]);
 	disk_engine_free(r.engine);
+	for (unsigned i = 0; i < TARGET_MAX_THREADS; i++)
+		uring_free(r.rings[i]);
 	target_server_free(r.server);
 	if (target_luns_close(&r.luns))
 		status = 1;

@@ -16,6 +16,7 @@
 #include "core/bytes.h"
 
 #define BATCH 64
+#define TURN  1024 /* tasks, at most, between two looks at the file descriptors */
 
 struct loop {
 	int epfd;
@@ -128,7 +129,7 @@ void loop_defer_cancel(struct loop *l, struct loop_task *t)
 static void run_deferred(struct loop *l)
 {
 	struct loop_task *t;
-	while ((t = l->deferred)) {
+	for (unsigned n = 0; n < TURN && (t = l->deferred); n++) {
 		l->deferred = t->next;
 		if (!l->deferred)
 			l->deferred_tail = &l->deferred;
@@ -351,7 +352,9 @@ static int wait_events(struct loop *l)
 {
 	uint64_t wait = UINT64_MAX;
 	int n;
-	if (l->timers) {
+	if (l->deferred) {
+		wait = 0;
+	} else if (l->timers) {
 		uint64_t now = clock_ns(), due = l->heap[1]->due;
 		wait = due > now ? due - now : 0;
 	}

@@ -110,7 +110,7 @@ void loop_child_del(struct loop *l, struct loop_child *c);
 
 /* Tasks. loop_defer(): fn runs once before the loop next waits (gather work, then send once).
  * loop_post(): the same from any thread; wakes the loop. A task that is queued already is not
- * queued twice. */
+ * queued twice. Tasks that defer one another without end keep nothing else from its turn. */
 struct loop_task {
 	void (*fn)(void *arg);
 	void *arg;

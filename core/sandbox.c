@@ -337,6 +337,8 @@ int sandbox_enter(const struct sandbox *s)
 		rc = become(s->user);
 	if (rc == 0)
 		rc = enter_directory(s, dir);
+	if (rc == 0 && s->prepare)
+		s->prepare(s->arg);
 	if (rc == 0)
 		rc = restrict_self(s, dir);
 	if (dir >= 0)

@@ -35,6 +35,10 @@ struct sandbox {
 	 * it that root has made. */
 	const char *dir;
 	bool (*ours)(const char *name);
+	/* Called when the user has changed and limits are raised, and every system call is still
+	 * there: makes what cannot be made later. */
+	void (*prepare)(void *arg);
+	void *arg;
 	bool syslog; /* syslog(3) is used: it connects anew when the daemon was restarted */
 };
 

@@ -145,12 +145,10 @@ static const struct row allowed[] = {
 	ANY(getsockopt),
 	ANY(shutdown),
 
-	/* the loop, io_uring's rings, pipes to splice through */
+	/* the loop, pipes to splice through; rings of io_uring are there already */
 	ANY(epoll_create1),
 	ANY(eventfd2),
 	ANY(pipe2),
-	ANY(io_uring_setup),
-	ANY(io_uring_register),
 
 	/* memory, none of it to be executed */
 	ANY(brk),

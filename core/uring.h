@@ -2,7 +2,7 @@
 /*
  * io_uring (io_uring(7)), by system calls: reads that the kernel finishes by itself.
  * What is started in one turn of the loop goes to the kernel at its end, by one call. A ring
- * belongs to one loop.
+ * belongs to one loop, and takes no operation but these reads, whoever gives it others.
  */
 #ifndef CORE_URING_H
 #define CORE_URING_H
@@ -21,8 +21,9 @@ struct uring_op {
 	void (*done)(struct uring_op *op, int res);
 };
 
-/* A ring for so many operations at a time. NULL with errno: the kernel has none (before Linux 5.9
- * reads of what is not in the page cache are no better than threads), or forbids it. */
+/* A ring for so many operations at a time, to be made before the sandbox, which allows no more of
+ * them. NULL with errno: the kernel has none that can be restricted (Linux 5.10; before 5.9 reads
+ * of what is not in the page cache are no better than threads), or forbids it. */
 struct uring *uring_new(struct loop *l, unsigned entries);
 /* Waits for what is under way; done() is not called any more. */
 void uring_free(struct uring *u);

@@ -23,9 +23,10 @@ struct disk_engine;
 struct disk_engine *disk_engine_new(struct loop *l, unsigned threads);
 /* One for another loop, with e's workers; NULL with errno. To be freed before e. */
 struct disk_engine *disk_engine_beside(const struct disk_engine *e, struct loop *l);
-/* What is better done by io_uring than by workers is, from now on. -errno: not on this kernel; then
- * workers go on doing it. */
-int disk_engine_use_uring(struct disk_engine *e);
+#define DISK_RING_ENTRIES 256u
+/* What is better done by io_uring than by workers is, from now on, by this ring of the engine's
+ * loop, which is the engine's to free; with NULL, workers go on doing it. */
+void disk_engine_use_uring(struct disk_engine *e, struct uring *u);
 void disk_engine_free(struct disk_engine *e);
 struct loop *disk_engine_loop(const struct disk_engine *e);
 

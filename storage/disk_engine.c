@@ -20,12 +20,11 @@
 #include "core/uring.h"
 #include "storage/disk_priv.h"
 
-#define RING_ENTRIES 256u
-#define RING_MAX     (64u << 10) /* bytes */
-#define PAGE	     4096u	 /* a part of one may have to be read first */
-#define SLOW_WRITE   (25 * MS_NS)
-#define PAUSE_MIN    (10 * SEC_NS)
-#define PAUSE_MAX    (640 * SEC_NS)
+#define RING_MAX   (64u << 10) /* bytes */
+#define PAGE	   4096u       /* a part of one may have to be read first */
+#define SLOW_WRITE (25 * MS_NS)
+#define PAUSE_MIN  (10 * SEC_NS)
+#define PAUSE_MAX  (640 * SEC_NS)
 
 /* Buffered writes are gathered here and go to one worker together: a wake-up costs more than a
  * copy into the page cache. What waits for the medium gets a job each, to run side by side. */
@@ -270,10 +269,9 @@ struct disk_engine *disk_engine_beside(const struct disk_engine *e, struct loop 
 	return new;
 }
 
-int disk_engine_use_uring(struct disk_engine *e)
+void disk_engine_use_uring(struct disk_engine *e, struct uring *u)
 {
-	e->uring = uring_new(e->loop, RING_ENTRIES);
-	return e->uring ? 0 : -errno;
+	e->uring = u;
 }
 
 struct loop *disk_engine_loop(const struct disk_engine *e)

@@ -21,6 +21,25 @@ static void stop(void *arg)
 
 /* ---- timers ---- */
 
+static struct loop_task restless;
+
+static void once_more(void *arg)
+{
+	loop_defer(arg, &restless);
+}
+
+static void test_a_task_that_goes_on_keeps_no_timer_from_its_turn(void)
+{
+	struct loop_timer t = {0};
+
+	begin();
+	restless = (struct loop_task){.fn = once_more, .arg = l};
+	loop_defer(l, &restless);
+	loop_timer_set(l, &t, 3 * MS_NS, stop, NULL);
+	CHECK_EQ(run(), 7);
+	end();
+}
+
 static void letter(void *arg)
 {
 	note(*(char *)arg);
@@ -441,6 +460,7 @@ static void test_vain_spinning_ends(void)
 
 int main(void)
 {
+	CHECK_RUN(test_a_task_that_goes_on_keeps_no_timer_from_its_turn);
 	CHECK_RUN(test_timers_fire_in_order_of_time);
 	CHECK_RUN(test_timer_does_not_fire_early);
 	CHECK_RUN(test_timer_moved_and_deleted);

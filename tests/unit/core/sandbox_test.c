@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -166,6 +167,8 @@ static void calls(void)
 	REFUSED(chmod("/tmp/nothing", 0777));
 	REFUSED(chdir("/tmp"));
 	REFUSED(setns(0, 0));
+	REFUSED(syscall(SYS_io_uring_setup, 4, NULL));
+	REFUSED(syscall(SYS_io_uring_register, before, 0, NULL, 0));
 #ifndef __SANITIZE_ADDRESS__ /* it has to */
 	REFUSED(fork());
 	REFUSED(kill(getppid(), 0));
