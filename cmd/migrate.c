@@ -108,6 +108,10 @@ static void print_json(const struct run *r, const struct migration_result *res)
 	json_string(&j, "domain", res->name);
 	json_string(&j, "host", r->o.way.host);
 	json_string(&j, "result", end_words[res->end]);
+	json_string(&j, "guest",
+		    res->end == MIGRATION_HERE || res->end == MIGRATION_STRANDED
+			    ? settle_words(res->settled)
+			    : NULL);
 	json_string(&j, "id", res->id);
 	json_double(&j, "total_s", (double)res->total_ns / SEC_NS);
 	json_double(&j, "downtime_ms", res->downtime_ns ? (double)res->downtime_ns / MS_NS : NAN);
@@ -142,6 +146,18 @@ static void print_moved(const struct run *r, const struct migration_result *res)
 	       res->rounds, res->rounds == 1 ? "" : "s");
 }
 
+static void print_not_moved(const struct run *r, const struct migration_result *res)
+{
+	if (r->o.check_only)
+		log_error("domain %s: cannot be moved to %s: %s", res->name, r->o.way.host,
+			  res->cause);
+	else
+		log_error("domain %s: not moved to %s, it %s%s%s: %s", res->name, r->o.way.host,
+			  settle_words(res->settled),
+			  res->settled == SETTLE_PENDING ? "; when it has, run vstor recover " : "",
+			  res->settled == SETTLE_PENDING ? res->name : "", res->cause);
+}
+
 static int report(struct run *r)
 {
 	struct migration_result res;
@@ -162,24 +178,20 @@ static int report(struct run *r)
 		return 0;
 	case MIGRATION_HERE:
 		fflush(stdout);
-		if (r->o.check_only)
-			log_error("domain %s: cannot be moved to %s: %s", res.name, r->o.way.host,
-				  res.cause);
-		else
-			log_error("domain %s: not moved to %s, it still runs here: %s", res.name,
-				  r->o.way.host, res.cause);
+		print_not_moved(r, &res);
 		return 1;
 	case MIGRATION_STRANDED:
 		log_error("domain %s: not moved to %s (%s), and it cannot be resumed here: it is "
-			  "suspended; its memory is whole: try `xl unpause %s`, or destroy it and "
-			  "start it again",
+			  "suspended; its memory is whole: try `vstor recover %s`, or destroy it "
+			  "and start it again",
 			  res.name, r->o.way.host, res.cause, res.name);
 		return EXIT_UNKNOWN;
 	case MIGRATION_UNKNOWN: break;
 	}
 	log_error("domain %s: handed over to %s, which does not answer any more (%s): it is "
 		  "suspended here as %s--migratedaway; look at %s: if it runs there, `xl destroy "
-		  "%s--migratedaway` here; never let both run",
+		  "%s--migratedaway` here; if it does not and never will, `vstor recover` tells "
+		  "how it goes on here; never let both run",
 		  res.name, r->o.way.host, res.cause, res.name, r->o.way.host, res.name);
 	return EXIT_UNKNOWN;
 }
@@ -215,6 +227,9 @@ static int run(struct run *r)
 		return 1;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	/* Stopped, we would leave the guest suspended. Our helpers inherit it. */
+	signal(SIGTSTP, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
 	rc = toolstack_open(r->loop, &r->t);
 	if (!rc)
 		rc = migration_start(r->loop, r->t, &r->o, on_done, r, &r->m);
@@ -278,9 +293,10 @@ int cmd_migrate(int argc, char **argv)
 		.json = &r.json,
 		.min_operands = 2,
 		.max_operands = 2,
-		.epilog = "Exit status: 0 it runs on HOST; 1 not moved, it still runs here; 2 "
-			  "usage; 3 "
-			  "it is stopped\nhere, and whether it runs on HOST is not known.\n",
+		.epilog = "Exit status: 0 it runs on HOST; 1 not moved, it still runs here (unless "
+			  "it ended by\nitself meanwhile: the message says so); 2 usage; 3 it is "
+			  "stopped here, and whether it runs\non HOST is not known: see vstor "
+			  "recover.\n",
 	};
 	int rc = opts_parse(&o, argc, argv);
 

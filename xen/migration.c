@@ -212,6 +212,7 @@ void migration_result(const struct migration *m, struct migration_result *r)
 {
 	*r = (struct migration_result){
 		.end = m->end,
+		.settled = m->settled,
 		.cause = m->end == MIGRATION_MOVED || m->end == MIGRATION_CHECKED ? "" : m->cause,
 		.total_ns = m->ended - m->began,
 		.downtime_ns = downtime(m),
@@ -232,6 +233,7 @@ void migration_free(struct migration *m)
 		return;
 	migration_drop_channel(m);
 	saving_fini(&m->saving);
+	settle_stop(&m->settle);
 	quiesce_stop(&m->quiesce);
 	inquiry_stop(&m->inquiry);
 	loop_timer_del(m->loop, &m->limit);

@@ -11,6 +11,7 @@
 #include "xen/migration_table.h"
 #include "xen/preflight.h"
 #include "xen/saving.h"
+#include "xen/settle.h"
 #include "xen/toolstack.h"
 
 struct migration;
@@ -27,7 +28,7 @@ struct migration_options {
 enum migration_end {
 	MIGRATION_MOVED,    /* runs there, gone here */
 	MIGRATION_CHECKED,  /* --check: it could be moved */
-	MIGRATION_HERE,	    /* not moved, runs here as before */
+	MIGRATION_HERE,	    /* not moved, here as if nothing had been tried: see `settled` */
 	MIGRATION_STRANDED, /* not moved, and suspended here */
 	MIGRATION_UNKNOWN,  /* suspended here; it may run there */
 };
@@ -44,7 +45,8 @@ struct migration_progress {
 
 struct migration_result {
 	enum migration_end end;
-	const char *cause; /* one line; "" when it moved */
+	enum settle_is settled; /* MIGRATION_HERE, MIGRATION_STRANDED: what it does here */
+	const char *cause;	/* one line; "" when it moved */
 	uint64_t total_ns;
 	/* From the request to suspend here until it was unpaused there, by this host's clock. 0:
 	 * not known. */

@@ -194,12 +194,21 @@ static void on_saved(void *arg, int err)
 	migration_raise(m, err ? SE_SAVE_FAILED : SE_SAVED);
 }
 
+/* Should we be killed from here on, the guardian has a suspend to take back. */
+static void on_asks(void *arg)
+{
+	struct migration *m = arg;
+
+	m->asked = true;
+	migration_note(m, false);
+}
+
 static void copy(struct migration *m)
 {
 	say(m, MSG_BEGIN, &(struct buf){0});
 	if (m->c)
-		saving_start(&m->saving, m->loop, &m->guest, &m->o.saving, m->c, MSG_DATA, on_saved,
-			     m);
+		saving_start(&m->saving, m->loop, &m->guest, &m->o.saving, m->c, MSG_DATA, on_asks,
+			     on_saved, m);
 	else
 		migration_raise(m, SE_SAVE_FAILED);
 }
@@ -220,27 +229,30 @@ static void on_quiet(void *arg, int err)
 	}
 }
 
+static struct settle_guest settle_guest(const struct migration *m, bool asked)
+{
+	struct settle_guest g = {.domid = m->guest.domid, .asked = asked};
+
+	snprintf(g.name, sizeof(g.name), "%s", m->guest.name);
+	return g;
+}
+
 void migration_note(struct migration *m, bool handed_over)
 {
-	struct recovery_note n = {.domid = m->guest.domid, .handed_over = handed_over};
+	struct recovery_note n = {.guest = settle_guest(m, m->asked), .handed_over = handed_over};
 
-	snprintf(n.name, sizeof(n.name), "%s", m->guest.name);
 	snprintf(n.id, sizeof(n.id), "%s", m->id);
 	guardian_note(&m->guardian, &n, sizeof(n));
 }
 
-static int rename_guest(struct migration *m, bool away)
+/* As xl does: what may run elsewhere is not to be taken for it. Settling gives its name back. */
+static int rename_away(struct migration *m)
 {
 	char name[GUEST_NAME_MAX + sizeof(HANDOVER_AWAY)];
 
 	snprintf(name, sizeof(name), "%s%s", m->guest.name, HANDOVER_AWAY);
-	if (m->away == away)
-		return 0;
-	if (libxl_domain_rename(toolstack_ctx(m->t), m->guest.domid, away ? m->guest.name : name,
-				away ? name : m->guest.name))
-		return -EIO;
-	m->away = away;
-	return 0;
+	return libxl_domain_rename(toolstack_ctx(m->t), m->guest.domid, m->guest.name, name) ? -EIO
+											     : 0;
 }
 
 /* While the receiver restores: END first, the rest costs no downtime then. */
@@ -251,7 +263,7 @@ static void settle(struct migration *m)
 	m->sent_at = clock_ns();
 	message_put(&b, "bytes", "%llu", (unsigned long long)m->saving.pump.bytes);
 	say(m, MSG_END, &b);
-	if (rename_guest(m, true)) {
+	if (rename_away(m)) {
 		migration_because(m, "cannot rename it here: %s",
 				  toolstack_cause(m->t, ERROR_FAIL));
 		migration_raise(m, SE_CANCEL);
@@ -311,31 +323,32 @@ static void destroy(struct migration *m)
 		toolstack_failed(&m->op, rc);
 }
 
+static void on_settled(void *arg, enum settle_is is)
+{
+	struct migration *m = arg;
+
+	m->settled = is;
+	if (is == SETTLE_STRANDED)
+		log_info("domain %s: cannot be resumed: %s", m->guest.name, m->settle.cause);
+	migration_raise(m, is == SETTLE_STRANDED ? SE_UNDONE : SE_DONE);
+}
+
 static void resume(struct migration *m)
 {
-	int rc;
+	const struct settle_guest g = settle_guest(m, saving_asked(&m->saving));
 
 	/* Whatever the receiver still holds, it destroys when it hears no more of us. */
 	migration_drop_channel(m);
 	quiesce_stop(&m->quiesce);
 	loop_timer_del(m->loop, &m->answer);
-	if (rename_guest(m, false))
-		log_warn("domain %s: it keeps the name %s%s: xl rename gives it back",
-			 m->guest.name, m->guest.name, HANDOVER_AWAY);
-	if (guest_life(m->t, m->guest.domid) != GUEST_SUSPENDED) {
-		migration_raise(m, SE_DONE);
-		return;
-	}
-	toolstack_forget_cause(m->t);
-	rc = libxl_domain_resume(toolstack_ctx(m->t), m->guest.domid, 1,
-				 toolstack_how(m->t, &m->op, on_op, m));
-	if (rc)
-		toolstack_failed(&m->op, rc);
+	settle_start(&m->settle, m->t, m->loop, &g, on_settled, m);
 }
 
 static void finish(struct migration *m, enum migration_end end)
 {
 	m->end = end;
+	if (end == MIGRATION_HERE && !m->settle.loop)
+		m->settled = settle_look(m->t, m->guest.domid);
 	if (m->op.rc && end == MIGRATION_MOVED)
 		log_warn("domain %s: it runs on %s, but what is left of it here cannot be cleared: "
 			 "%s: xl destroy %s%s",

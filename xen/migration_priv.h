@@ -9,6 +9,7 @@
 #include "xen/message.h"
 #include "xen/migration.h"
 #include "xen/quiesce.h"
+#include "xen/settle.h"
 
 #define MIGRATION_EVENTS_MAX 16
 
@@ -28,17 +29,19 @@ struct migration {
 	struct channel *c;
 	struct saving saving;
 	struct toolstack_op op;
+	struct settle settle;
 	struct quiesce quiesce;
 	struct inquiry inquiry;
 	struct loop_timer limit, answer; /* answer: whatever the state waits for */
 	struct verdicts verdicts;
-	bool away; /* our domain carries its name of HANDOVER_AWAY */
-	int claim; /* see handover_claim() */
+	bool asked; /* the guest is asked to suspend, or has been */
+	int claim;  /* see handover_claim() */
 	struct guardian guardian;
 
 	uint64_t began, ended, sent_at, ready_at, go_at, running_at, took_ns, bytes;
 	char cause[512];
 	enum migration_end end;
+	enum settle_is settled;
 	void (*done)(void *arg);
 	void *arg;
 };

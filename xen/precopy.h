@@ -51,7 +51,7 @@ enum precopy_verdict precopy_before(struct precopy *p, uint64_t now, unsigned ro
 /* After it has sent them. */
 void precopy_after(struct precopy *p, uint64_t now);
 
-/* The limits, as passed to the helper in its environment. */
+/* The limits, as passed to the helper (save_helper_set()). */
 #define PRECOPY_ENV "VSTOR_PRECOPY"
 void precopy_limits_print(const struct precopy_limits *l, char *out, size_t size);
 /* -EINVAL and defaults in *l when the text is not of ours. NULL gives the defaults. */

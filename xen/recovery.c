@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "xen/recovery.h"
 
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <libxl_utils.h>
-#include <xenctrl.h>
-
 #include "core/log.h"
 
-/* A guest that was asked to suspend just before the sender died does so within this. */
-#define WATCH_NS (15 * SEC_NS)
-#define LOOK_NS	 (100 * MS_NS)
-#define ASK_NS	 (300 * SEC_NS)
+#define ASK_NS (300 * SEC_NS)
 
 struct recovery {
 	const struct recovery_note *note;
@@ -21,64 +11,47 @@ struct recovery {
 	struct toolstack *t;
 	struct toolstack_op op;
 	struct inquiry inquiry;
-	struct loop_timer timer;
-	uint64_t deadline;
-	const char *did;
+	struct settle settle;
 };
 
-static void on_op(void *arg, int rc)
+static void on_settled(void *arg, enum settle_is is)
 {
 	struct recovery *r = arg;
+	const char *name = r->note->guest.name;
 
-	if (rc)
-		log_error("domain %s: its migration was killed, and it cannot be %s: %s",
-			  r->note->name, r->did, toolstack_cause(r->t, rc));
+	if (is == SETTLE_RESUMED)
+		log_warn("domain %s: its migration was killed: it has been resumed here", name);
+	else if (is == SETTLE_STRANDED)
+		log_error("domain %s: its migration was killed, and it cannot be resumed: %s: try "
+			  "`vstor recover %s`",
+			  name, r->settle.cause, name);
 	else
-		log_warn("domain %s: its migration was killed: it has been %s", r->note->name,
-			 r->did);
+		log_warn("domain %s: its migration was killed: it %s", name, settle_words(is));
 	loop_stop(r->loop, 0);
 }
 
-static void resume(struct recovery *r)
-{
-	char away[GUEST_NAME_MAX + sizeof(HANDOVER_AWAY)];
-	uint32_t domid;
-	int rc;
-
-	snprintf(away, sizeof(away), "%s%s", r->note->name, HANDOVER_AWAY);
-	if (libxl_name_to_domid(toolstack_ctx(r->t), away, &domid) == 0)
-		libxl_domain_rename(toolstack_ctx(r->t), domid, away, r->note->name);
-	r->did = "resumed";
-	rc = libxl_domain_resume(toolstack_ctx(r->t), r->note->domid, 1,
-				 toolstack_how(r->t, &r->op, on_op, r));
-	if (rc)
-		toolstack_failed(&r->op, rc);
-}
-
-/* The save helper may have had no time to end it. */
-static void stop_logdirty(uint32_t domid)
-{
-	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
-
-	if (!xch)
-		return;
-	xc_shadow_control(xch, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0);
-	xc_interface_close(xch);
-}
-
-static void look(void *arg)
+static void settle(void *arg)
 {
 	struct recovery *r = arg;
 
-	if (guest_life(r->t, r->note->domid) == GUEST_SUSPENDED) {
-		stop_logdirty(r->note->domid);
-		resume(r);
-	} else if (clock_ns() > r->deadline) {
-		stop_logdirty(r->note->domid);
-		loop_stop(r->loop, 0);
-	} else {
-		loop_timer_set(r->loop, &r->timer, LOOK_NS, look, r);
-	}
+	settle_start(&r->settle, r->t, r->loop, &r->note->guest, on_settled, r);
+}
+
+static void on_destroyed(void *arg, int rc)
+{
+	struct recovery *r = arg;
+	const char *name = r->note->guest.name;
+
+	if (rc)
+		log_error("domain %s: its migration was killed; it runs on %s, but what is left of "
+			  "it here cannot be cleared: %s: xl destroy %s%s",
+			  name, r->inquiry.way->host, toolstack_cause(r->t, rc), name,
+			  HANDOVER_AWAY);
+	else
+		log_warn("domain %s: its migration was killed: it runs on %s, and is cleared away "
+			 "here",
+			 name, r->inquiry.way->host);
+	loop_stop(r->loop, 0);
 }
 
 static void on_asked(void *arg, enum handover_is is)
@@ -87,17 +60,17 @@ static void on_asked(void *arg, enum handover_is is)
 	int rc;
 
 	if (is == HANDOVER_GONE) {
-		resume(r);
+		settle(r);
 	} else if (is == HANDOVER_RUNNING) {
-		r->did = "cleared away here: it runs at its destination";
-		rc = libxl_domain_destroy(toolstack_ctx(r->t), r->note->domid,
-					  toolstack_how(r->t, &r->op, on_op, r));
+		rc = libxl_domain_destroy(toolstack_ctx(r->t), r->note->guest.domid,
+					  toolstack_how(r->t, &r->op, on_destroyed, r));
 		if (rc)
 			toolstack_failed(&r->op, rc);
 	} else {
 		log_error("domain %s: its migration was killed at the moment of the hand-over, and "
-			  "%s does not answer: it stays suspended here",
-			  r->note->name, r->inquiry.way->host);
+			  "%s does not answer: it stays suspended here as %s%s",
+			  r->note->guest.name, r->inquiry.way->host, r->note->guest.name,
+			  HANDOVER_AWAY);
 		loop_stop(r->loop, 0);
 	}
 }
@@ -105,16 +78,17 @@ static void on_asked(void *arg, enum handover_is is)
 void recovery_run(const struct recovery_note *note, const struct migration_way *way)
 {
 	struct recovery r = {.note = note, .loop = loop_new()};
+	struct loop_task first = {.fn = settle, .arg = &r};
 
 	if (!r.loop || toolstack_open(r.loop, &r.t))
 		goto out;
-	r.deadline = clock_ns() + WATCH_NS;
 	if (note->handed_over)
 		inquiry_start(&r.inquiry, r.loop, way, note->id, ASK_NS, on_asked, &r);
 	else
-		loop_timer_set(r.loop, &r.timer, 0, look, &r);
+		loop_defer(r.loop, &first);
 	loop_run(r.loop);
 	inquiry_stop(&r.inquiry);
+	settle_stop(&r.settle);
 out:
 	toolstack_close(r.t);
 	loop_free(r.loop);

@@ -3,22 +3,21 @@
 #ifndef XEN_RECOVERY_H
 #define XEN_RECOVERY_H
 
-#include "xen/guest.h"
 #include "xen/inquiry.h"
 #include "xen/message.h"
+#include "xen/settle.h"
 
 /* What the sender's guardian knows. */
 struct recovery_note {
-	uint32_t domid;
+	struct settle_guest guest;
 	bool handed_over; /* GO has been said, or is about to be */
-	char name[GUEST_NAME_MAX];
 	char id[MIGRATION_ID_LEN + 1];
 };
 
 /*
- * Before the hand-over: sees to it that the guest runs here. After: asks the receiver, and destroys
- * ours or resumes it, or leaves it suspended when nobody can tell. Opens a loop and a toolstack of
- * its own and returns when all is settled; what it did is logged.
+ * Before the hand-over: settles the guest here. After: asks the receiver, and destroys ours or
+ * settles it, or leaves it suspended when nobody can tell. Opens a loop and a toolstack of its own
+ * and returns when all is settled; what it did is logged.
  */
 void recovery_run(const struct recovery_note *note, const struct migration_way *way);
 

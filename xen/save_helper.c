@@ -2,6 +2,7 @@
 #include "xen/save_helper.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <xenguest.h>
 #include <_libxl_save_msgs_helper.h>
 
+#include "core/bytes.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "xen/precopy.h"
@@ -86,7 +88,7 @@ void __wrap_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflag
 {
 	struct precopy_limits limits;
 
-	precopy_limits_parse(getenv(PRECOPY_ENV), &limits);
+	precopy_limits_parse(save_helper_get(domid, PRECOPY_ENV), &limits);
 	precopy_init(&policy, &limits, guest_pages());
 	__real_helper_setcallbacks_save(cbs, cbflags);
 	cbs->precopy_policy = precopy_policy;
@@ -94,6 +96,19 @@ void __wrap_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflag
 		real_suspend = cbs->suspend;
 		cbs->suspend = suspend;
 	}
+}
+
+/*
+ * A save that ends badly has to go through libxc's clean-up: that switches log-dirty off. libxl
+ * ends it by SIGTERM, which it is made for; a closed pipe or the keys of a terminal must not kill
+ * it.
+ */
+static void survive(void)
+{
+	static const int signals[] = {SIGPIPE, SIGINT, SIGQUIT, SIGHUP};
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		signal(signals[i], SIG_IGN);
 }
 
 int save_helper_main(int argc, char **argv)
@@ -104,6 +119,8 @@ int save_helper_main(int argc, char **argv)
 		log_error("the save helper is run by libxl, not by hand");
 		return 2;
 	}
+	if (strcmp(argv[1], "--save-domain") == 0)
+		survive();
 	domid = (uint32_t)strtoul(argv[4], NULL, 10);
 	return libxl_save_helper_main(argc, argv);
 }
@@ -111,4 +128,25 @@ int save_helper_main(int argc, char **argv)
 int save_helper_install(void)
 {
 	return setenv("LIBXL_SAVE_HELPER", "/proc/self/exe", 1) ? -errno : 0;
+}
+
+static void variable(uint32_t of, const char *name, char out[64])
+{
+	snprintf(out, 64, "%s_%u", name, of);
+}
+
+int save_helper_set(uint32_t of, const char *name, const char *value)
+{
+	char full[64];
+
+	variable(of, name, full);
+	return (value ? setenv(full, value, 1) : unsetenv(full)) ? -errno : 0;
+}
+
+const char *save_helper_get(uint32_t of, const char *name)
+{
+	char full[64];
+
+	variable(of, name, full);
+	return getenv(full);
 }

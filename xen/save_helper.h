@@ -8,9 +8,20 @@
 #ifndef XEN_SAVE_HELPER_H
 #define XEN_SAVE_HELPER_H
 
+#include <stdint.h>
+
 int save_helper_main(int argc, char **argv);
 
 /* Makes libxl run this very executable as its helper. 0 or -errno. */
 int save_helper_install(void);
+
+/*
+ * What a domain's save helper is told, beyond what libxl tells it. A process may save several
+ * domains at a time, and its helpers inherit one environment: so the variable's name has the domain
+ * number in it. NULL forgets it. 0 or -errno.
+ */
+int save_helper_set(uint32_t domid, const char *name, const char *value);
+/* In the helper. NULL: not told. */
+const char *save_helper_get(uint32_t domid, const char *name);
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "xen/save_helper.h"
 #include "xen/stream.h"
 
 #define PIPE_BYTES  (1 << 20)
@@ -73,6 +74,7 @@ static void on_report(void *arg, const char *text)
 		s->suspend_at = r.at;
 		s->report = (struct precopy_report){.round = s->rounds++};
 		s->report_bytes = s->pump.bytes;
+		s->asks(s->arg);
 		break;
 	case PRECOPY_SUSPENDED: s->suspended_at = r.at; break;
 	}
@@ -110,15 +112,20 @@ static void on_cannot_start(void *arg)
 
 void saving_start(struct saving *s, struct loop *l, const struct guest *g,
 		  const struct saving_options *o, struct channel *c, uint8_t type,
-		  void (*done)(void *arg, int err), void *arg)
+		  void (*asks)(void *arg), void (*done)(void *arg, int err), void *arg)
 {
 	char limits[128];
 	int rc;
 
-	*s = (struct saving){
-		.loop = l, .guest = g, .pipe = {-1, -1}, .started = true, .done = done, .arg = arg};
+	*s = (struct saving){.loop = l,
+			     .guest = g,
+			     .pipe = {-1, -1},
+			     .started = true,
+			     .asks = asks,
+			     .done = done,
+			     .arg = arg};
 	precopy_limits_print(&o->precopy, limits, sizeof(limits));
-	rc = pipe2(s->pipe, O_CLOEXEC) || setenv(PRECOPY_ENV, limits, 1) ? -errno : 0;
+	rc = pipe2(s->pipe, O_CLOEXEC) ? -errno : save_helper_set(g->domid, PRECOPY_ENV, limits);
 	if (!rc) {
 		fcntl(s->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
 		rc = channel_pump_start(l, &s->pump, c, type, s->pipe[0], on_pumped, s);
@@ -171,11 +178,17 @@ static void abort_save(void *arg)
 	} else if (!helper_runs(s)) {
 		loop_timer_set(s->loop, &s->timer, PREAMBLE_NS, abort_save, s);
 	} else {
-		/* The helper may hang in its pipe: that goes first. on_saved() follows, after
-		 * libxl has taken back a suspend that is under way. */
-		stop_pump(s);
+		/* on_saved() follows. By then the helper has put back what it could; a suspend
+		 * that is under way libxl only forgets (xen/settle.h). The helper may hang in its
+		 * pipe until that is closed. */
 		toolstack_abort(&s->op);
+		stop_pump(s);
 	}
+}
+
+bool saving_asked(const struct saving *s)
+{
+	return s->suspend_at && !s->suspended_at;
 }
 
 void saving_abort(struct saving *s)
@@ -192,5 +205,6 @@ void saving_fini(struct saving *s)
 	stop_pump(s);
 	close_end(s, 1);
 	loop_timer_del(s->loop, &s->timer);
+	save_helper_set(s->guest->domid, PRECOPY_ENV, NULL);
 	s->started = false;
 }

@@ -32,18 +32,22 @@ struct saving {
 	uint64_t suspend_at;	      /* when the guest was asked to suspend; 0: not yet */
 	uint64_t suspended_at;	      /* and when it had */
 
+	void (*asks)(void *arg);
 	void (*done)(void *arg, int err);
 	void *arg;
 };
 
 /*
- * Sends the guest as frames of `type`; the channel's on_writable must call saving_kick(). Then,
- * once and never before it has returned, done(arg, 0): all of it has been given to the channel and
- * the guest is suspended; or done(arg, -errno): the guest may be suspended.
+ * Sends the guest as frames of `type`; the channel's on_writable must call saving_kick(). asks(arg)
+ * comes right before the guest is asked to suspend. Then, once and never before it has returned,
+ * done(arg, 0): all of it has been given to the channel and the guest is suspended; or done(arg,
+ * -errno): it may be suspended, or be about to be (saving_asked()).
  */
 void saving_start(struct saving *s, struct loop *l, const struct guest *g,
 		  const struct saving_options *o, struct channel *c, uint8_t type,
-		  void (*done)(void *arg, int err), void *arg);
+		  void (*asks)(void *arg), void (*done)(void *arg, int err), void *arg);
+/* The guest has been asked to suspend, and it is not known how that ended. */
+bool saving_asked(const struct saving *s);
 void saving_kick(struct saving *s);
 /* The channel is gone or going: nothing more is read from the pipe into it. */
 void saving_stop_sending(struct saving *s);
