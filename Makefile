@@ -85,18 +85,21 @@ xen-libs: $(XEN_LIBS)
 # ---- unit tests: sanitized; those of the lower floors do without Xen's libraries ---------------------------
 LOW_TESTS := $(patsubst tests/%.c,$(B)/%,$(call sources,$(addprefix tests/unit/,core storage net)))
 HIGH_TESTS := $(patsubst tests/%.c,$(B)/%,$(call sources,$(addprefix tests/unit/,xen cmd)))
-TEST_OBJS := $(patsubst $(B)/%,$(O)/tests/%.o,$(LOW_TESTS) $(HIGH_TESTS))
-$(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): STD += $(HIGH_CFLAGS)
-$(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): $(O)/config.h $(XEN_LIBS)
+# The upper floors' tests play the Xen host: what the fake defines takes the place of libxl's own.
+FAKE := $(O)/tests/unit/fake/xen.o
+FAKE_LINK := $(addprefix -Wl$(comma)--wrap=,$(shell sed -n 's/.*__wrap_\([a-z_]*\).*/\1/p' tests/unit/fake/xen.c | sort -u))
+TEST_OBJS := $(patsubst $(B)/%,$(O)/tests/%.o,$(LOW_TESTS) $(HIGH_TESTS)) $(FAKE)
+$(FAKE) $(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): STD += $(HIGH_CFLAGS)
+$(FAKE) $(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): $(O)/config.h $(XEN_LIBS)
 
 $(O)/low.a: $(LOW)
 	@rm -f $@ && ar rcsD $@ $^
 $(LOW_TESTS): $(B)/%: $(O)/tests/%.o $(O)/low.a
 	@mkdir -p $(@D)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
-$(HIGH_TESTS): $(B)/%: $(O)/tests/%.o $(filter-out $(O)/cmd/main.o,$(OBJS)) $(XEN_LIBS)
+$(HIGH_TESTS): $(B)/%: $(O)/tests/%.o $(FAKE) $(filter-out $(O)/cmd/main.o,$(OBJS)) $(XEN_LIBS)
 	@mkdir -p $(@D)
-	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread $(XEN_LINK) -o $@ $(filter %.o,$^) $(XEN_LDLIBS)
+	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread $(XEN_LINK) $(FAKE_LINK) -o $@ $(filter %.o,$^) $(XEN_LDLIBS)
 
 unit-programs: $(LOW_TESTS) $(HIGH_TESTS)
 

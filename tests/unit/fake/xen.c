@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/unit/fake/xen.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <xenctrl.h>
+#include <xenstore.h>
+
+#include "xen/toolstack.h"
+
+/* Each is declared by a list that the Makefile takes its --wrap options from. */
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+
+struct fake_xen fake;
+
+void fake_reset(void)
+{
+	fake = (struct fake_xen){0};
+}
+
+struct fake_domain *fake_domain(uint32_t domid)
+{
+	for (int i = 0; i < FAKE_DOMAINS; i++)
+		if (domid && fake.domains[i].domid == domid)
+			return &fake.domains[i];
+	return NULL;
+}
+
+struct fake_domain *fake_domain_new(uint32_t domid, const char *name)
+{
+	for (int i = 0; i < FAKE_DOMAINS; i++) {
+		struct fake_domain *d = &fake.domains[i];
+
+		if (d->domid)
+			continue;
+		*d = (struct fake_domain){.domid = domid};
+		snprintf(d->name, sizeof(d->name), "%s", name);
+		memset(&d->uuid, (int)domid, sizeof(d->uuid));
+		return d;
+	}
+	abort();
+}
+
+static struct fake_domain *by_name(const char *name)
+{
+	for (int i = 0; i < FAKE_DOMAINS; i++)
+		if (fake.domains[i].domid && strcmp(fake.domains[i].name, name) == 0)
+			return &fake.domains[i];
+	return NULL;
+}
+
+__attribute__((format(printf, 2, 3))) static void say(xentoollog_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fake.log->vmessage(fake.log, level, -1, "libxl", fmt, ap);
+	va_end(ap);
+}
+
+__attribute__((format(printf, 2, 3))) static void tell(const char *context, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fake.log->vmessage(fake.log, XTL_DEBUG, -1, context, fmt, ap);
+	va_end(ap);
+}
+
+/* Notes a call that changes something. True: it fails. */
+static bool fails(const char *name, uint32_t domid)
+{
+	size_t n = strlen(fake.did);
+	bool now = fake.fails && strcmp(fake.fails, name) == 0;
+
+	snprintf(fake.did + n, sizeof(fake.did) - n, "%s %u, ", name, domid);
+	if (!now)
+		return false;
+	fake.fails = NULL;
+	say(XTL_ERROR, "libxl_fake.c:1:%s: %s", name, fake.says ? fake.says : "it fails");
+	return true;
+}
+
+/* libxl may call back before the call that began the operation has returned. */
+static int ends(const libxl_asyncop_how *how, int rc)
+{
+	if (!how)
+		return rc;
+	how->callback(NULL, rc, how->u.for_callback);
+	return 0;
+}
+
+/* ---- the test's side ---- */
+
+void fake_helper_says(const char *report)
+{
+	tell(TOOLSTACK_REPORT, "%s", report);
+}
+
+void fake_save_ends(int rc)
+{
+	const libxl_asyncop_how *how = fake.save;
+
+	if (!how)
+		return;
+	fake.save = NULL;
+	if (rc)
+		say(XTL_ERROR, "libxl_fake.c:1:save: the save ends with %d", rc);
+	ends(how, rc);
+}
+
+void fake_suspends(struct fake_domain *d)
+{
+	d->control[0] = 0;
+	d->shutdown = true;
+	d->reason = LIBXL_SHUTDOWN_REASON_SUSPEND;
+}
+
+/* ---- libxl ---- */
+
+int __wrap_libxl_ctx_alloc(libxl_ctx **out, int version, unsigned flags, xentoollog_logger *log)
+{
+	(void)version;
+	(void)flags;
+	fake.log = log;
+	fake.open++;
+	*out = (libxl_ctx *)&fake;
+	return 0;
+}
+
+int __wrap_libxl_ctx_free(libxl_ctx *ctx)
+{
+	(void)ctx;
+	fake.open--;
+	return 0;
+}
+
+const libxl_version_info *__wrap_libxl_get_version_info(libxl_ctx *ctx)
+{
+	static libxl_version_info v;
+
+	(void)ctx;
+	sscanf(VSTOR_XEN, "%d.%d", &v.xen_version_major, &v.xen_version_minor);
+	return &v;
+}
+
+void __wrap_libxl_osevent_register_hooks(libxl_ctx *ctx, const libxl_osevent_hooks *h, void *user)
+{
+	(void)ctx;
+	(void)h;
+	(void)user;
+}
+
+void __wrap_libxl_childproc_setmode(libxl_ctx *ctx, const libxl_childproc_hooks *h, void *user)
+{
+	(void)ctx;
+	(void)h;
+	(void)user;
+}
+
+int __wrap_libxl_childproc_sigchld_occurred(libxl_ctx *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+void __wrap_libxl_postfork_child_noexec(libxl_ctx *ctx)
+{
+	(void)ctx;
+}
+
+int __wrap_libxl_get_physinfo(libxl_ctx *ctx, libxl_physinfo *info)
+{
+	(void)ctx;
+	libxl_physinfo_init(info);
+	info->cap_hap = info->cap_shadow = info->cap_hvm = info->cap_pv = true;
+	return 0;
+}
+
+static void dominfo(const struct fake_domain *d, libxl_dominfo *info)
+{
+	libxl_dominfo_init(info);
+	info->domid = d->domid;
+	info->uuid = d->uuid;
+	info->running = !d->paused && !d->shutdown && !d->dying;
+	info->paused = d->paused;
+	info->shutdown = d->shutdown;
+	info->shutdown_reason = d->reason;
+	info->dying = d->dying;
+}
+
+int __wrap_libxl_domain_info(libxl_ctx *ctx, libxl_dominfo *info, uint32_t domid)
+{
+	const struct fake_domain *d = fake_domain(domid);
+
+	(void)ctx;
+	if (!d)
+		return ERROR_DOMAIN_NOTFOUND;
+	dominfo(d, info);
+	return 0;
+}
+
+libxl_dominfo *__wrap_libxl_list_domain(libxl_ctx *ctx, int *n)
+{
+	libxl_dominfo *all = calloc(FAKE_DOMAINS, sizeof(*all));
+
+	(void)ctx;
+	*n = 0;
+	for (int i = 0; all && i < FAKE_DOMAINS; i++)
+		if (fake.domains[i].domid)
+			dominfo(&fake.domains[i], &all[(*n)++]);
+	return all;
+}
+
+char *__wrap_libxl_domid_to_name(libxl_ctx *ctx, uint32_t domid)
+{
+	const struct fake_domain *d = fake_domain(domid);
+
+	(void)ctx;
+	return d ? strdup(d->name) : NULL;
+}
+
+int __wrap_libxl_name_to_domid(libxl_ctx *ctx, const char *name, uint32_t *domid)
+{
+	const struct fake_domain *d = by_name(name);
+
+	(void)ctx;
+	*domid = d ? d->domid : 0;
+	return d ? 0 : ERROR_INVAL;
+}
+
+int __wrap_libxl_domain_qualifier_to_domid(libxl_ctx *ctx, const char *name, uint32_t *domid)
+{
+	return __wrap_libxl_name_to_domid(ctx, name, domid);
+}
+
+int __wrap_libxl_domain_rename(libxl_ctx *ctx, uint32_t domid, const char *old, const char *new)
+{
+	struct fake_domain *d = fake_domain(domid);
+
+	(void)ctx;
+	if (fails("rename", domid) || !d || strcmp(d->name, old) != 0 || by_name(new))
+		return ERROR_FAIL;
+	snprintf(d->name, sizeof(d->name), "%s", new);
+	return 0;
+}
+
+int __wrap_libxl_retrieve_domain_configuration(libxl_ctx *ctx, uint32_t domid,
+					       libxl_domain_config *c, const libxl_asyncop_how *how)
+{
+	struct fake_domain *d = fake_domain(domid);
+
+	(void)ctx;
+	if (!d || fails("retrieve", domid))
+		return ends(how, ERROR_FAIL);
+	c->c_info.name = strdup(d->name);
+	c->c_info.uuid = d->uuid;
+	c->c_info.type = LIBXL_DOMAIN_TYPE_PVH;
+	return ends(how, 0);
+}
+
+char *__wrap_libxl_domain_config_to_json(libxl_ctx *ctx, libxl_domain_config *c)
+{
+	(void)ctx;
+	(void)c;
+	return strdup("{}");
+}
+
+int __wrap_libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flags,
+				const libxl_asyncop_how *how)
+{
+	struct fake_domain *d = fake_domain(domid);
+
+	(void)ctx;
+	if (fails("suspend", domid) || !d)
+		return ERROR_FAIL;
+	d->log_dirty = flags & LIBXL_SUSPEND_LIVE;
+	fake.save = how;
+	fake.save_fd = fd;
+	fake.save_domid = domid;
+	return 0;
+}
+
+int __wrap_libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how)
+{
+	(void)ctx;
+	if (fake.save != how)
+		return ERROR_NOTFOUND;
+	fails("abort", fake.save_domid);
+	if (fake.on_abort)
+		fake.on_abort();
+	else
+		fake_save_ends(ERROR_ABORTED);
+	return 0;
+}
+
+int __wrap_libxl_domain_resume(libxl_ctx *ctx, uint32_t domid, int suspend_cancel,
+			       const libxl_asyncop_how *how)
+{
+	struct fake_domain *d = fake_domain(domid);
+
+	(void)ctx;
+	if (fails("resume", domid) || !suspend_cancel || !d || !d->shutdown ||
+	    d->reason != LIBXL_SHUTDOWN_REASON_SUSPEND)
+		return ends(how, ERROR_FAIL);
+	d->shutdown = false;
+	return ends(how, 0);
+}
+
+int __wrap_libxl_domain_unpause(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *how)
+{
+	struct fake_domain *d = fake_domain(domid);
+
+	(void)ctx;
+	if (fails("unpause", domid) || !d || !d->paused)
+		return ends(how, ERROR_FAIL);
+	d->paused = false;
+	return ends(how, 0);
+}
+
+int __wrap_libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *how)
+{
+	struct fake_domain *d = fake_domain(domid);
+
+	(void)ctx;
+	if (fails("destroy", domid) || !d)
+		return ends(how, ERROR_FAIL);
+	d->domid = 0;
+	return ends(how, 0);
+}
+
+/* ---- libxc ---- */
+
+xc_interface *__wrap_xc_interface_open(xentoollog_logger *log, xentoollog_logger *log2,
+				       unsigned flags)
+{
+	(void)log;
+	(void)log2;
+	(void)flags;
+	fake.open++;
+	return (xc_interface *)&fake;
+}
+
+int __wrap_xc_interface_close(xc_interface *xch)
+{
+	(void)xch;
+	fake.open--;
+	return 0;
+}
+
+int __wrap_xc_shadow_control(xc_interface *xch, uint32_t domid, unsigned op, unsigned *mb,
+			     unsigned mode)
+{
+	struct fake_domain *d = fake_domain(domid);
+
+	(void)xch;
+	(void)mb;
+	(void)mode;
+	if (!d || op != XEN_DOMCTL_SHADOW_OP_OFF) {
+		errno = d ? EINVAL : ESRCH;
+		return -1;
+	}
+	d->log_dirty = false;
+	return 0;
+}
+
+int __wrap_xc_cpu_policy_get_size(xc_interface *xch, uint32_t *leaves, uint32_t *msrs)
+{
+	(void)xch;
+	(void)leaves;
+	(void)msrs;
+	return -1;
+}
+
+/* ---- xenstore: control/shutdown of the domains, and transactions of one node ---- */
+
+static char *wanted; /* written in the transaction; the domain is that of its path */
+static struct fake_domain *written;
+
+struct xs_handle *__wrap_xs_open(unsigned long flags)
+{
+	(void)flags;
+	fake.open++;
+	return (struct xs_handle *)&fake;
+}
+
+void __wrap_xs_close(struct xs_handle *xs)
+{
+	(void)xs;
+	fake.open--;
+}
+
+static struct fake_domain *control_of(const char *path)
+{
+	unsigned domid;
+	int end = 0;
+
+	if (sscanf(path, "/local/domain/%u/control/shutdown%n", &domid, &end) != 1 || path[end])
+		return NULL;
+	return fake_domain(domid);
+}
+
+xs_transaction_t __wrap_xs_transaction_start(struct xs_handle *xs)
+{
+	(void)xs;
+	return 1;
+}
+
+void *__wrap_xs_read(struct xs_handle *xs, xs_transaction_t t, const char *path, unsigned *len)
+{
+	const struct fake_domain *d = control_of(path);
+
+	(void)xs;
+	(void)t;
+	if (!d) {
+		errno = ENOENT;
+		return NULL;
+	}
+	if (len)
+		*len = (unsigned)strlen(d->control);
+	return strdup(d->control);
+}
+
+bool __wrap_xs_write(struct xs_handle *xs, xs_transaction_t t, const char *path, const void *data,
+		     unsigned len)
+{
+	(void)xs;
+	(void)t;
+	written = control_of(path);
+	free(wanted);
+	wanted = strndup(data, len);
+	return written != NULL;
+}
+
+bool __wrap_xs_transaction_end(struct xs_handle *xs, xs_transaction_t t, bool abort)
+{
+	void (*meanwhile)(void) = fake.meanwhile;
+	bool conflict = fake.conflicts || meanwhile;
+
+	(void)xs;
+	(void)t;
+	if (!abort && meanwhile) {
+		fake.meanwhile = NULL;
+		meanwhile();
+	}
+	if (!abort && fake.conflicts)
+		fake.conflicts--;
+	if (!abort && !conflict && written)
+		snprintf(written->control, sizeof(written->control), "%s", wanted);
+	free(wanted);
+	wanted = NULL;
+	written = NULL;
+	errno = EAGAIN;
+	return abort || !conflict;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A Xen host that a test plays: domains, what libxl is asked to do with them, and how that ends.
+ * The unit tests of xen/ and cmd/ are linked with these functions in place of libxl's, libxc's and
+ * xenstore's of the same names (the linker's --wrap); types and other pure functions stay theirs.
+ */
+#ifndef TESTS_UNIT_FAKE_XEN_H
+#define TESTS_UNIT_FAKE_XEN_H
+
+#include <libxl.h>
+#include <libxl_utils.h>
+
+#define FAKE_DOMAINS 4
+
+struct fake_domain {
+	uint32_t domid; /* 0: no such domain */
+	char name[64];
+	libxl_uuid uuid;
+	bool paused, shutdown, dying;
+	libxl_shutdown_reason reason;
+	bool log_dirty;
+	char control[16]; /* its control/shutdown in xenstore */
+};
+
+struct fake_xen {
+	struct fake_domain domains[FAKE_DOMAINS];
+	/* What libxl was asked to do that changes something, in order: "suspend 5, resume 5, " */
+	char did[1024];
+	/* The next call of this name fails, with `says` as the error that libxl logs. */
+	const char *fails, *says;
+	/* The next so many transactions of xenstore have to be done again. */
+	unsigned conflicts;
+	/* Right before a transaction commits, once; as when the guest is quicker. */
+	void (*meanwhile)(void);
+
+	/* The save that is under way; NULL: none. It lasts until fake_save_ends(). */
+	const libxl_asyncop_how *save;
+	int save_fd;
+	uint32_t save_domid;
+	/* It is called off: by default it ends at once with ERROR_ABORTED. */
+	void (*on_abort)(void);
+
+	xentoollog_logger *log;
+	unsigned open; /* libxl contexts, libxc and xenstore handles */
+};
+extern struct fake_xen fake;
+
+/* Forgets everything. */
+void fake_reset(void);
+struct fake_domain *fake_domain_new(uint32_t domid, const char *name);
+/* NULL when there is none. */
+struct fake_domain *fake_domain(uint32_t domid);
+
+/* The save helper of the save under way tells something, as through libxl's log. */
+void fake_helper_says(const char *report);
+/* The save ends; its pipe is libxl's no more. */
+void fake_save_ends(int rc);
+/* The guest suspends itself, as it was asked to. */
+void fake_suspends(struct fake_domain *d);
+
+#endif
