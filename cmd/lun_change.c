@@ -86,14 +86,26 @@ static void opened(struct disk_io *io)
 		lun_change_serve(c);
 }
 
+static void refuse_twin(struct luns_change *c, const struct lun_config *mine,
+			const struct lun_config *other)
+{
+	char text[LUN_TWIN_TEXT];
+	lun_twin_text(text, mine, other);
+	lun_change_end(c, text);
+}
+
 void lun_change_add(struct luns_change *c)
 {
 	struct target_luns *t = c->luns;
+	struct served_lun *twin;
 	target_luns_number(t, &c->setup, 1);
+	twin = lun_find_twin(t, &c->setup.c);
 	if (t->n >= TARGET_MAX_LUNS)
 		lun_change_end(c, "there are as many LUNs as there can be");
 	else if (target_luns_find(t, c->setup.c.target, c->setup.c.number, NULL))
 		lun_change_end(c, "there is a LUN of this number already; choose another lun=");
+	else if (twin)
+		refuse_twin(c, &c->setup.c, &twin->setup.c);
 	else
 		submit(c, open_work, opened);
 }
@@ -231,6 +243,45 @@ static const struct lun_setup *find_conflict(const struct luns_change *c)
 	return NULL;
 }
 
+static bool twins(const struct lun_config *a, const struct lun_config *b)
+{
+	struct lun_identity of_a, of_b;
+	lun_identify(&of_a, a);
+	lun_identify(&of_b, b);
+	return lun_identity_same(&of_a, &of_b);
+}
+
+/* Does the configuration say anything of this disk? */
+static bool named(const struct luns_change *c, const char *path)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (same_text(c->setups[i].c.path, path))
+			return true;
+	return false;
+}
+
+/* Two that initiators would take for one: a new one, and *other of the configuration or by `vstor
+ * lun add`. */
+static const struct lun_setup *find_twins(const struct luns_change *c,
+					  const struct lun_config **other)
+{
+	for (unsigned i = 0; i < c->n; i++) {
+		const struct lun_config *mine = &c->setups[i].c;
+		for (unsigned j = 0; j < i; j++) {
+			*other = &c->setups[j].c;
+			if (twins(mine, *other))
+				return &c->setups[i];
+		}
+		for (struct served_lun *s = c->luns->list; s; s = s->next) {
+			*other = &s->setup.c;
+			if (!s->kept && !s->configured && !named(c, (*other)->path) &&
+			    twins(mine, *other))
+				return &c->setups[i];
+		}
+	}
+	return NULL;
+}
+
 static void append(struct luns_change *c, struct luns_change *step)
 {
 	struct luns_change **p = &c->steps;
@@ -342,6 +393,7 @@ static int open_new(struct disk_io *io)
 static void start_replace(struct luns_change *c)
 {
 	const struct lun_setup *conflict;
+	const struct lun_config *other;
 	keep_numbers(c);
 	for (struct served_lun *s = c->luns->list; s; s = s->next)
 		s->kept = false;
@@ -357,6 +409,12 @@ static void start_replace(struct luns_change *c)
 		log_error("%s: LUN %u of %s is another one already", conflict->where,
 			  conflict->c.number, conflict->c.target);
 		lun_change_end(c, "a number is given twice");
+		return;
+	}
+	conflict = find_twins(c, &other);
+	if (conflict) {
+		log_error("%s: not together with %s", conflict->where, other->path);
+		refuse_twin(c, &conflict->c, other);
 		return;
 	}
 	for (unsigned i = 0; i < c->n; i++) {

@@ -37,6 +37,14 @@ void lun_changes_free(struct luns_change *list);
 void lun_change_end(struct luns_change *c, const char *error);
 void lun_change_error(struct luns_change *c, const char *what, int rc);
 
+/* Who is served already and has the identity that a LUN of this configuration would have; NULL:
+ * nobody. */
+struct served_lun *lun_find_twin(const struct target_luns *t, const struct lun_config *c);
+/* Says that initiators would take c for `other`. */
+#define LUN_TWIN_TEXT 4400
+void lun_twin_text(char text[LUN_TWIN_TEXT], const struct lun_config *c,
+		   const struct lun_config *other);
+
 /* Opens; blocks. */
 int lun_setup_open(const struct target_luns *t, struct lun_setup *setup, struct lun **out);
 /* Serves an open LUN; takes over what is in the setup when all went well. The error is logged. */

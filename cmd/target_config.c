@@ -67,6 +67,9 @@ static int lun_key(struct lun_setup *s, const char *key, const char *val)
 		for (const char *p = val; *p; p++)
 			if (*p < 0x20 || *p > 0x7e)
 				return bad_key(s, "serial= takes printable ASCII only");
+		/* Initiators cut them off. */
+		if (val[0] == ' ' || val[strlen(val) - 1] == ' ')
+			return bad_key(s, "serial= takes no blank at its ends");
 		c->serial = val;
 	} else if (strcmp(key, "block-size") == 0) {
 		if (parse_u64(val, &n) || (n != 512 && n != 4096))

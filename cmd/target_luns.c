@@ -59,6 +59,27 @@ void target_luns_number(const struct target_luns *t, struct lun_setup *setups, u
 	}
 }
 
+struct served_lun *lun_find_twin(const struct target_luns *t, const struct lun_config *c)
+{
+	struct lun_identity id;
+	lun_identify(&id, c);
+	for (struct served_lun *s = t->list; s; s = s->next)
+		if (lun_identity_same(&id, &s->lun->id))
+			return s;
+	return NULL;
+}
+
+void lun_twin_text(char text[LUN_TWIN_TEXT], const struct lun_config *c,
+		   const struct lun_config *other)
+{
+	struct lun_identity id;
+	lun_identify(&id, c);
+	snprintf(text, LUN_TWIN_TEXT,
+		 "initiators would take it for %s: both have the serial number %s; give it another "
+		 "serial=",
+		 other->path, id.serial);
+}
+
 int lun_serve(struct target_luns *t, struct lun_setup *setup, struct lun *l, bool configured)
 {
 	struct served_lun *s = calloc(1, sizeof(*s)), **p;
@@ -132,8 +153,17 @@ int lun_setup_open(const struct target_luns *t, struct lun_setup *setup, struct 
 
 int target_luns_start(struct target_luns *t, struct lun_setup *setup)
 {
+	struct served_lun *twin = lun_find_twin(t, &setup->c);
+	char text[LUN_TWIN_TEXT];
 	struct lun *l;
-	int rc = lun_setup_open(t, setup, &l);
+	int rc;
+	/* A number that is taken has its own message. */
+	if (twin && !is(twin, setup->c.target, setup->c.number)) {
+		lun_twin_text(text, &setup->c, &twin->setup.c);
+		log_error("%s: %s", setup->where, text);
+		return -EEXIST;
+	}
+	rc = lun_setup_open(t, setup, &l);
 	if (rc)
 		return rc;
 	rc = lun_serve(t, setup, l, true);

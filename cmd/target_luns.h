@@ -41,8 +41,8 @@ void target_luns_init(struct target_luns *t, struct target_server *s, struct dis
 		      struct opener *o);
 /* Is this the name of a file of theirs in that directory? */
 bool target_luns_state_file(const char *name);
-/* Opens and serves at once, blocking: before the loop runs. Logged; 0, -EEXIST: the number is
- * taken, or another negative errno. Takes over what is in the setup. */
+/* Opens and serves at once, blocking: before the loop runs. Logged; 0, -EEXIST: the number or the
+ * identity is taken, or another negative errno. Takes over what is in the setup. */
 int target_luns_start(struct target_luns *t, struct lun_setup *setup);
 /* Numbers that were left open: the lowest that neither a served LUN nor another of these n has. */
 void target_luns_number(const struct target_luns *t, struct lun_setup *setups, unsigned n);

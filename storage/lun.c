@@ -14,7 +14,7 @@
 
 /* Locally assigned NAA 3 would be 8 bytes and collide; NAA 6 with a hash in place of vendor bits
  * stays the same for one name, number and serial on whatever machine (SPC-4, 7.8.6.6.5). */
-static void derive_identity(struct lun *l, const struct lun_config *c)
+void lun_identify(struct lun_identity *id, const struct lun_config *c)
 {
 	uint8_t hash[SHA256_LEN];
 	struct sha256 s;
@@ -28,13 +28,18 @@ static void derive_identity(struct lun *l, const struct lun_config *c)
 		sha256_update(&s, number, strlen(number));
 	}
 	sha256_final(&s, hash);
-	memcpy(l->naa, hash, sizeof(l->naa));
-	l->naa[0] = (uint8_t)(0x60 | (hash[0] & 0x0f));
+	memcpy(id->naa, hash, sizeof(id->naa));
+	id->naa[0] = (uint8_t)(0x60 | (hash[0] & 0x0f));
 	if (c->serial)
-		snprintf(l->serial, sizeof(l->serial), "%s", c->serial);
+		snprintf(id->serial, sizeof(id->serial), "%s", c->serial);
 	else
 		for (unsigned i = 0; i < 8; i++)
-			snprintf(l->serial + 2 * i, 3, "%02x", hash[i]);
+			snprintf(id->serial + 2 * i, 3, "%02x", hash[i]);
+}
+
+bool lun_identity_same(const struct lun_identity *a, const struct lun_identity *b)
+{
+	return strcmp(a->serial, b->serial) == 0 || memcmp(a->naa, b->naa, sizeof(a->naa)) == 0;
 }
 
 static int open_journal(struct lun *l, const char *state_path)
@@ -80,7 +85,7 @@ int lun_open(struct lun **out, const struct lun_config *c)
 		log_warn("%s: its size is no multiple of %u: the last %llu bytes are not exported",
 			 c->path, l->block_size,
 			 (unsigned long long)(disk_size(l->disk) & (l->block_size - 1)));
-	derive_identity(l, c);
+	lun_identify(&l->id, c);
 	rc = open_journal(l, c->state_path);
 	if (rc)
 		goto fail;

@@ -32,6 +32,12 @@ struct lun_config {
 	const char *state_path;
 };
 
+/* What initiators know a disk by, wherever it is found: it must be that of no other. */
+struct lun_identity {
+	char serial[33];
+	uint8_t naa[16]; /* NAA 6 identifier */
+};
+
 #define LUN_UA_MAX 8
 
 /* How an EXTENDED COPY ended, until the nexus asks or starts more (SPC-4, 6.27.2). */
@@ -64,8 +70,7 @@ struct lun {
 	uint32_t block_size;
 	unsigned block_shift;
 	uint64_t blocks;
-	char serial[33];
-	uint8_t naa[16]; /* NAA 6 identifier */
+	struct lun_identity id;
 	bool thin, removable, writethrough;
 
 	struct lun_nexus *nexuses;
@@ -101,6 +106,12 @@ struct lun {
 	} change;
 	bool retiring;
 };
+
+/* The identity that a LUN of this configuration will have: by its serial, or its target and
+ * number. */
+void lun_identify(struct lun_identity *id, const struct lun_config *c);
+/* Would an initiator take one for the other? */
+bool lun_identity_same(const struct lun_identity *a, const struct lun_identity *b);
 
 /* Opens the disk and derives the identity. The error (negative errno) is logged. */
 int lun_open(struct lun **out, const struct lun_config *c);

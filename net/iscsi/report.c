@@ -84,17 +84,17 @@ static void json_reservation(struct json *j, const struct lun *l)
 
 static void json_lun(struct json *j, const struct target *t, struct lun *l)
 {
-	char naa[2 * sizeof(l->naa) + 1];
+	char naa[2 * sizeof(l->id.naa) + 1];
 	int flush_error = disk_flush_error(l->disk);
-	for (unsigned i = 0; i < sizeof(l->naa); i++)
-		snprintf(naa + 2 * i, 3, "%02x", l->naa[i]);
+	for (unsigned i = 0; i < sizeof(l->id.naa); i++)
+		snprintf(naa + 2 * i, 3, "%02x", l->id.naa[i]);
 	json_object(j, NULL);
 	json_string(j, "target", t->name);
 	json_u64(j, "lun", l->number);
 	json_string(j, "path", disk_path(l->disk));
 	json_u64(j, "bytes", l->blocks << l->block_shift);
 	json_u64(j, "block_size", l->block_size);
-	json_string(j, "serial", l->serial);
+	json_string(j, "serial", l->id.serial);
 	json_string(j, "naa", naa);
 	json_bool(j, "readonly", disk_readonly(l->disk));
 	json_bool(j, "thin", l->thin);
@@ -317,7 +317,7 @@ static void put_info(FILE *f, const struct target *t, struct lun *l)
 	fputs("vstor_lun_info{", f);
 	labels(f, t, l);
 	fprintf(f, ",serial=\"");
-	for (const char *p = l->serial; *p; p++)
+	for (const char *p = l->id.serial; *p; p++)
 		fprintf(f, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
 	fputs("\",path=\"", f);
 	for (const char *p = disk_path(l->disk); *p; p++) {

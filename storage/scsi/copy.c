@@ -198,9 +198,9 @@ static struct lun_nexus *find_target(struct scsi_cmd *cmd, const uint8_t *d)
 {
 	unsigned numbers[LUNS_MAX], n;
 
-	if ((d[0] & 0x0f) != 1 || (d[1] & 0x3f) != 3 || d[3] != sizeof(cmd->lun->naa))
+	if ((d[0] & 0x0f) != 1 || (d[1] & 0x3f) != 3 || d[3] != sizeof(cmd->lun->id.naa))
 		return NULL;
-	if (memcmp(d + 4, cmd->lun->naa, sizeof(cmd->lun->naa)) == 0)
+	if (memcmp(d + 4, cmd->lun->id.naa, sizeof(cmd->lun->id.naa)) == 0)
 		return cmd->nexus;
 	if (!cmd->transport->find_nexus)
 		return NULL;
@@ -208,7 +208,7 @@ static struct lun_nexus *find_target(struct scsi_cmd *cmd, const uint8_t *d)
 	n = MIN(n, LUNS_MAX);
 	for (unsigned i = 0; i < n; i++) {
 		struct lun_nexus *x = cmd->transport->find_nexus(cmd, numbers[i]);
-		if (x && x->lun && memcmp(d + 4, x->lun->naa, sizeof(x->lun->naa)) == 0)
+		if (x && x->lun && memcmp(d + 4, x->lun->id.naa, sizeof(x->lun->id.naa)) == 0)
 			return x;
 	}
 	return NULL;

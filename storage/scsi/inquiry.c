@@ -36,8 +36,8 @@ static unsigned supported_pages(const struct lun *l, uint8_t *p);
 
 static unsigned unit_serial(const struct lun *l, uint8_t *p)
 {
-	size_t n = strlen(l->serial);
-	memcpy(p, l->serial, n);
+	size_t n = strlen(l->id.serial);
+	memcpy(p, l->id.serial, n);
 	return (unsigned)n;
 }
 
@@ -55,8 +55,8 @@ static unsigned device_id(const struct lun *l, uint8_t *p)
 {
 	char t10[8 + 32 + 1];
 	uint8_t port[4] = {0};
-	unsigned n = designator(p, 1, 3, l->naa, sizeof(l->naa)); /* NAA, binary */
-	int len = snprintf(t10, sizeof(t10), "%s%s", VENDOR, l->serial);
+	unsigned n = designator(p, 1, 3, l->id.naa, sizeof(l->id.naa)); /* NAA, binary */
+	int len = snprintf(t10, sizeof(t10), "%s%s", VENDOR, l->id.serial);
 	n += designator(p + n, 2, 1, t10, (size_t)len); /* T10 vendor ID, ASCII */
 	put_be16(port + 2, 1);
 	n += designator(p + n, 1, 0x80 | 0x10 | 4, port, 4); /* relative target port, iSCSI */

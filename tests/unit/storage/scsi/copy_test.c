@@ -81,8 +81,8 @@ static uint8_t copy(unsigned host)
 static uint8_t copy_one(unsigned to, uint16_t blocks, uint64_t src, uint64_t dst)
 {
 	list_new(0, 3);
-	add_target(rig.lun[0]->naa);
-	add_target(rig.lun[1]->naa);
+	add_target(rig.lun[0]->id.naa);
+	add_target(rig.lun[1]->id.naa);
 	add_segment(0, (uint16_t)to, blocks, src, dst);
 	return copy(0);
 }
@@ -155,7 +155,7 @@ static void test_byte_offsets(void)
 	rig_up(NULL, false);
 	fill(0, 0, 8, 'A');
 	list_new(0, 3);
-	add_target(rig.lun[0]->naa);
+	add_target(rig.lun[0]->id.naa);
 	add_segment_offset(100, 1, 30, 20, 500);
 	CHECK_EQ(copy(0), SCSI_GOOD);
 	CHECK_EQ(read_blocks(0, 0, 20, 2, b), SCSI_GOOD);
@@ -163,7 +163,7 @@ static void test_byte_offsets(void)
 		if (b[i] != (i >= 500 && i < 600 ? 'A' : 0) && !CHECK(false))
 			break;
 	list_new(0, 3);
-	add_target(rig.lun[0]->naa);
+	add_target(rig.lun[0]->id.naa);
 	add_segment_offset(100, 1, SIZE, 20, 0);
 	CHECK_EQ(copy(0), SCSI_CHECK_CONDITION);
 	CHECK_EQ(last.asc, ASC_INVALID_FIELD_IN_PARAMETER);
@@ -239,7 +239,7 @@ static void test_types(void)
 {
 	rig_up(NULL, false);
 	list_new(0, 3);
-	add_target(rig.lun[0]->naa);
+	add_target(rig.lun[0]->id.naa);
 	add_segment(0, 0, 1, 0, 1);
 	list.p[16] = 0xe0;
 	CHECK_EQ(copy(0), SCSI_CHECK_CONDITION);
@@ -261,7 +261,7 @@ static void test_lengths(void)
 	rig_up(NULL, false);
 	CHECK_EQ(run(0, 0, cdb, sizeof(cdb), NULL, 0), SCSI_GOOD);
 	list_new(0, 3);
-	add_target(rig.lun[0]->naa);
+	add_target(rig.lun[0]->id.naa);
 	add_segment(0, 0, 1, 0, 1);
 	copy_cdb(cdb);
 	for (uint32_t len = 1; len < list.len; len++) {
@@ -276,11 +276,11 @@ static void test_lengths(void)
 	CHECK_EQ(copy(0), SCSI_CHECK_CONDITION);
 	list_new(0, 3);
 	for (unsigned i = 0; i <= LIMIT_COPY_TARGETS; i++)
-		add_target(rig.lun[0]->naa);
+		add_target(rig.lun[0]->id.naa);
 	CHECK_EQ(copy(0), SCSI_CHECK_CONDITION);
 	CHECK_EQ(last.asc, ASC_TOO_MANY_TARGET_DESCRIPTORS);
 	list_new(0, 3);
-	add_target(rig.lun[0]->naa);
+	add_target(rig.lun[0]->id.naa);
 	for (unsigned i = 0; i <= LIMIT_COPY_SEGMENTS; i++)
 		add_segment(0, 0, 1, 0, 1);
 	CHECK_EQ(copy(0), SCSI_CHECK_CONDITION);
@@ -293,7 +293,7 @@ static void test_lengths(void)
 static uint8_t copy_listed(unsigned host, uint8_t list_id, uint8_t usage)
 {
 	list_new(list_id, usage);
-	add_target(rig.lun[0]->naa);
+	add_target(rig.lun[0]->id.naa);
 	add_segment(0, 0, 4, 0, 100);
 	add_segment(0, 0, 4, 4, 200);
 	return copy(host);
@@ -332,7 +332,7 @@ static void test_in_progress(void)
 	struct call first, second;
 	rig_up(NULL, false);
 	list_new(9, 0);
-	add_target(rig.lun[0]->naa);
+	add_target(rig.lun[0]->id.naa);
 	add_segment(0, 0, 8192, 0, 10000);
 	copy_cdb(cdb);
 	call_start(&first, 0, 0, cdb, sizeof(cdb), list.p, list.len);
@@ -377,8 +377,8 @@ static void test_other_lun_removed(void)
 	bool gone = false;
 	rig_up(NULL, false);
 	list_new(0, 3);
-	add_target(rig.lun[0]->naa);
-	add_target(rig.lun[1]->naa);
+	add_target(rig.lun[0]->id.naa);
+	add_target(rig.lun[1]->id.naa);
 	add_segment(0, 1, 8192, 0, 0);
 	copy_cdb(cdb);
 	call_start(&c, 0, 0, cdb, sizeof(cdb), list.p, list.len);
