@@ -14,6 +14,7 @@ int cmd_block_script(int argc, char **argv);
 int cmd_keeper(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_receive(int argc, char **argv);
+int cmd_recover(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 

@@ -23,6 +23,7 @@ static const struct command {
 	{"detach", cmd_detach, "take an attached LUN away"},
 	{"migrate", cmd_migrate, "move a running Xen guest to another host"},
 	{"receive", cmd_receive, "the other end of migrate"},
+	{"recover", cmd_recover, "say where a guest is after a broken migration, resume it"},
 	{"bench", cmd_bench, "measure disk, CPU, memory or network"},
 	{"block-vstor", cmd_block_script, NULL},
 	{"keeper", cmd_keeper, NULL},

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "xen/save_helper.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <xenctrl.h>
 #include <xenguest.h>
@@ -123,6 +126,49 @@ int save_helper_main(int argc, char **argv)
 		survive();
 	domid = (uint32_t)strtoul(argv[4], NULL, 10);
 	return libxl_save_helper_main(argc, argv);
+}
+
+/* argv is the one that libxl gives: PROGRAM --save-domain FD BACK-FD DOMID ... */
+static bool saves(const char *args, size_t n, uint32_t of)
+{
+	const char *words[5] = {0};
+	size_t at = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(words) && at < n; i++) {
+		words[i] = args + at;
+		at += strlen(words[i]) + 1;
+	}
+	return words[4] && strcmp(words[1], "--save-domain") == 0 &&
+	       strtoul(words[4], NULL, 10) == of;
+}
+
+pid_t save_helper_of(uint32_t of)
+{
+	char path[64], args[512];
+	struct dirent *e;
+	pid_t found = 0;
+	DIR *d = opendir("/proc");
+
+	while (d && !found && (e = readdir(d))) {
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+		ssize_t n;
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+		fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+		if (fd < 0)
+			continue;
+		n = read(fd, args, sizeof(args) - 1);
+		close(fd);
+		if (n <= 0)
+			continue;
+		args[n] = 0;
+		if (saves(args, (size_t)n, of))
+			found = pid;
+	}
+	if (d)
+		closedir(d);
+	return found;
 }
 
 int save_helper_install(void)

@@ -9,8 +9,12 @@
 #define XEN_SAVE_HELPER_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 int save_helper_main(int argc, char **argv);
+
+/* The process that saves this domain at the moment, ours or another toolstack's: 0, none. */
+pid_t save_helper_of(uint32_t domid);
 
 /* Makes libxl run this very executable as its helper. 0 or -errno. */
 int save_helper_install(void);
