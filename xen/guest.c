@@ -117,7 +117,7 @@ int guest_by_uuid(struct toolstack *t, const char *uuid, const char *name, uint3
 		if (strcmp(text, uuid) != 0)
 			continue;
 		its = libxl_domid_to_name(ctx, list[i].domid);
-		if (!name || (its && strcmp(its, name) == 0)) {
+		if (!name || strcmp(its ? its : "", name) == 0) {
 			*domid = list[i].domid;
 			rc = 0;
 		}

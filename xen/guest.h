@@ -37,7 +37,7 @@ enum guest_life {
 	GUEST_DYING, /* destroyed; the hypervisor still clears it away */
 };
 enum guest_life guest_life(struct toolstack *t, uint32_t domid);
-/* The domid of a domain with this uuid and, unless NULL, this name; -ENOENT. */
+/* The domid of a domain with this uuid and, unless NULL, this name ("": none yet); -ENOENT. */
 int guest_by_uuid(struct toolstack *t, const char *uuid, const char *name, uint32_t *domid);
 void guest_uuid_text(const libxl_uuid *u, char out[GUEST_UUID_MAX]);
 

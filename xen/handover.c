@@ -199,63 +199,84 @@ static void settled(void *arg, int rc)
 	ask_deliver(a);
 }
 
-/* No GO has come to it, and none can any more. */
-static void undo(struct handover_ask *a)
+enum handover_do handover_rule(enum handover_is record, enum guest_life life)
 {
-	char name[GUEST_NAME_MAX + sizeof(HANDOVER_INCOMING)];
-	int rc;
-
-	snprintf(name, sizeof(name), "%s%s", a->h.name, HANDOVER_INCOMING);
-	if (guest_by_uuid(a->t, a->h.uuid, name, &a->domid)) {
-		a->answer = HANDOVER_GONE;
-		handover_set(&a->h, HANDOVER_GONE);
-		ask_deliver(a);
-		return;
+	switch (record) {
+	case HANDOVER_RUNNING: return HANDOVER_ANSWER_RUNNING;
+	case HANDOVER_GONE: return HANDOVER_ANSWER_GONE;
+	case HANDOVER_PREPARING:
+		return life == GUEST_ABSENT ? HANDOVER_ANSWER_GONE : HANDOVER_DESTROY;
+	case HANDOVER_STARTING: break;
+	default: return HANDOVER_ANSWER_UNKNOWN;
 	}
-	rc = libxl_domain_destroy(toolstack_ctx(a->t), a->domid,
-				  toolstack_how(a->t, &a->op, settled, a));
-	if (rc)
-		toolstack_failed(&a->op, rc);
+	switch (life) {
+	case GUEST_PAUSED: return HANDOVER_START;
+	case GUEST_RUNS:
+	case GUEST_SUSPENDED:
+	case GUEST_CRASHED:
+	case GUEST_DOWN: return HANDOVER_ANSWER_RUNNING; /* it has run */
+	case GUEST_ABSENT:
+	case GUEST_DYING: break; /* it may have run, and it may not */
+	}
+	return HANDOVER_ANSWER_UNKNOWN;
 }
 
-/* It was given to this host, and may run already; it may have either name. */
-static void finish(struct handover_ask *a)
+/* Looks for it under the names it may have, and gives it the right one if it is to run. */
+static enum guest_life life_of(struct handover_ask *a)
 {
 	char name[GUEST_NAME_MAX + sizeof(HANDOVER_INCOMING)];
-	libxl_ctx *ctx = toolstack_ctx(a->t);
-	int rc;
+	bool starting = a->h.is == HANDOVER_STARTING;
 
+	if (!starting && a->h.is != HANDOVER_PREPARING)
+		return GUEST_ABSENT; /* of no importance */
 	snprintf(name, sizeof(name), "%s%s", a->h.name, HANDOVER_INCOMING);
-	if (guest_by_uuid(a->t, a->h.uuid, name, &a->domid) == 0)
-		libxl_domain_rename(ctx, a->domid, name, a->h.name);
-	if (guest_by_uuid(a->t, a->h.uuid, a->h.name, &a->domid)) {
-		/* It may have run and ended. */
-		a->answer = HANDOVER_UNKNOWN;
-		ask_deliver(a);
-		return;
+	if (guest_by_uuid(a->t, a->h.uuid, name, &a->domid) == 0) {
+		if (starting)
+			libxl_domain_rename(toolstack_ctx(a->t), a->domid, name, a->h.name);
+	} else if (guest_by_uuid(a->t, a->h.uuid, starting ? a->h.name : "", &a->domid)) {
+		return GUEST_ABSENT; /* "": its making was cut off before it got a name */
 	}
-	if (guest_life(a->t, a->domid) != GUEST_PAUSED) {
-		a->answer = HANDOVER_RUNNING;
-		handover_set(&a->h, HANDOVER_RUNNING);
-		monitor_start(a->h.name);
-		ask_deliver(a);
-		return;
-	}
-	rc = libxl_domain_unpause(ctx, a->domid, toolstack_how(a->t, &a->op, settled, a));
-	if (rc)
-		toolstack_failed(&a->op, rc);
+	return guest_life(a->t, a->domid);
+}
+
+static void answer(struct handover_ask *a, enum handover_is is)
+{
+	a->answer = is;
+	/* A record is as old as its last word. */
+	if (is != HANDOVER_UNKNOWN && is != a->h.is)
+		handover_set(&a->h, is);
+	ask_deliver(a);
 }
 
 static void ask_begin(void *arg)
 {
 	struct handover_ask *a = arg;
+	int rc = 0;
 
-	if (a->answer == HANDOVER_PREPARING)
-		undo(a);
-	else if (a->answer == HANDOVER_STARTING)
-		finish(a);
-	else
+	/* Another's is not ours to settle. */
+	if (a->h.fd < 0) {
 		ask_deliver(a);
+		return;
+	}
+	switch (handover_rule(a->h.is, life_of(a))) {
+	case HANDOVER_DESTROY:
+		rc = libxl_domain_destroy(toolstack_ctx(a->t), a->domid,
+					  toolstack_how(a->t, &a->op, settled, a));
+		break;
+	case HANDOVER_START:
+		rc = libxl_domain_unpause(toolstack_ctx(a->t), a->domid,
+					  toolstack_how(a->t, &a->op, settled, a));
+		break;
+	case HANDOVER_ANSWER_RUNNING:
+		if (a->h.is == HANDOVER_STARTING)
+			monitor_start(a->h.name);
+		answer(a, HANDOVER_RUNNING);
+		break;
+	case HANDOVER_ANSWER_GONE: answer(a, HANDOVER_GONE); break;
+	case HANDOVER_ANSWER_UNKNOWN: answer(a, HANDOVER_UNKNOWN); break;
+	}
+	if (rc)
+		toolstack_failed(&a->op, rc);
 }
 
 void handover_ask(struct handover_ask *a, struct toolstack *t, struct loop *l, const char *id,

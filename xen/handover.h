@@ -60,6 +60,19 @@ void handover_end(struct handover *h);
 int handover_open(struct handover *h, const char *id);
 
 /*
+ * What is to be done with what a dead process has left, by its record and what the hypervisor says
+ * of the domain: a rule without side effects, so that it can be tested with the two machines.
+ */
+enum handover_do {
+	HANDOVER_DESTROY, /* no GO has come to it, and none can any more: then it is gone */
+	HANDOVER_START,	  /* it was given to this host: then it is running */
+	HANDOVER_ANSWER_RUNNING,
+	HANDOVER_ANSWER_GONE,
+	HANDOVER_ANSWER_UNKNOWN,
+};
+enum handover_do handover_rule(enum handover_is record, enum guest_life life);
+
+/*
  * What became of migration `id`: done(arg, RUNNING, GONE, BUSY or UNKNOWN). What a dead process
  * left is settled first: preparing is destroyed, starting is started.
  */

@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/log.h"
 #include "xen/message.h"
 
-#define AGAIN_NS (2 * SEC_NS)
+#define AGAIN_NS   (2 * SEC_NS)
+#define ATTEMPT_NS (30 * SEC_NS) /* a login by ssh, and a domain destroyed there */
 
 static void attempt(void *arg);
 
@@ -67,9 +69,15 @@ static void on_close(void *arg, int err, const char *text)
 static const struct channel_ops ops = {
 	.on_open = on_open, .on_frame = on_frame, .on_close = on_close};
 
+static void on_late(void *arg)
+{
+	again(arg, "it does not answer");
+}
+
 static void attempt(void *arg)
 {
 	struct inquiry *q = arg;
+	uint64_t now = clock_ns(), left = q->deadline > now ? q->deadline - now : 0;
 	struct channel_config cfg = {
 		.ops = &ops, .arg = q, .peer = q->way->host, .key = q->way->key};
 	int rc = q->way->open(q->way->arg, q->loop, &cfg, &q->c);
@@ -77,6 +85,8 @@ static void attempt(void *arg)
 	if (rc) {
 		q->c = NULL;
 		again(q, strerror(-rc));
+	} else {
+		loop_timer_set(q->loop, &q->timer, MIN(left, ATTEMPT_NS), on_late, q);
 	}
 }
 

@@ -20,7 +20,7 @@ struct inquiry {
 	const struct migration_way *way;
 	const char *id;
 	struct channel *c;
-	struct loop_timer timer;
+	struct loop_timer timer; /* to the next attempt, or the end of the one under way */
 	uint64_t deadline;
 	char cause[CHANNEL_TEXT_MAX]; /* why there was no answer, so far */
 	void (*done)(void *arg, enum handover_is is);

@@ -103,7 +103,7 @@ static const struct receiver_row receiver_rows[] = {
 
 	/* The sender has let go: from here on it is ours to finish, channel or not. */
 	{R_START, RE_DONE, R_RUNNING, RA_SEND_RUNNING},
-	{R_START, RE_UNDONE, R_DESTROY, RA_DESTROY},
+	{R_START, RE_UNDONE, R_DESTROY, RA_TAKE_BACK},
 
 	{R_RUNNING, RE_LOST, R_END, RA_END_RUNNING},
 
@@ -127,25 +127,51 @@ const struct receiver_row *receiver_step(enum receiver_state s, enum receiver_ev
 	return NULL;
 }
 
+/* Channels end by themselves when the peer is silent; these limits are for one that lives and does
+ * not do its part. */
+static const struct sender_about sender_states[SENDER_STATES] = {
+	[S_CONNECT] = {"connecting", 150, SE_LOST}, /* ssh may ask somebody for a password */
+	[S_HELLO] = {"greeting", 60, SE_LOST},
+	[S_PREFLIGHT] = {"checking", 300, SE_LOST}, /* the disks are attached there */
+	[S_COPY] = {"copying", 0, SE_CANCEL},
+	[S_ABORT] = {"aborting", 0, SE_CANCEL},
+	/* The guest is suspended, and nothing is lost yet. */
+	[S_SETTLE] = {"restoring", 60, SE_CANCEL},
+	[S_READY] = {"settling", LIMIT_GOES_ON, SE_CANCEL},
+	[S_QUIET] = {"restoring", LIMIT_GOES_ON, SE_CANCEL},
+	[S_GO] = {"handing over", 60, SE_LOST}, /* the receiver only unpauses and renames */
+	[S_ASK] = {"asking", 120, SE_UNKNOWN},	/* which has a shorter limit of its own */
+	[S_DESTROY] = {"clearing", 0, SE_UNDONE},
+	[S_RESUME] = {"resuming", 0, SE_UNDONE},
+	[S_END] = {"ended", 0, SE_DONE},
+};
+
+static const struct receiver_about receiver_states[RECEIVER_STATES] = {
+	[R_HELLO] = {"greeting", 60, RE_CANCEL},      [R_CONFIG] = {"configuration", 60, RE_CANCEL},
+	[R_PREFLIGHT] = {"preflight", 60, RE_CANCEL}, [R_CHECK] = {"checking", 0, RE_CANCEL},
+	[R_CHECKED] = {"waiting", 60, RE_CANCEL},     [R_LEAVE] = {"leaving", 0, RE_CANCEL},
+	[R_RESTORE] = {"restoring", 0, RE_CANCEL},    [R_ABORT] = {"aborting", 0, RE_CANCEL},
+	[R_READY] = {"ready", 120, RE_CANCEL}, /* longer than the sender's disks may take */
+	[R_START] = {"starting", 0, RE_CANCEL},	      [R_RUNNING] = {"running", 120, RE_LOST},
+	[R_DESTROY] = {"destroying", 0, RE_CANCEL},   [R_END] = {"ended", 0, RE_CANCEL},
+};
+
+const struct sender_about *sender_about(enum sender_state s)
+{
+	return &sender_states[s];
+}
+
+const struct receiver_about *receiver_about(enum receiver_state s)
+{
+	return &receiver_states[s];
+}
+
 const char *sender_state_name(enum sender_state s)
 {
-	static const char *const names[SENDER_STATES] = {
-		[S_CONNECT] = "connecting", [S_HELLO] = "greeting",   [S_PREFLIGHT] = "checking",
-		[S_COPY] = "copying",	    [S_ABORT] = "aborting",   [S_SETTLE] = "restoring",
-		[S_READY] = "settling",	    [S_QUIET] = "restoring",  [S_GO] = "handing over",
-		[S_ASK] = "asking",	    [S_DESTROY] = "clearing", [S_RESUME] = "resuming",
-		[S_END] = "ended",
-	};
-	return names[s];
+	return sender_states[s].name;
 }
 
 const char *receiver_state_name(enum receiver_state s)
 {
-	static const char *const names[RECEIVER_STATES] = {
-		[R_HELLO] = "greeting",	 [R_CONFIG] = "configuration", [R_PREFLIGHT] = "preflight",
-		[R_CHECK] = "checking",	 [R_CHECKED] = "waiting",      [R_RESTORE] = "restoring",
-		[R_ABORT] = "aborting",	 [R_READY] = "ready",	       [R_START] = "starting",
-		[R_RUNNING] = "running", [R_DESTROY] = "destroying",   [R_END] = "ended",
-	};
-	return names[s];
+	return receiver_states[s].name;
 }

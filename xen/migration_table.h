@@ -107,6 +107,7 @@ enum receiver_action {
 	RA_SEND_READY,
 	RA_START,
 	RA_SEND_RUNNING,
+	RA_TAKE_BACK, /* it does not start: ours no more, then as RA_DESTROY */
 	RA_DESTROY,
 	RA_END_RUNNING,
 	RA_END_GONE,
@@ -129,7 +130,25 @@ struct receiver_row {
 const struct sender_row *sender_step(enum sender_state s, enum sender_event e);
 const struct receiver_row *receiver_step(enum receiver_state s, enum receiver_event e);
 
-/* For logs and progress. */
+/*
+ * A state: its name, for logs and progress, and how long it may last, in seconds. After that `late`
+ * is raised (and the channel dropped, when that is the loss of it). 0: as long as it takes, which
+ * is our own work or --timeout's concern. LIMIT_GOES_ON: the limit of the state before goes on.
+ */
+struct sender_about {
+	const char *name;
+	unsigned limit;
+	enum sender_event late;
+};
+struct receiver_about {
+	const char *name;
+	unsigned limit;
+	enum receiver_event late;
+};
+#define LIMIT_GOES_ON (~0u)
+const struct sender_about *sender_about(enum sender_state s);
+const struct receiver_about *receiver_about(enum receiver_state s);
+
 const char *sender_state_name(enum sender_state s);
 const char *receiver_state_name(enum receiver_state s);
 

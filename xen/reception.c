@@ -31,7 +31,8 @@ struct reception {
 	enum receiver_event events[EVENTS_MAX];
 	unsigned n_events;
 	struct loop_task task;
-	struct loop_timer timer; /* whatever the state waits for */
+	struct loop_timer timer; /* what follows by itself */
+	struct loop_timer limit; /* of the state: see receiver_about() */
 
 	char id[MIGRATION_ID_LEN + 1];
 	char name[GUEST_NAME_MAX], uuid[GUEST_UUID_MAX];
@@ -69,32 +70,11 @@ static void finish(struct reception *r)
 		return;
 	r->ended = true;
 	loop_timer_del(r->loop, &r->timer);
+	loop_timer_del(r->loop, &r->limit);
 	r->done(r->arg, r->end);
 }
 
-static void run_events(void *arg)
-{
-	struct reception *r = arg;
-
-	while (r->n_events) {
-		enum receiver_event e = r->events[0];
-		const struct receiver_row *row = receiver_step(r->state, e);
-
-		memmove(r->events, r->events + 1, --r->n_events * sizeof(r->events[0]));
-		if (!row)
-			continue;
-		log_debug("domain %s: event %d: %s, then %s", r->name, e,
-			  receiver_state_name(r->state), receiver_state_name(row->next));
-		r->state = row->next;
-		act(r, row->action);
-	}
-	if (r->waiting && r->c) {
-		r->waiting = false;
-		channel_resume(r->c);
-	}
-	if (r->state == R_END && !r->c && !r->asking)
-		finish(r);
-}
+static void drop_channel(struct reception *r);
 
 static void raise_event(struct reception *r, enum receiver_event e)
 {
@@ -112,6 +92,52 @@ __attribute__((format(printf, 2, 3))) static void because(struct reception *r, c
 	va_start(ap, fmt);
 	vsnprintf(r->cause, sizeof(r->cause), fmt, ap);
 	va_end(ap);
+}
+
+static void on_limit(void *arg)
+{
+	struct reception *r = arg;
+	const struct receiver_about *about = receiver_about(r->state);
+
+	because(r, "the sender did nothing for %u s (%s)", about->limit, about->name);
+	if (about->late == RE_LOST)
+		drop_channel(r);
+	raise_event(r, about->late);
+}
+
+static void enter(struct reception *r, enum receiver_state s)
+{
+	unsigned limit = receiver_about(s)->limit;
+
+	r->state = s;
+	if (limit && limit != LIMIT_GOES_ON)
+		loop_timer_set(r->loop, &r->limit, limit * SEC_NS, on_limit, r);
+	else if (!limit)
+		loop_timer_del(r->loop, &r->limit);
+}
+
+static void run_events(void *arg)
+{
+	struct reception *r = arg;
+
+	while (r->n_events) {
+		enum receiver_event e = r->events[0];
+		const struct receiver_row *row = receiver_step(r->state, e);
+
+		memmove(r->events, r->events + 1, --r->n_events * sizeof(r->events[0]));
+		if (!row)
+			continue;
+		log_debug("domain %s: event %d: %s, then %s", r->name, e,
+			  receiver_state_name(r->state), receiver_state_name(row->next));
+		enter(r, row->next);
+		act(r, row->action);
+	}
+	if (r->waiting && r->c) {
+		r->waiting = false;
+		channel_resume(r->c);
+	}
+	if (r->state == R_END && !r->c && !r->asking)
+		finish(r);
 }
 
 /* The sender did or sent what it may not: it is told, and what there is of the guest goes. */
@@ -463,6 +489,23 @@ static void destroy(struct reception *r)
 		toolstack_failed(&r->op, rc);
 }
 
+/* It could not be started. From here on nobody may, should we die while it goes. */
+static void take_back(struct reception *r)
+{
+	int rc = handover_set(&r->handover, HANDOVER_PREPARING);
+
+	if (rc == 0) {
+		destroy(r);
+		return;
+	}
+	r->end = RECEPTION_FAILED;
+	r->failed_to_destroy = true;
+	log_error("domain %s: it does not start (%s), and that cannot be recorded in %s: %s; it is "
+		  "paused: xl unpause %s",
+		  r->name, r->cause, handover_dir, strerror(-rc), r->config.c_info.name);
+	raise_event(r, RE_UNDONE);
+}
+
 static void end_gone(struct reception *r)
 {
 	struct buf b = {0};
@@ -496,6 +539,7 @@ static void act(struct reception *r, enum receiver_action a)
 	case RA_SEND_READY: say(r, MSG_READY, &(struct buf){0}); break;
 	case RA_START: start(r); break;
 	case RA_SEND_RUNNING: send_running(r); break;
+	case RA_TAKE_BACK: take_back(r); break;
 	case RA_DESTROY: destroy(r); break;
 	case RA_END_RUNNING: end_running(r); break;
 	case RA_END_GONE: end_gone(r); break;
@@ -522,6 +566,7 @@ int reception_new(struct loop *l, struct toolstack *t,
 	snprintf(r->name, sizeof(r->name), "?");
 	r->done = done;
 	r->arg = arg;
+	enter(r, R_HELLO);
 	*out = r;
 	return 0;
 }
@@ -543,6 +588,7 @@ void reception_free(struct reception *r)
 	drop_channel(r);
 	restoring_fini(&r->restoring);
 	loop_timer_del(r->loop, &r->timer);
+	loop_timer_del(r->loop, &r->limit);
 	loop_defer_cancel(r->loop, &r->task);
 	handover_end(&r->handover);
 	disks_fini(&r->disks);

@@ -34,6 +34,8 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 	CHECK_STR(id, ID);
 	CHECK_EQ(message_get(p, n, "mode", mode, sizeof(mode)), 0);
 	CHECK_STR(mode, "ask");
+	if (word && strcmp(word, "silence") == 0)
+		return true;
 	if (!word) {
 		channel_free(o->c);
 		o->c = NULL;
@@ -133,11 +135,22 @@ static void test_gives_up(void)
 	CHECK(opened >= 1);
 }
 
+/* A peer that takes the question, and lives, but gives no answer does not hold us. */
+static void test_silence(void)
+{
+	static const char *const words[] = {"silence", NULL};
+	unsigned int opened;
+
+	CHECK_EQ(answer_to(words, SEC_NS / 2, &opened), HANDOVER_UNKNOWN);
+	CHECK_EQ(opened, 1);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	CHECK_RUN(test_answers);
 	CHECK_RUN(test_asks_again);
 	CHECK_RUN(test_gives_up);
+	CHECK_RUN(test_silence);
 	return CHECK_DONE();
 }
