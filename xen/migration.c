@@ -16,6 +16,33 @@
 
 /* ---- events ---- */
 
+static void on_late(void *arg)
+{
+	struct migration *m = arg;
+	const struct sender_about *about = sender_about(m->state);
+	char why[160];
+
+	snprintf(why, sizeof(why), "%s does not do its part: nothing came of it for long (%s)",
+		 m->o.way.host, about->name);
+	if (about->late == SE_LOST) {
+		migration_lost(m, why);
+	} else {
+		migration_because(m, "%s", why);
+		migration_raise(m, about->late);
+	}
+}
+
+static void enter(struct migration *m, enum sender_state s)
+{
+	unsigned limit = sender_about(s)->limit;
+
+	m->state = s;
+	if (limit && limit != LIMIT_GOES_ON)
+		loop_timer_set(m->loop, &m->late, limit * SEC_NS, on_late, m);
+	else if (!limit)
+		loop_timer_del(m->loop, &m->late);
+}
+
 static void run_events(void *arg)
 {
 	struct migration *m = arg;
@@ -32,7 +59,7 @@ static void run_events(void *arg)
 		}
 		log_debug("domain %s: event %d: %s, then %s", m->guest.name, e,
 			  sender_state_name(m->state), sender_state_name(row->next));
-		m->state = row->next;
+		enter(m, row->next);
 		migration_act(m, row->action);
 	}
 	if (m->state == S_END && !m->ended) {
@@ -83,6 +110,7 @@ static void on_guest(void *arg, int err)
 		migration_raise(m, SE_CANCEL);
 		return;
 	}
+	enter(m, S_CONNECT);
 	rc = m->o.way.open(m->o.way.arg, m->loop, &cfg, &m->c);
 	if (rc) {
 		m->c = NULL;
@@ -237,7 +265,7 @@ void migration_free(struct migration *m)
 	quiesce_stop(&m->quiesce);
 	inquiry_stop(&m->inquiry);
 	loop_timer_del(m->loop, &m->limit);
-	loop_timer_del(m->loop, &m->answer);
+	loop_timer_del(m->loop, &m->late);
 	loop_defer_cancel(m->loop, &m->task);
 	verdicts_fini(&m->verdicts);
 	guest_fini(&m->guest);

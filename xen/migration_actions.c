@@ -13,7 +13,6 @@
 #include "xen/recovery.h"
 
 #define QUIESCE_NS (30 * SEC_NS)
-#define ANSWER_NS  (60 * SEC_NS) /* from GO to RUNNING: the receiver only renames and unpauses */
 #define ASK_NS	   (60 * SEC_NS)
 
 /* ---- the channel ---- */
@@ -271,14 +270,6 @@ static void settle(struct migration *m)
 	quiesce_start(&m->quiesce, m->loop, m->guest.domid, QUIESCE_NS, on_quiet, m);
 }
 
-static void on_no_answer(void *arg)
-{
-	struct migration *m = arg;
-
-	if (m->state == S_GO)
-		migration_lost(m, "no answer after the guest was handed over");
-}
-
 static void hand_over(struct migration *m)
 {
 	struct buf b = {0};
@@ -286,7 +277,6 @@ static void hand_over(struct migration *m)
 	loop_timer_del(m->loop, &m->limit);
 	migration_note(m, true);
 	m->go_at = clock_ns();
-	loop_timer_set(m->loop, &m->answer, ANSWER_NS, on_no_answer, m);
 	say(m, MSG_GO, &b);
 }
 
@@ -313,7 +303,6 @@ static void destroy(struct migration *m)
 {
 	int rc;
 
-	loop_timer_del(m->loop, &m->answer);
 	if (m->c)
 		channel_finish(m->c);
 	toolstack_forget_cause(m->t);
@@ -340,7 +329,6 @@ static void resume(struct migration *m)
 	/* Whatever the receiver still holds, it destroys when it hears no more of us. */
 	migration_drop_channel(m);
 	quiesce_stop(&m->quiesce);
-	loop_timer_del(m->loop, &m->answer);
 	settle_start(&m->settle, m->t, m->loop, &g, on_settled, m);
 }
 

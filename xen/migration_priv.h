@@ -32,7 +32,8 @@ struct migration {
 	struct settle settle;
 	struct quiesce quiesce;
 	struct inquiry inquiry;
-	struct loop_timer limit, answer; /* answer: whatever the state waits for */
+	struct loop_timer limit; /* of all of it, until GO */
+	struct loop_timer late;	 /* of the state: see sender_about() */
 	struct verdicts verdicts;
 	bool asked; /* the guest is asked to suspend, or has been */
 	int claim;  /* see handover_claim() */

@@ -12,6 +12,7 @@
 
 #include "core/log.h"
 #include "xen/handover.h"
+#include "xen/monitor.h"
 
 /* As long as libxl itself gives a guest to suspend (libxl_dom_suspend.c). */
 #define WAIT_NS (60 * SEC_NS)
@@ -122,6 +123,8 @@ static void on_resumed(void *arg, int rc)
 
 	if (rc)
 		snprintf(s->cause, sizeof(s->cause), "%s", toolstack_cause(s->t, rc));
+	else
+		monitor_start(s->guest.name); /* xl's own has ended with the suspend */
 	end(s, rc ? SETTLE_STRANDED : SETTLE_RESUMED);
 }
 

@@ -312,6 +312,13 @@ int __wrap_libxl_domain_resume(libxl_ctx *ctx, uint32_t domid, int suspend_cance
 	return ends(how, 0);
 }
 
+/* Not libxl's, but a process that would want a Xen host. */
+int __wrap_monitor_start(const char *domain)
+{
+	snprintf(fake.monitored, sizeof(fake.monitored), "%s", domain);
+	return 0;
+}
+
 int __wrap_libxl_domain_unpause(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *how)
 {
 	struct fake_domain *d = fake_domain(domid);

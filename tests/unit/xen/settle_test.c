@@ -71,6 +71,7 @@ static void test_resumes(void)
 	settle(false);
 	CHECK_EQ(is, SETTLE_RESUMED);
 	CHECK_STR(fake.did, "rename 5, resume 5, ");
+	CHECK_STR(fake.monitored, "guest");
 	end();
 }
 
