@@ -7,7 +7,7 @@
 #include "core/opts.h"
 #include "net/access.h"
 #include "net/iscsi/chap.h"
-#include "storage/lun.h"
+#include "storage/lun_open.h"
 
 #define LUN_NUMBER_ANY	   UINT32_MAX /* the next that is free */
 #define NO_FD		   UINT64_MAX

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A logical unit: a disk with its SCSI identity and the state of its device server. A nexus is one
- * initiator port's view of it (I_T_L nexus, SAM-5 4.8).
+ * initiator port's view of it (I_T_L nexus, SAM-5 4.8). How one comes and goes is in lun_open.h.
  */
 #ifndef STORAGE_LUN_H
 #define STORAGE_LUN_H
@@ -17,20 +17,6 @@ struct scsi_cmd;
 struct journal;
 struct reservations;
 struct sanitize;
-
-struct lun_config {
-	const char *path;
-	unsigned number;
-	uint32_t block_size; /* 512 or 4096 */
-	const char *serial;  /* NULL: derived from target and number */
-	const char *target;  /* the target's name: part of the identity */
-	bool thin, removable;
-	struct disk_opts disk;
-	/* File for persistent reservations that survive loss of power; NULL: they do not. One for
-	 * each LUN, the same after a restart. Beside it, with ".atomic" added, lies the journal of
-	 * atomic writes. */
-	const char *state_path;
-};
 
 /* What initiators know a disk by, wherever it is found: it must be that of no other. */
 struct lun_identity {
@@ -83,7 +69,7 @@ struct lun {
 	bool ejected;	      /* no medium */
 	bool sanitize_failed; /* only REQUEST SENSE, INQUIRY and another SANITIZE work until then */
 	struct sanitize *sanitize;  /* under way (scsi/sanitize.c), or NULL */
-	uint16_t sanitize_progress; /* the worker's, of 65536 */
+	uint16_t sanitize_progress; /* the worker's, of 65536: see sanitize_progress() */
 	bool stopping;		    /* what runs in the background is to end soon */
 
 	/* Commands that are atomic against all others run alone: see scsi_run_alone(). */
@@ -107,30 +93,13 @@ struct lun {
 	bool retiring;
 };
 
-/* The identity that a LUN of this configuration will have: by its serial, or its target and
- * number. */
-void lun_identify(struct lun_identity *id, const struct lun_config *c);
-/* Would an initiator take one for the other? */
-bool lun_identity_same(const struct lun_identity *a, const struct lun_identity *b);
+/* How much of a SANITIZE is done, of 65536; at least 1. */
+static inline uint16_t sanitize_progress(const struct lun *l)
+{
+	uint16_t done = __atomic_load_n(&l->sanitize_progress, __ATOMIC_RELAXED);
+	return done ? done : 1;
+}
 
-/* Opens the disk and derives the identity. The error (negative errno) is logged. */
-int lun_open(struct lun **out, const struct lun_config *c);
-/* Before the engine is freed: ends what runs in the background, unfinished. */
-void lun_stop(struct lun *l);
-/* No nexus and no command may be left. Syncs; the error is logged and returned. */
-int lun_close(struct lun *l);
-
-/*
- * While the LUN is in use; neither waits: done(arg, rc) is called when it is done. One
- * change of a LUN at a time. Errors are logged.
- */
-/* The disk has another size by now, or shall be grown to `grow` bytes (0: not); see disk_resize().
- * Every nexus is told. -EBUSY: not during SANITIZE. */
-void lun_resize(struct lun *l, struct disk_engine *e, uint64_t grow,
-		void (*done)(void *arg, int rc), void *arg);
-/* Closes and frees the LUN as soon as the last nexus has been removed and nothing runs in the
- * background any more. No nexus may be added. rc: as lun_close() has it. */
-void lun_retire(struct lun *l, struct disk_engine *e, void (*done)(void *arg, int rc), void *arg);
 /* What may have kept a retiring LUN has ended. */
 void lun_ended(struct lun *l);
 

@@ -9,7 +9,7 @@
 #include "core/sandbox.h"
 #include "net/iscsi/server.h"
 #include "net/sock.h"
-#include "storage/scsi/reserve.h"
+#include "storage/scsi/pr_state.h"
 
 static const char *const kinds[STATS_KINDS] = {"read", "write", "flush"};
 

@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "net/iscsi/phase.h"
+#include "storage/lun_open.h"
 
 #define DRAIN_TIMEOUT (10 * SEC_NS)
 #define HALF_OPEN_MAX 64u /* connections that have not logged in, or not yet */

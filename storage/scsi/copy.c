@@ -7,6 +7,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "storage/scsi/limits.h"
+#include "storage/scsi/pr_state.h"
 #include "storage/scsi/scsi.h"
 
 #define STEP (1u << 20)

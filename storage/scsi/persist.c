@@ -24,7 +24,7 @@
 #include "core/crc32c.h"
 #include "core/log.h"
 #include "storage/scsi/limits.h"
-#include "storage/scsi/reserve.h"
+#include "storage/scsi/persist.h"
 
 #define FIRST_LINE "vstor-reservations 1"
 #define CRC_FORMAT "crc %08" PRIx32 "\n"

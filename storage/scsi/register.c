@@ -5,7 +5,7 @@
 #include <strings.h>
 
 #include "core/bytes.h"
-#include "storage/scsi/reserve.h"
+#include "storage/scsi/register.h"
 #include "storage/scsi/scsi.h"
 
 enum { APTPL = 0x01, ALL_TG_PT = 0x04 }; /* byte 20 of the parameter list */

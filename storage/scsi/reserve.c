@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Reservations: who may use the LUN, and PERSISTENT RESERVE OUT (SPC-4, 5.13 and 6.16). */
-#include "storage/scsi/reserve.h"
+#include "storage/scsi/register.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/bytes.h"
 #include "core/log.h"
 #include "storage/scsi/limits.h"
+#include "storage/scsi/persist.h"
 #include "storage/scsi/scsi.h"
 
 #define PR_LIST 24 /* the parameter list, but for REGISTER's and REGISTER AND MOVE's additions */
@@ -24,87 +24,6 @@ enum pr_action {
 	PR_REGISTER_AND_IGNORE,
 	PR_REGISTER_AND_MOVE,
 };
-
-bool pr_type_valid(unsigned type)
-{
-	return type == PR_WRITE_EXCLUSIVE || type == PR_EXCLUSIVE_ACCESS ||
-	       (type >= PR_WRITE_EXCLUSIVE_REGISTRANTS && type <= PR_EXCLUSIVE_ACCESS_ALL);
-}
-
-bool pr_type_all(enum pr_type type)
-{
-	return type >= PR_WRITE_EXCLUSIVE_ALL;
-}
-
-bool pr_type_registrants(enum pr_type type)
-{
-	return type >= PR_WRITE_EXCLUSIVE_REGISTRANTS;
-}
-
-bool pr_type_exclusive(enum pr_type type)
-{
-	return type == PR_EXCLUSIVE_ACCESS || type == PR_EXCLUSIVE_ACCESS_REGISTRANTS ||
-	       type == PR_EXCLUSIVE_ACCESS_ALL;
-}
-
-/* iSCSI names are in lower case, but the ISID's digits may be in either. */
-int pr_find_port(const struct pr_state *s, const char *initiator, uint16_t target_port)
-{
-	for (unsigned i = 0; i < s->n; i++) {
-		const struct registration *reg = &s->reg[i];
-		if (!reg->gone && (reg->all_ports || reg->target_port == target_port) &&
-		    strcasecmp(reg->initiator, initiator) == 0)
-			return (int)i;
-	}
-	return -1;
-}
-
-bool pr_matches(const struct registration *reg, const struct lun_nexus *n)
-{
-	return (reg->all_ports || reg->target_port == n->target_port) &&
-	       strcasecmp(reg->initiator, n->initiator) == 0;
-}
-
-int pr_find(const struct pr_state *s, const struct lun_nexus *n)
-{
-	return pr_find_port(s, n->initiator, n->target_port);
-}
-
-bool pr_holds(const struct pr_state *s, int i)
-{
-	return s->type != PR_NONE && i >= 0 && (pr_type_all(s->type) || s->holder == i);
-}
-
-/* ---- who may do what ---- */
-
-/* START STOP UNIT that starts, and PREVENT ALLOW that allows, harm nobody (SBC-3, table 13). */
-static bool harmless(const struct scsi_cmd *cmd)
-{
-	return (cmd->cdb[0] == 0x1b && (cmd->cdb[4] & 0xf1) == 0x01) ||
-	       (cmd->cdb[0] == 0x1e && (cmd->cdb[4] & 0x03) == 0);
-}
-
-bool reservations_permit(const struct lun_nexus *n, uint8_t flags)
-{
-	const struct pr_state *s = &n->lun->reservations->now;
-	int self;
-
-	if (n->lun->reserved_by && n->lun->reserved_by != n && !(flags & OP_ALWAYS))
-		return false;
-	if (s->type == PR_NONE || !(flags & (OP_CONFLICT_READ | OP_CONFLICT_WRITE)))
-		return true;
-	if (!(flags & OP_CONFLICT_WRITE) && !pr_type_exclusive(s->type))
-		return true;
-	self = pr_find(s, n);
-	return self >= 0 && (pr_type_registrants(s->type) || s->holder == self);
-}
-
-bool reservations_allow(const struct scsi_cmd *cmd)
-{
-	uint8_t conflicts = OP_CONFLICT_READ | OP_CONFLICT_WRITE;
-	return reservations_permit(cmd->nexus,
-				   cmd->op->flags & (harmless(cmd) ? ~conflicts : 0xff));
-}
 
 /* ---- RESERVE(6) and RELEASE(6) (SPC-2, 7.16 and 7.21) ---- */
 
@@ -143,52 +62,6 @@ void scsi_release6(struct scsi_cmd *cmd)
 	if (cmd->lun->reserved_by == cmd->nexus)
 		cmd->lun->reserved_by = NULL;
 	scsi_good(cmd);
-}
-
-/* ---- steps of a change ---- */
-
-int pr_add(struct pr_state *s, const char *initiator, uint16_t target_port, uint64_t key)
-{
-	struct registration *reg = &s->reg[s->n];
-	size_t len = strlen(initiator);
-	if (s->n == LIMIT_REGISTRATIONS || len >= sizeof(reg->initiator))
-		return -1;
-	*reg = (struct registration){.key = key, .target_port = target_port};
-	memcpy(reg->initiator, initiator, len + 1);
-	return (int)s->n++;
-}
-
-static bool any_left(const struct pr_state *s)
-{
-	for (unsigned i = 0; i < s->n; i++)
-		if (!s->reg[i].gone)
-			return true;
-	return false;
-}
-
-void pr_notify(struct pr_state *s, int except, uint16_t code)
-{
-	for (unsigned i = 0; i < s->n; i++)
-		if (!s->reg[i].gone && (int)i != except)
-			s->reg[i].attention = code;
-}
-
-static void release(struct pr_state *s)
-{
-	s->type = PR_NONE;
-	s->holder = -1;
-}
-
-void pr_unregister(struct pr_state *s, int i)
-{
-	s->reg[i].gone = true;
-	if (s->holder == i) {
-		if (pr_type_registrants(s->type))
-			pr_notify(s, i, ASC_RESERVATIONS_RELEASED);
-		release(s);
-	} else if (!any_left(s)) { /* the last of all registrants */
-		release(s);
-	}
 }
 
 /* ---- service actions; each returns like pr_register() ---- */
@@ -246,7 +119,7 @@ static bool release_action(struct scsi_cmd *cmd, struct pr_request *req)
 	}
 	if (pr_type_registrants(s->type))
 		pr_notify(s, req->self, ASC_RESERVATIONS_RELEASED);
-	release(s);
+	pr_release(s);
 	return true;
 }
 
@@ -258,7 +131,7 @@ static bool clear(struct scsi_cmd *cmd, struct pr_request *req)
 	pr_notify(s, req->self, ASC_RESERVATIONS_PREEMPTED);
 	for (unsigned i = 0; i < s->n; i++)
 		s->reg[i].gone = true;
-	release(s);
+	pr_release(s);
 	s->generation++;
 	return true;
 }
@@ -304,22 +177,14 @@ static bool preempt(struct scsi_cmd *cmd, struct pr_request *req)
 	} else {
 		if (remove_key(s, req->new_key, -1, req->self) == 0)
 			return conflict(cmd);
-		if (!any_left(s))
-			release(s);
+		if (!pr_any_left(s))
+			pr_release(s);
 	}
 	s->generation++;
 	return true;
 }
 
 /* ---- a change from start to end ---- */
-
-static void copy_state(struct pr_state *to, const struct pr_state *from)
-{
-	struct registration *reg = to->reg;
-	memcpy(reg, from->reg, from->n * sizeof(*reg));
-	*to = *from;
-	to->reg = reg;
-}
 
 /* Brings the change into force: tells the nexuses, and drops what is gone. */
 static void commit(struct scsi_cmd *cmd, bool abort)
@@ -378,7 +243,7 @@ static void save_done(struct disk_io *io)
 static void save_and_commit(struct scsi_cmd *cmd, const struct pr_request *req)
 {
 	struct reservations *r = cmd->lun->reservations;
-	if (!any_left(&r->next))
+	if (!pr_any_left(&r->next))
 		r->next.aptpl = false;
 	if (!r->kept && !r->next.aptpl) {
 		commit(cmd, req->action == PR_PREEMPT_AND_ABORT);
@@ -446,7 +311,7 @@ static void pr_out_alone(struct scsi_cmd *cmd)
 	}
 	req.key = get_be64(req.p);
 	req.new_key = get_be64(req.p + 8);
-	copy_state(&r->next, &r->now);
+	pr_copy(&r->next, &r->now);
 	if (do_action(cmd, &req))
 		save_and_commit(cmd, &req);
 }

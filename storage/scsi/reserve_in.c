@@ -5,7 +5,7 @@
 
 #include "core/bytes.h"
 #include "storage/scsi/limits.h"
-#include "storage/scsi/reserve.h"
+#include "storage/scsi/pr_state.h"
 #include "storage/scsi/scsi.h"
 
 #define HEADER	 8 /* PRGENERATION, ADDITIONAL LENGTH */

@@ -38,11 +38,6 @@ struct sanitize {
 	uint8_t pattern[]; /* starts anew with each block */
 };
 
-uint16_t sanitize_progress(const struct lun *l)
-{
-	return MAX(__atomic_load_n(&l->sanitize_progress, __ATOMIC_RELAXED), (uint16_t)1);
-}
-
 /* ---- in the worker ---- */
 
 static void progress(struct lun *l, uint64_t done, uint64_t total)

@@ -8,6 +8,7 @@
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "storage/scsi/pr_state.h"
 
 /* A full or failing disk fails every command. */
 static struct log_limit errors = {.burst = 10, .period_ns = 10 * SEC_NS};
@@ -265,6 +266,21 @@ static void enter(struct scsi_cmd *cmd)
 	l->alone = cmd->alone;
 	cmd->entered = true;
 	cmd->start(cmd);
+}
+
+/* START STOP UNIT that starts, and PREVENT ALLOW that allows, harm nobody (SBC-3, table 13). */
+static bool harmless(const struct scsi_cmd *cmd)
+{
+	return (cmd->cdb[0] == 0x1b && (cmd->cdb[4] & 0xf1) == 0x01) ||
+	       (cmd->cdb[0] == 0x1e && (cmd->cdb[4] & 0x03) == 0);
+}
+
+/* May this nexus run the command beside the reservations in force (SPC-4, table 66)? */
+static bool reservations_allow(const struct scsi_cmd *cmd)
+{
+	uint8_t conflicts = OP_CONFLICT_READ | OP_CONFLICT_WRITE;
+	return reservations_permit(cmd->nexus,
+				   cmd->op->flags & (harmless(cmd) ? ~conflicts : 0xff));
 }
 
 static void take_turn(void *arg)

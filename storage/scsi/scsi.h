@@ -213,8 +213,6 @@ void scsi_prevent_allow(struct scsi_cmd *cmd);
 void scsi_read_defect_data(struct scsi_cmd *cmd);
 /* sanitize.c */
 void scsi_sanitize(struct scsi_cmd *cmd);
-/* How much of a SANITIZE is done, of 65536; at least 1. */
-uint16_t sanitize_progress(const struct lun *l);
 /* report.c */
 void scsi_request_sense(struct scsi_cmd *cmd);
 void scsi_report_luns(struct scsi_cmd *cmd);
@@ -226,10 +224,6 @@ void scsi_report_port_groups(struct scsi_cmd *cmd);
  * What it holds is in force again. 0 or negative errno; the error is logged. */
 int reservations_new(struct reservations **out, const char *state_path);
 void reservations_free(struct reservations *r);
-/* May this nexus run the command beside the reservations in force (SPC-4, table 66)? */
-bool reservations_allow(const struct scsi_cmd *cmd);
-/* May this nexus run a command with these flags (OP_CONFLICT_..., OP_ALWAYS)? */
-bool reservations_permit(const struct lun_nexus *n, uint8_t flags);
 void scsi_reserve6(struct scsi_cmd *cmd);
 void scsi_release6(struct scsi_cmd *cmd);
 void scsi_pr_out(struct scsi_cmd *cmd);

@@ -22,6 +22,7 @@
 #include "core/log.h"
 #include "net/iscsi/pdu.h"
 #include "net/iscsi/server.h"
+#include "storage/lun_open.h"
 #include "storage/scsi/scsi.h"
 
 #define DISK_SIZE (256u << 10)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* LUNs that change while they are in use, and what is counted of them. */
-#include "storage/lun.h"
+#include "storage/lun_open.h"
 
 #include <errno.h>
 #include <stdlib.h>

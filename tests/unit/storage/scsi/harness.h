@@ -13,6 +13,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "storage/lun_open.h"
 #include "storage/scsi/limits.h"
 #include "storage/scsi/scsi.h"
 #include "tests/unit/check.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "storage/scsi/pr_state.h"
 #include "tests/unit/storage/scsi/pr.h"
 
 static void test_register(void)

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The state of persistent reservations (SPC-4, 5.13): shared by what changes it (reserve.c,
- * register.c), what tells it (reserve_in.c) and what keeps it (persist.c).
+ * The state of persistent reservations (SPC-4, 5.13): who has registered and who may do what. It is
+ * changed by register.c and reserve.c, told by reserve_in.c and kept by persist.c.
  */
-#ifndef STORAGE_SCSI_RESERVE_H
-#define STORAGE_SCSI_RESERVE_H
+#ifndef STORAGE_SCSI_PR_STATE_H
+#define STORAGE_SCSI_PR_STATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct lun_nexus;
-struct scsi_cmd;
 
 /* An iSCSI name (223), ",i,0x", an ISID (12) and the end. */
 #define PORT_NAME_SIZE 241
@@ -66,38 +65,22 @@ int pr_find(const struct pr_state *s, const struct lun_nexus *n);
 int pr_find_port(const struct pr_state *s, const char *initiator, uint16_t target_port);
 bool pr_holds(const struct pr_state *s, int i);
 
-/* ---- a change in the making: PERSISTENT RESERVE OUT (reserve.c, register.c) ---- */
+/* May this nexus run a command with these flags (OP_CONFLICT_..., OP_ALWAYS)? */
+bool reservations_permit(const struct lun_nexus *n, uint8_t flags);
 
-#define PR_SPEC_I_PT 0x08 /* byte 20 of the parameter list: TransportIDs follow it */
+/* ---- steps of a change ---- */
 
-struct pr_request {
-	struct pr_state *s; /* reservations->next */
-	int self;	    /* the registration of the nexus; -1: none */
-	unsigned action;
-	uint8_t scope, type;
-	uint64_t key, new_key; /* RESERVATION KEY, SERVICE ACTION RESERVATION KEY */
-	const uint8_t *p;      /* parameter list */
-	uint32_t len;
-};
-
-/* These change req->s and return true; or they end the command and return false. */
-bool pr_register(struct scsi_cmd *cmd, struct pr_request *req);
-bool pr_register_and_move(struct scsi_cmd *cmd, struct pr_request *req);
-
+/* `to` keeps its own room for registrations. */
+void pr_copy(struct pr_state *to, const struct pr_state *from);
 /* Adds a registration: its index, or -1 when there is no room. */
 int pr_add(struct pr_state *s, const char *initiator, uint16_t target_port, uint64_t key);
 /* Removes one, and the reservation with its last holder (SPC-4, 5.13.11.3). */
 void pr_unregister(struct pr_state *s, int i);
 /* A unit attention for all registrants but one (-1: for all). */
 void pr_notify(struct pr_state *s, int except, uint16_t code);
-
-/* ---- the file (persist.c) ---- */
-
-/* Replaces the file, or removes it when there is nothing to keep; all of it is on the medium
- * afterwards. Blocks. 0 or negative errno; the error is logged. */
-int pr_save(const char *path, const struct pr_state *s);
-/* Reads the file, if there is one: *found tells. A damaged file is refused (-EBADMSG): to go on
- * without would open a fenced disk. 0 or negative errno; the error is logged. */
-int pr_load(const char *path, struct pr_state *s, bool *found);
+/* Is anybody registered still? */
+bool pr_any_left(const struct pr_state *s);
+/* Nobody holds the reservation any longer. */
+void pr_release(struct pr_state *s);
 
 #endif
