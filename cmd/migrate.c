@@ -226,7 +226,6 @@ static int run(struct run *r)
 		log_error("%s", strerror(errno));
 		return 1;
 	}
-	signal(SIGPIPE, SIG_IGN);
 	/* Stopped, we would leave the guest suspended. Our helpers inherit it. */
 	signal(SIGTSTP, SIG_IGN);
 	signal(SIGTTOU, SIG_IGN);

@@ -160,7 +160,6 @@ static int serve(struct server *s, const char *listen)
 	const struct channel_config cfg = {.key = &s->key, .server = true};
 	int rc;
 
-	signal(SIGPIPE, SIG_IGN);
 	s->status = 1;
 	rc = guardian_start(&s->guardian, -1, on_orphaned, NULL);
 	s->loop = loop_new();

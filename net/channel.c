@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -419,16 +418,12 @@ static void on_timer(void *arg)
 
 static int prepare(int fd, int *flags)
 {
-	struct sigaction sa;
 	struct stat st;
 	*flags = fcntl(fd, F_GETFL);
 	if (*flags < 0 || fstat(fd, &st) < 0 || fcntl(fd, F_SETFL, *flags | O_NONBLOCK) < 0)
 		return -errno;
 	if (S_ISSOCK(st.st_mode))
 		sock_nodelay(fd);
-	else if (sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL)
-		/* Writing to a pipe without a reader must be an error, not the end of us. */
-		signal(SIGPIPE, SIG_IGN);
 	return 0;
 }
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -492,7 +491,6 @@ int keeper_run(uint32_t sid)
 	}
 	setsid();
 	prctl(PR_SET_NAME, "vstor-keeper", 0, 0, 0); /* not "exe" */
-	signal(SIGPIPE, SIG_IGN);
 	if (chdir("/") < 0)
 		log_debug("/: %s", strerror(errno));
 	close(ready[0]);
