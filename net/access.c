@@ -88,8 +88,8 @@ struct access *access_new(const char *const *words, unsigned n)
 		goto fail;
 	for (unsigned i = 0; i < n; i++) {
 		const char *w = words[i];
-		if (strncmp(w, "iqn.", 4) == 0 || strncmp(w, "eui.", 4) == 0 ||
-		    strncmp(w, "naa.", 4) == 0) {
+		if (strncasecmp(w, "iqn.", 4) == 0 || strncasecmp(w, "eui.", 4) == 0 ||
+		    strncasecmp(w, "naa.", 4) == 0) {
 			a->names[a->names_n++] = w;
 		} else if (parse_network(w, &a->networks[a->networks_n]) == 0) {
 			a->networks_n++;
@@ -174,7 +174,7 @@ bool access_name(const struct access *a, const char *initiator)
 	if (!a->names_n)
 		return true;
 	for (unsigned i = 0; i < a->names_n; i++)
-		if (fnmatch(a->names[i], initiator, FNM_NOESCAPE) == 0)
+		if (fnmatch(a->names[i], initiator, FNM_NOESCAPE | FNM_CASEFOLD) == 0)
 			return true;
 	return false;
 }

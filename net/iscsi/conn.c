@@ -128,9 +128,12 @@ void conn_send_pdu(struct conn *c, uint8_t *bhs, uint32_t data, bool status)
 
 void conn_reject(struct conn *c, const uint8_t *bhs, uint8_t reason)
 {
+	static struct log_limit rejects = {.burst = 5, .period_ns = 10 * SEC_NS};
 	uint8_t *data, *r;
-	log_info("%s: PDU with opcode 0x%02x rejected, reason 0x%02x", conn_name(c),
-		 bhs[0] & ISCSI_OPCODE_MASK, reason);
+	unsigned more;
+	if (log_allowed(&rejects, &more))
+		log_info("%s: PDU with opcode 0x%02x rejected, reason 0x%02x", conn_name(c),
+			 bhs[0] & ISCSI_OPCODE_MASK, reason);
 	r = conn_pdu(c, ISCSI_REJECT, ISCSI_BHS, &data);
 	if (!r)
 		return;

@@ -167,7 +167,7 @@ int data_in_reserve(struct scsi_cmd *cmd, uint32_t len)
 {
 	struct task *t = container_of(cmd, struct task, cmd);
 	struct conn *c = t->conn;
-	uint32_t seg = segment(c), pdus = (len + seg - 1) / seg, left = len;
+	uint32_t seg = t->in_seg = segment(c), pdus = (len + seg - 1) / seg, left = len;
 	uint64_t size = (uint64_t)pdus * conn_pdu_size(c, seg);
 	uint8_t *p;
 
@@ -212,7 +212,7 @@ int data_in_reserve(struct scsi_cmd *cmd, uint32_t len)
 void data_in_send(struct task *t)
 {
 	struct conn *c = t->conn;
-	uint32_t off = 0, left = t->cmd.in_len, seg = segment(c), sn = 0, room = 0;
+	uint32_t off = 0, left = t->cmd.in_len, seg = t->in_seg, sn = 0, room = 0, burst = 0;
 	uint8_t *p = t->in_base;
 	struct loan *loan = t->loan;
 
@@ -222,9 +222,9 @@ void data_in_send(struct task *t)
 	while (left) {
 		uint32_t n = MIN(left, seg), size = conn_pdu_size(c, loan ? 0 : n);
 		bool last = n == left;
-		/* A burst ends with F (11.7.1). */
-		bool final = last || (off + n) % c->params.max_burst == 0 ||
-			     (off + n) % c->params.max_burst + seg > c->params.max_burst;
+		/* A sequence ends with F, before the next PDU would make it too long (11.7.1). */
+		bool final = last || burst + n + MIN(left - n, seg) > c->params.max_burst;
+		burst = final ? 0 : burst + n;
 		p[0] = ISCSI_DATA_IN;
 		p[1] = final ? ISCSI_FINAL : 0;
 		memcpy(p + PDU_LUN, t->lun, 8);

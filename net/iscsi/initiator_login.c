@@ -158,17 +158,18 @@ static int answer_challenge(struct iscsi_login *l)
 	uint8_t challenge[CHAP_CHALLENGE_MAX], response[CHAP_DIGEST_MAX];
 	char text[CHAP_TEXT_MAX];
 	struct buf b = {0};
-	unsigned long id;
+	uint64_t algorithm = 0, id;
 	size_t digest;
 	int len, err;
 
 	if (!l->chap.a || !l->chap.i || !l->chap.c)
 		return fail(l, -EPROTO, "the target sends no CHAP challenge");
-	l->chap.algorithm = (unsigned)strtoul(l->chap.a, NULL, 10);
+	if (text_number(l->chap.a, UINT32_MAX, &algorithm))
+		algorithm = 0;
+	l->chap.algorithm = (unsigned)algorithm;
 	digest = chap_digest_len(l->chap.algorithm);
-	id = strtoul(l->chap.i, NULL, 0);
 	len = chap_decode(l->chap.c, challenge, sizeof(challenge));
-	if (!digest || id > 255 || len < 0)
+	if (!digest || text_number(l->chap.i, 255, &id) || len < 0)
 		return fail(l, -EPROTO, "the target's CHAP challenge makes no sense");
 	chap_response(l->chap.algorithm, (uint8_t)id, chap->secret, challenge, (size_t)len,
 		      response);
@@ -356,6 +357,7 @@ static int take_text(struct iscsi_login *l)
 {
 	struct reader r = reader_of(l->text.data, l->text.len);
 	struct text_pair p;
+	uint64_t tag;
 	int n;
 
 	l->chap.method = l->chap.a = l->chap.i = l->chap.c = l->chap.n = l->chap.r = NULL;
@@ -364,7 +366,10 @@ static int take_text(struct iscsi_login *l)
 			snprintf(l->moved_to, sizeof(l->moved_to), "%.*s", (int)strcspn(p.val, ","),
 				 p.val);
 		} else if (text_is(&p, "TargetPortalGroupTag")) {
-			l->tpgt = (uint16_t)strtoul(p.val, NULL, 10);
+			if (text_number(p.val, UINT16_MAX, &tag))
+				return fail(l, -EPROTO,
+					    "the target's portal group tag makes no sense");
+			l->tpgt = (uint16_t)tag;
 		} else if (text_is(&p, "AuthMethod")) {
 			l->chap.method = p.val;
 			if (strcmp(p.val, "None") && !l->id.chap.user)

@@ -20,9 +20,11 @@ struct login {
 	struct buf text;  /* requests that continue */
 	struct buf reply; /* not sent yet */
 	bool started, declared, discovery;
-	uint32_t seen; /* keys negotiated: see text_repeated() */
+	bool first_burst; /* has been agreed on */
+	uint32_t seen;	  /* keys negotiated: see text_repeated() */
 	uint8_t stage;
 	uint32_t itt;
+	uint16_t tsih; /* of the session that it wants to go on with; 0: a new one */
 	char target[ISCSI_NAME + 1], type[16];
 };
 
@@ -108,15 +110,11 @@ static bool start(struct conn *c, const uint8_t *bhs)
 	c->exp_cmd_sn = get_be32(bhs + PDU_CMDSN);
 	c->max_cmd_sn = c->exp_cmd_sn;
 	c->stat_sn = get_be32(bhs + PDU_EXPSTATSN);
-	if (get_be16(bhs + LOGIN_TSIH)) {
-		/* A further connection of a session, or task reassignment: MaxConnections is 1. */
-		refuse(c, bhs, LOGIN_NO_SESSION, "it wants to join a session (TSIH is not 0)");
-		return false;
-	}
+	l->tsih = get_be16(bhs + LOGIN_TSIH);
 	return true;
 }
 
-enum key_result { KEY_TAKEN, KEY_UNKNOWN, KEY_REFUSED };
+enum key_result { KEY_TAKEN, KEY_REFUSED };
 
 /* Keys that tell who and what. libiscsi says them in each stage; another time they may not differ:
  * who and what have been found good. */
@@ -135,9 +133,9 @@ static enum key_result take_name(struct conn *c, const uint8_t *bhs, const struc
 		to = l->type;
 		size = sizeof(l->type);
 	} else {
-		return text_is(p, "InitiatorAlias") ? KEY_TAKEN : KEY_UNKNOWN;
+		return KEY_TAKEN; /* InitiatorAlias */
 	}
-	if (to[0] && strcmp(to, p->val)) {
+	if (to[0] && (to == l->type ? strcmp : strcasecmp)(to, p->val)) {
 		refuse(c, bhs, LOGIN_INITIATOR_ERROR, "it tells another name, target or type");
 		return KEY_REFUSED;
 	}
@@ -187,10 +185,28 @@ static enum key_result take_key(struct conn *c, const uint8_t *bhs, const struct
 		text_answer(&l->reply, p, "Irrelevant");
 	else if (text_negotiate(&c->params, &l->offer, p, &l->reply) == TEXT_UNKNOWN)
 		text_answer(&l->reply, p, text_known(p) ? "Reject" : "NotUnderstood");
+	l->first_burst |= text_is(p, "FirstBurstLength");
+	if (l->first_burst && c->params.first_burst > c->params.max_burst) {
+		/* In an earlier request: it cannot be taken back. */
+		refuse(c, bhs, LOGIN_INITIATOR_ERROR,
+		       "its MaxBurstLength is below its FirstBurstLength");
+		return KEY_REFUSED;
+	}
 	return KEY_TAKEN;
 }
 
-/* All of a request's keys; who and what first, as the others may depend on that. */
+/* In which pass over a request's keys each is taken: who and what first, as all others may depend
+ * on that; then what FirstBurstLength may not exceed. */
+static unsigned pass_of(const struct text_pair *p)
+{
+	static const char *const names[] = {"InitiatorName", "TargetName", "SessionType",
+					    "InitiatorAlias"};
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (text_is(p, names[i]))
+			return 0;
+	return text_is(p, "MaxBurstLength") ? 1 : 2;
+}
+
 static enum key_result take_keys(struct conn *c, const uint8_t *bhs)
 {
 	struct login *l = c->login;
@@ -198,12 +214,11 @@ static enum key_result take_keys(struct conn *c, const uint8_t *bhs)
 	enum key_result k = KEY_TAKEN;
 	int rc = 0;
 
-	for (unsigned pass = 0; pass < 2 && rc == 0; pass++) {
+	for (unsigned pass = 0; pass < 3 && rc == 0; pass++) {
 		struct reader r = reader_of(l->text.data, l->text.len);
-		while (k != KEY_REFUSED && (rc = text_next(&r, &p)) > 0) {
-			enum key_result named = take_name(c, bhs, &p);
-			k = pass == 0 || named != KEY_UNKNOWN ? named : take_key(c, bhs, &p);
-		}
+		while (k != KEY_REFUSED && (rc = text_next(&r, &p)) > 0)
+			if (pass_of(&p) == pass)
+				k = pass == 0 ? take_name(c, bhs, &p) : take_key(c, bhs, &p);
 	}
 	if (k != KEY_REFUSED && rc < 0) {
 		refuse(c, bhs, LOGIN_INITIATOR_ERROR, "malformed text");
@@ -212,6 +227,21 @@ static enum key_result take_keys(struct conn *c, const uint8_t *bhs)
 	if (k != KEY_REFUSED)
 		l->text.len = 0; /* its bytes stay until the next request */
 	return k;
+}
+
+/* With a TSIH it names a session of the same initiator port (RFC 7143, 6.3.1). That has one
+ * connection, which may come anew (6.3.4: the CID is the same), but no second one. */
+static bool may_rejoin(struct conn *c, const uint8_t *bhs)
+{
+	const struct conn *o;
+	if (!c->login->tsih)
+		return true;
+	o = session_find(c, c->login->tsih);
+	if (!o)
+		refuse(c, bhs, LOGIN_NO_SESSION, "there is no session of its TSIH");
+	else if (o->cid != c->cid)
+		refuse(c, bhs, LOGIN_TOO_MANY_CONNECTIONS, "its session has a connection");
+	return o && o->cid == c->cid;
 }
 
 /* After the first request's keys: may this initiator have that target? */
@@ -230,7 +260,7 @@ static bool identify(struct conn *c, const uint8_t *bhs)
 		return false;
 	}
 	if (l->discovery)
-		return true;
+		return may_rejoin(c, bhs);
 	if (!l->target[0]) {
 		refuse(c, bhs, LOGIN_MISSING_PARAMETER, "no TargetName");
 		return false;
@@ -241,7 +271,7 @@ static bool identify(struct conn *c, const uint8_t *bhs)
 		return false;
 	}
 	text_put(&l->reply, "TargetPortalGroupTag", "1");
-	return true;
+	return may_rejoin(c, bhs);
 }
 
 /* The stage that follows, or the full feature phase. */
@@ -265,11 +295,12 @@ static void advance(struct conn *c, const uint8_t *bhs, uint8_t csg, uint8_t nsg
 		respond(c, bhs, flags, LOGIN_OK);
 		return;
 	}
-	c->params.first_burst = MIN(c->params.first_burst, c->params.max_burst);
-	rc = session_begin(c);
+	rc = session_begin(c, l->tsih);
 	if (rc) {
-		refuse(c, bhs, LOGIN_OUT_OF_RESOURCES,
-		       rc == -EUSERS ? "there are too many sessions" : "out of memory");
+		refuse(c, bhs, rc == -ENOENT ? LOGIN_NO_SESSION : LOGIN_OUT_OF_RESOURCES,
+		       rc == -ENOENT   ? "the session that it wants to go on with has ended"
+		       : rc == -EUSERS ? "there are too many sessions"
+				       : "out of memory");
 		return;
 	}
 	respond(c, bhs, flags, LOGIN_OK);

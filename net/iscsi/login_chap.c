@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "net/iscsi/login_chap.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/bytes.h"
 #include "core/digest.h"
-#include "core/opts.h"
 
 bool login_chap_key(struct login_chap *c, const struct text_pair *p)
 {
@@ -28,11 +27,13 @@ bool login_chap_key(struct login_chap *c, const struct text_pair *p)
 static bool offers(const char *list, unsigned algorithm)
 {
 	while (*list) {
-		char *end;
-		unsigned long v = strtoul(list, &end, 10);
-		if (end != list && (*end == ',' || !*end) && v == algorithm)
+		size_t n = strcspn(list, ",");
+		char word[32];
+		uint64_t v;
+		snprintf(word, sizeof(word), "%.*s", (int)MIN(n, sizeof(word)), list);
+		if (n < sizeof(word) && text_number(word, UINT64_MAX, &v) == 0 && v == algorithm)
 			return true;
-		list += strcspn(list, ",");
+		list += n;
 		list += *list == ',';
 	}
 	return false;
@@ -80,7 +81,7 @@ static const char *prove(const struct login_chap *c, const struct chap_credentia
 	int n;
 	if (!cred->mutual_user)
 		return "it asks for mutual CHAP, and there is no --mutual-user";
-	if (!c->their_id || !c->their_challenge || parse_u64(c->their_id, &id) || id > 255)
+	if (!c->their_id || !c->their_challenge || text_number(c->their_id, 255, &id))
 		return "malformed mutual CHAP";
 	n = chap_decode(c->their_challenge, theirs, sizeof(theirs));
 	if (n < 1)

@@ -49,6 +49,13 @@ static void refuse_full(struct conn *c, const uint8_t *bhs)
 	conn_send_pdu(c, r, 0, true);
 }
 
+static bool attention_pending(struct conn *c, const uint8_t *lun)
+{
+	int number = iscsi_lun_get(lun);
+	const struct session_lun *l = number < 0 ? NULL : session_lun_find(c, (unsigned)number);
+	return !l || l->nexus.ua_n;
+}
+
 static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len,
 		    struct chunk *chunk)
 {
@@ -95,6 +102,7 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 		conn_in_bytes(c, t->in_bytes);
 	}
 	memcpy(t->cmd.cdb, bhs + CMD_CDB, SCSI_CDB_MAX);
+	t->cmd.attention_over = write && edtl > len && !attention_pending(c, t->lun);
 	t->solicited = write ? MIN(edtl, c->params.first_burst) : 0;
 	if (write && (t->read || edtl > LIMIT_TRANSFER_BYTES))
 		/* Before any of it is gathered; no command here goes both ways. */
@@ -173,10 +181,6 @@ bool full_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len, s
 		data_out_pdu(c, bhs, data, len, chunk);
 		return true;
 	}
-	if (opcode == ISCSI_SNACK) { /* only with recovery level 1 (11.16) */
-		conn_reject(c, bhs, REJECT_SNACK);
-		return true;
-	}
 	if (opcode != ISCSI_SCSI_COMMAND)
 		answer = len;
 	else if (bhs[1] & ISCSI_CMD_READ)
@@ -192,6 +196,9 @@ bool full_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len, s
 		if (!in_order(c, bhs))
 			return true;
 		break;
+	case ISCSI_SNACK:
+		conn_reject(c, bhs, REJECT_SNACK);
+		return true; /* recovery level 1 (11.16) */
 	case ISCSI_LOGIN_REQUEST: conn_protocol_error(c, bhs, "login after login"); return true;
 	default: conn_reject(c, bhs, REJECT_NOT_SUPPORTED); return true;
 	}

@@ -17,8 +17,8 @@
  *   and sequence numbers. Others change its state and its tasks (they close it, abort its tasks,
  *   make room for what it waits for) and leave the rest to its flush task, in its loop.
  * - After a place that lets go of the lock the connection may be in another state, and any task
- *   gone that is not in the device server; the connection itself and its buffers are still there, as
- *   only its own loop frees them, from a task.
+ *   gone that is not in the device server; the connection itself and its buffers are still there,
+ * as only its own loop frees them, from a task.
  */
 #ifndef NET_ISCSI_SERVER_H
 #define NET_ISCSI_SERVER_H

@@ -92,8 +92,28 @@ void session_luns_changed(struct conn *c, const struct lun *except)
 
 static bool same_port(const struct conn *a, const struct conn *b)
 {
-	return a != b && a->target && a->target == b->target &&
-	       strcmp(a->port_name, b->port_name) == 0;
+	return a != b && a->target == b->target &&
+	       strcasecmp(a->port_name, b->port_name) == 0; /* 4.2.7.1 */
+}
+
+struct conn *session_find(const struct conn *c, uint16_t tsih)
+{
+	struct conn *o = c->server->conns;
+	while (o && !(o->tsih == tsih && o->state == CONN_FULL && same_port(o, c)))
+		o = o->next;
+	return o;
+}
+
+/* A TSIH that no session has. */
+static uint16_t fresh_tsih(struct target_server *s)
+{
+	const struct conn *o;
+	do {
+		s->next_tsih += s->next_tsih == UINT16_MAX ? 2 : 1; /* 0 is none */
+		for (o = s->conns; o && o->tsih != s->next_tsih; o = o->next)
+			;
+	} while (o);
+	return s->next_tsih;
 }
 
 /*
@@ -105,8 +125,8 @@ static void reinstate(struct conn *c)
 {
 	for (struct conn *o = c->server->conns, *next; o; o = next) {
 		next = o->next;
-		if (!same_port(o, c))
-			continue;
+		if (!c->target || !same_port(o, c))
+			continue; /* those of discovery have nothing to be kept apart */
 		if (o->state == CONN_FULL) {
 			log_info("%s: logs in anew; its old session is dropped", conn_name(o));
 			conn_close(o);
@@ -145,17 +165,20 @@ static bool too_many(const struct target_server *s)
 	return n >= s->config.max_sessions;
 }
 
-int session_begin(struct conn *c)
+int session_begin(struct conn *c, uint16_t tsih)
 {
 	struct target *t = c->target;
+	struct conn *old = tsih ? session_find(c, tsih) : NULL;
+	if (tsih && !old)
+		return -ENOENT;
+	if (old && !t)
+		conn_close(old);
 	reinstate(c);
 	if (too_many(c->server))
 		return -EUSERS;
 	c->since = clock_ns();
 	c->server->logins++;
-	c->tsih = ++c->server->next_tsih;
-	if (!c->tsih)
-		c->tsih = ++c->server->next_tsih;
+	c->tsih = old ? tsih : fresh_tsih(c->server);
 	if (!t)
 		return 0;
 	for (unsigned i = 0; i < t->luns_n; i++)

@@ -16,9 +16,12 @@ struct session_lun {
 	bool removed;
 };
 
-/* A login has completed: drops the session it reinstates, and makes the nexuses. 0, -ENOMEM, or
+/* The session of this TSIH, of the same initiator port with the same target; NULL: none. */
+struct conn *session_find(const struct conn *c, uint16_t tsih);
+/* A login has completed: drops the session it reinstates, and makes the nexuses. `tsih`: of the one
+ * that must be there for that and whose TSIH it keeps; 0: none need be. 0, -ENOENT, -ENOMEM, or
  * -EUSERS: there are as many sessions as there can be. */
-int session_begin(struct conn *c);
+int session_begin(struct conn *c, uint16_t tsih);
 void session_end(struct conn *c);
 /* No command of a session runs any more which another one waits for. */
 void session_over(struct conn *c);

@@ -110,6 +110,11 @@ static bool take_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t
 {
 	if (c->state == CONN_FULL)
 		return full_pdu(c, bhs, data, len, chunk);
+	/* Who does not read the answers may not make us hold more and more of them. */
+	if (c->tx_n) {
+		c->stalled = true; /* until they are sent */
+		return false;
+	}
 	login_pdu(c, bhs, data, len);
 	return true;
 }

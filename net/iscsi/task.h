@@ -45,6 +45,8 @@ struct task {
 	/* data-in: one region with the places of its headers */
 	struct chunk *in_chunk;
 	uint8_t *in_base;
+	uint32_t in_seg; /* data in a PDU: what is laid out is not changed by what is declared later
+			  */
 	uint32_t in_region;
 	struct iovec in_inline[4];
 	struct loan *loan; /* until there is data to be sent */

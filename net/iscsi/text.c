@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "core/bytes.h"
-#include "core/opts.h"
 #include "net/iscsi/pdu.h"
 
 #define KEY_MAX 63 /* RFC 7143, 6.1 */
@@ -156,26 +155,40 @@ void text_answer(struct buf *b, const struct text_pair *p, const char *constant)
 	buf_put_u8(b, 0);
 }
 
+int text_number(const char *s, uint64_t max, uint64_t *out)
+{
+	unsigned base = 10;
+	uint64_t v = 0;
+	if (s[0] == '0' && (s[1] == 'x' || s[1] == 'X')) {
+		base = 16;
+		s += 2;
+	}
+	if (!*s)
+		return -EINVAL;
+	for (; *s; s++) {
+		unsigned c = (unsigned char)*s | 0x20u;
+		unsigned digit = c >= '0' && c <= '9'	? c - '0'
+				 : c >= 'a' && c <= 'f' ? c - 'a' + 10
+							: base;
+		if (digit >= base || (unsigned char)*s < '0')
+			return -EINVAL;
+		if (v > (UINT64_MAX - digit) / base)
+			return -ERANGE;
+		v = v * base + digit;
+	}
+	*out = v;
+	return v > max ? -ERANGE : 0;
+}
+
 static int parse_number(const char *s, const struct key *k, uint32_t *out)
 {
-	uint64_t v = 0;
-	/* Hexadecimal constants are numbers as well (6.1). */
-	if (s[0] == '0' && (s[1] == 'x' || s[1] == 'X')) {
-		const char *digits = s + 2;
-		if (!*digits || strlen(digits) > 8 ||
-		    strspn(digits, "0123456789abcdefABCDEF") != strlen(digits))
-			return -EINVAL;
-		for (; *digits; digits++) {
-			unsigned c = (unsigned char)*digits;
-			v = v << 4 | (c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
-		}
-	} else if (parse_u64(s, &v)) {
-		return -EINVAL;
-	}
-	if (v < k->lo || v > k->hi)
-		return -ERANGE;
-	*out = (uint32_t)v;
-	return 0;
+	uint64_t v;
+	int rc = text_number(s, k->hi, &v);
+	if (rc == 0 && v < k->lo)
+		rc = -ERANGE;
+	if (rc == 0)
+		*out = (uint32_t)v;
+	return rc;
 }
 
 static int parse_bool(const char *s, bool *out)
@@ -245,7 +258,7 @@ enum text_result text_negotiate(struct iscsi_params *p, const struct iscsi_param
 				const struct text_pair *pair, struct buf *reply)
 {
 	const struct key *k = find_key(pair);
-	uint32_t level = 0;
+	uint32_t level = 0, limit;
 	int rc = 0;
 	if (!k)
 		return TEXT_UNKNOWN;
@@ -262,6 +275,10 @@ enum text_result text_negotiate(struct iscsi_params *p, const struct iscsi_param
 
 	switch (k->rule) {
 	case RULE_MIN:
+		/* A first burst is a burst (13.14): MaxBurstLength has to be taken before it. */
+		limit = reply && num == &p->first_burst ? MIN(*our_num, p->max_burst) : *our_num;
+		rc = negotiate_number(k, num, limit, pair->val, reply);
+		break;
 	case RULE_MAX: rc = negotiate_number(k, num, *our_num, pair->val, reply); break;
 	case RULE_DECLARE: rc = negotiate_number(k, num, 0, pair->val, reply); break;
 	case RULE_OR:
@@ -323,7 +340,8 @@ bool iscsi_name_valid(const char *name)
 	size_t n = strlen(name);
 	if (n < 5 || n > ISCSI_NAME)
 		return false;
-	if (strncmp(name, "iqn.", 4) && strncmp(name, "eui.", 4) && strncmp(name, "naa.", 4))
+	if (strncasecmp(name, "iqn.", 4) && strncasecmp(name, "eui.", 4) &&
+	    strncasecmp(name, "naa.", 4))
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)name[i];

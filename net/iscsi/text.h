@@ -30,6 +30,9 @@ void text_answer(struct buf *b, const struct text_pair *p, const char *constant)
 /* Is the word in a list such as "CHAP,None"? */
 bool text_list_has(const char *list, const char *word);
 
+/* A number, decimal or hexadecimal (6.1). 0, -EINVAL, or -ERANGE: it is more than max. */
+int text_number(const char *s, uint64_t max, uint64_t *out);
+
 /* A key that RFC 7143 defines: one that is not is answered by NotUnderstood (6.2). */
 bool text_known(const struct text_pair *p);
 /* An operational key that has been negotiated before, which no one may (6.3). *seen: which have

@@ -408,7 +408,7 @@ static bool attention_pending(struct scsi_cmd *cmd)
 {
 	struct lun_nexus *n = cmd->nexus;
 	uint16_t code;
-	if (!n->ua_n || cmd->op->flags & OP_NO_ATTENTION)
+	if (!n->ua_n || cmd->attention_over || cmd->op->flags & OP_NO_ATTENTION)
 		return false;
 	code = n->ua[0];
 	n->ua_n--;

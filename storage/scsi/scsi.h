@@ -60,6 +60,9 @@ struct scsi_cmd {
 	uint32_t out_len;
 	uint32_t in_max;   /* the most data-in that the initiator takes */
 	uint32_t lend_min; /* data-in of so many bytes and more may be lent; 0: none */
+	/* When it came there was no unit attention: what has arisen while its data were on their
+	 * way is for the next command to tell (SAM-5, 5.14). */
+	bool attention_over;
 
 	/* result */
 	uint8_t status;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Attacks on the login and on text negotiation (RFC 7143, sections 6, 11.10 to 11.13 and 13). */
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,8 @@
 
 #define NAME		    "InitiatorName=iqn.2026-11.local.test:login"
 #define OPERATIONAL_TO_FULL (ISCSI_LOGIN_TRANSIT | ISCSI_STAGE_OPERATIONAL << 2 | ISCSI_STAGE_FULL)
+
+#define FLOOD (32u << 20) /* much more than sockets hold */
 
 static char target_key[300];
 
@@ -314,6 +318,43 @@ static bool foreign_tsih(void)
 	return status >> 8 == 2 || hostile_fail("status 0x%04x", (unsigned)status & 0xffff);
 }
 
+/* Sends the PDU over and over and reads no answer: the target has to stop taking it. */
+static bool flood(struct raw *r, const uint8_t *bhs)
+{
+	static uint8_t many[ISCSI_BHS * 1024];
+	struct pollfd out = {.fd = r->fd, .events = POLLOUT};
+	size_t sent = 0;
+
+	for (size_t i = 0; i < sizeof(many); i += ISCSI_BHS)
+		memcpy(many + i, bhs, ISCSI_BHS);
+	while (sent < FLOOD) {
+		size_t at = sent % sizeof(many);
+		ssize_t n = send(r->fd, many + at, sizeof(many) - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EAGAIN && poll(&out, 1, 1000) == 0)
+			return true;
+		if (n < 0 && errno != EAGAIN)
+			return true; /* or ends the connection */
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	return hostile_fail("%zu bytes are taken, and no answer is read", sent);
+}
+
+/* Answers that nobody reads, before and after the login: their memory is bounded. */
+static bool unread_answers(void)
+{
+	uint8_t login[ISCSI_BHS] = {ISCSI_LOGIN_REQUEST | ISCSI_IMMEDIATE,
+				    ISCSI_LOGIN_CONTINUE | ISCSI_STAGE_OPERATIONAL << 2},
+		snack[ISCSI_BHS] = {ISCSI_SNACK, ISCSI_FINAL};
+	struct raw r;
+	bool ok = raw_connect(&r) && flood(&r, login);
+
+	raw_reset(&r);
+	ok = ok && raw_open(&r, 3) && flood(&r, snack);
+	raw_reset(&r);
+	return ok;
+}
+
 const struct attack login_attacks[] = {
 	{"logins that have to be refused", refusals},
 	{"negotiation of keys", negotiation},
@@ -324,5 +365,6 @@ const struct attack login_attacks[] = {
 	{"discovery", discovery},
 	{"session reinstatement", reinstatement},
 	{"a session that does not exist", foreign_tsih},
+	{"answers that nobody reads", unread_answers},
 	{NULL, NULL},
 };

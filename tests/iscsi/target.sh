@@ -79,6 +79,7 @@ build_client() {
 	case $1 in
 	hostile) sources+=(tests/iscsi/hostile.c tests/iscsi/attack_*.c) ;;
 	visitor) sources+=(tests/iscsi/visitor.c net/iscsi/chap.c core/{digest,sha3,weak_digest}.c) ;;
+	rules) sources+=(tests/iscsi/rules{,_session}.c) ;;
 	iload) sources+=(tests/bench/iload.c core/{hist,log,opts}.c) ;;
 	*) sources+=("tests/iscsi/$1.c") ;;
 	esac

@@ -8,6 +8,7 @@
  *     user=U secret=S        CHAP; offer=LIST of algorithms, in this order; else None is offered
  *     mutual=U mutual-secret=S   who the target must show to be
  *     reflect                our challenge is the target's own
+ *     hex                    our challenge's CHAP_I in hexadecimal
  *     hasty                  answers before there is a challenge
  *     skip                   straight to the operational stage
  *   many N WORD...      login N times, each a connection: how many had which status
@@ -36,7 +37,7 @@
 
 static struct {
 	const char *name, *user, *secret, *offer, *mutual, *mutual_secret;
-	bool reflect, hasty, skip;
+	bool reflect, hasty, skip, hex;
 } how = {.name = "iqn.2026-11.local.test:visitor", .offer = "8,7,6,5"};
 static bool discovery;
 
@@ -110,7 +111,7 @@ static bool respond(struct raw *r, struct pdu *p)
 			memcpy(mine, challenge, MIN((size_t)len, sizeof(mine)));
 			id = (uint8_t)atoi(i);
 		}
-		snprintf(id_text, sizeof(id_text), "%u", id);
+		snprintf(id_text, sizeof(id_text), how.hex ? "0x%x" : "%u", id);
 		keys[2] = pair("CHAP_I", id_text);
 		keys[3] = pair("CHAP_C", chap_encode(mine, n, text));
 	}
@@ -317,6 +318,7 @@ static void take_word(const char *w)
 		if (strncmp(w, words[i].key, strlen(words[i].key)) == 0)
 			*words[i].to = w + strlen(words[i].key);
 	how.reflect |= strcmp(w, "reflect") == 0;
+	how.hex |= strcmp(w, "hex") == 0;
 	how.hasty |= strcmp(w, "hasty") == 0;
 	how.skip |= strcmp(w, "skip") == 0;
 }

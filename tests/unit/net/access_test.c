@@ -66,6 +66,7 @@ static void test_names(void)
 	if (!CHECK(a != NULL))
 		return;
 	CHECK(access_name(a, "iqn.2026-11.local:host-a"));
+	CHECK(access_name(a, "IQN.2026-11.Local:HOST-a"));
 	CHECK(!access_name(a, "iqn.2026-11.local:host-ab"));
 	CHECK(access_name(a, "iqn.2026-11.lab:x:y"));
 	CHECK(!access_name(a, "iqn.2026-11.other:x"));

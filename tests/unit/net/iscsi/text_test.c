@@ -212,6 +212,7 @@ static void test_names(void)
 	char lengthy[300];
 	CHECK(iscsi_name_valid("iqn.2026-11.local.vstor:disk-1"));
 	CHECK(iscsi_name_valid("eui.02004567a425678d"));
+	CHECK(iscsi_name_valid("IQN.2026-11.Local.Vstor:Disk-1"));
 	CHECK(!iscsi_name_valid("disk"));
 	CHECK(!iscsi_name_valid("iqn.2026-11.local:a b"));
 	CHECK(!iscsi_name_valid("iqn.2026-11.local:a/b"));
@@ -222,6 +223,55 @@ static void test_names(void)
 	CHECK(!iscsi_name_valid(lengthy));
 	lengthy[ISCSI_NAME] = '\0';
 	CHECK(iscsi_name_valid(lengthy));
+}
+
+/* Decimal or hexadecimal wherever there is a number (RFC 7143, 6.1), and nothing around it. */
+static void test_numbers_are_read_in_one_way(void)
+{
+	static const struct {
+		const char *text;
+		int rc;
+		uint64_t value;
+	} cases[] = {
+		{"0", 0, 0},
+		{"255", 0, 255},
+		{"0xff", 0, 255},
+		{"0XfF", 0, 255},
+		{"0x00000000000000000fF", 0, 255},
+		{"256", -ERANGE, 0},
+		{"0x100", -ERANGE, 0},
+		{"18446744073709551616", -ERANGE, 0},
+		{"0x10000000000000000", -ERANGE, 0},
+		{"", -EINVAL, 0},
+		{"0x", -EINVAL, 0},
+		{" 1", -EINVAL, 0},
+		{"1 ", -EINVAL, 0},
+		{"+1", -EINVAL, 0},
+		{"-1", -EINVAL, 0},
+		{"1a", -EINVAL, 0},
+		{"0x1g", -EINVAL, 0},
+		{"0x\x11", -EINVAL, 0},
+		{"\x11", -EINVAL, 0},
+	};
+	uint64_t v = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		CHECK_EQ(text_number(cases[i].text, 255, &v), cases[i].rc);
+		if (cases[i].rc == 0)
+			CHECK_EQ(v, cases[i].value);
+	}
+	CHECK_EQ(text_number("0xffffffffffffffff", UINT64_MAX, &v), 0);
+	CHECK(v == UINT64_MAX);
+}
+
+/* RFC 7143, 13.14 */
+static void test_a_first_burst_is_at_most_a_burst(void)
+{
+	struct iscsi_params p, offer;
+	iscsi_params_default(&offer, 262144);
+	offer.max_burst = 1048576;
+	iscsi_params_default(&p, 262144);
+	CHECK_STR(answer(&p, &offer, "MaxBurstLength=32768"), "MaxBurstLength=32768");
+	CHECK_STR(answer(&p, &offer, "FirstBurstLength=65536"), "FirstBurstLength=32768");
 }
 
 static void test_lun_addresses(void)
@@ -251,6 +301,8 @@ int main(void)
 	CHECK_RUN(test_known_repeated_and_irrelevant_keys);
 	CHECK_RUN(test_lists);
 	CHECK_RUN(test_names);
+	CHECK_RUN(test_numbers_are_read_in_one_way);
+	CHECK_RUN(test_a_first_burst_is_at_most_a_burst);
 	CHECK_RUN(test_lun_addresses);
 	return CHECK_DONE();
 }

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The rules of sessions and of task management. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/iscsi/rules.h"
+
+#define SPAN   32768u /* blocks of a write that does, the most that are taken */
+#define WRITES 8u
+#define OTHER  1  /* the large LUN */
+#define TURNS  40 /* tries of what is a race */
+
+/* Logs in with this TSIH and CID; the status, or -1. */
+static int join(struct raw *r, const char *name, uint16_t tsih, uint16_t cid, uint16_t *got)
+{
+	char initiator[128], target[256];
+	struct buf b = {0}, text = {0};
+	struct pdu p = {0};
+	int status = -1;
+	uint8_t *h;
+
+	if (!raw_connect(r))
+		return -1;
+	snprintf(initiator, sizeof(initiator), "InitiatorName=%s", name);
+	snprintf(target, sizeof(target), "TargetName=%s", raw_target.iqn);
+	buf_put(&text, initiator, strlen(initiator) + 1);
+	buf_put(&text, target, strlen(target) + 1);
+	h = raw_put(&b, ISCSI_LOGIN_REQUEST | ISCSI_IMMEDIATE, ISCSI_LOGIN_TRANSIT | 1 << 2 | 3,
+		    text.data, text.len);
+	buf_free(&text);
+	h[LOGIN_ISID] = 0x80;
+	put_be16(h + LOGIN_TSIH, tsih);
+	put_be16(h + LOGIN_CID, cid);
+	put_be32(h + PDU_CMDSN, r->cmdsn);
+	if (raw_send(r, &b) && raw_recv(r, &p) == RAW_PDU) {
+		status = get_be16(p.bhs + LOGIN_STATUS);
+		*got = get_be16(p.bhs + LOGIN_TSIH);
+	}
+	raw_pdu_free(&p);
+	return status;
+}
+
+/* A login with the TSIH of a session (6.3.1): its connection anew, but no second one. */
+bool second_connection(void)
+{
+	static const char name[] = "iqn.2026-11.local.test:second";
+	static const char capitals[] = "iqn.2026-11.local.test:SECOND";
+	uint16_t tsih = 0, got = 0;
+	struct raw a, b;
+	bool ok = join(&a, name, 0, 1, &tsih) == 0 && tsih;
+
+	ok = ok && join(&b, name, tsih, 2, &got) == LOGIN_TOO_MANY_CONNECTIONS;
+	raw_close(&b);
+	ok = ok && join(&b, name, (uint16_t)(tsih + 77), 1, &got) == LOGIN_NO_SESSION;
+	raw_close(&b);
+	ok = ok && join(&b, "iqn.2026-11.local.test:third", tsih, 1, &got) == LOGIN_NO_SESSION;
+	raw_close(&b);
+	ok = ok && (raw_ping(&a) || rules_fail("the session has ended"));
+	ok = ok && join(&b, capitals, tsih, 1, &got) == 0 && got == tsih && raw_drain(&a) &&
+	     raw_ping(&b);
+	raw_close(&a);
+	raw_close(&b);
+	return ok;
+}
+
+/* Names are the same in any case (4.2.7.1): the session is reinstated. */
+bool name_in_capitals(void)
+{
+	struct pdu p = {0};
+	struct raw a, b;
+	bool ok = raw_connect(&a) && raw_login(&a, "iqn.2026-11.local.test:Case", NULL, &p);
+
+	raw_pdu_free(&p);
+	ok = ok && raw_connect(&b) && raw_login(&b, "iqn.2026-11.LOCAL.test:case", NULL, &p) &&
+	     raw_drain(&a) && raw_ping(&b);
+	raw_pdu_free(&p);
+	raw_close(&a);
+	raw_close(&b);
+	return ok;
+}
+
+/* ---- task management ---- */
+
+/* Writes to the other LUN that take their time. */
+static void put_long_writes(struct raw *r, struct buf *b, uint8_t value)
+{
+	uint8_t cdb[10], block[BLOCK];
+
+	memset(block, value, sizeof(block));
+	for (unsigned i = 0; i < WRITES; i++) {
+		raw_rw10(cdb, true, i * SPAN, SPAN);
+		cdb[0] = 0x41; /* WRITE SAME */
+		raw_put_command(r, b, cdb, 10, ISCSI_CMD_WRITE, BLOCK, block, BLOCK)[PDU_LUN + 1] =
+			OTHER;
+	}
+}
+
+static uint32_t put_function(struct raw *r, struct buf *b, uint8_t function, uint8_t lun)
+{
+	uint8_t *h = raw_put_next(r, b, ISCSI_TMF_REQUEST | ISCSI_IMMEDIATE,
+				  (uint8_t)(ISCSI_FINAL | function), NULL, 0);
+
+	h[PDU_LUN + 1] = lun;
+	put_be32(h + TMF_RTT, ISCSI_NO_TAG);
+	return r->itt;
+}
+
+/* The tag of the next answer to a task management function; ISCSI_NO_TAG: there is none. */
+static uint32_t function_done(struct raw *r)
+{
+	for (;;) {
+		uint32_t itt = ISCSI_NO_TAG;
+		struct pdu p;
+		bool done;
+
+		if (raw_recv(r, &p) != RAW_PDU)
+			return itt;
+		done = p.bhs[0] == ISCSI_TMF_RESPONSE;
+		if (done && p.bhs[TMF_RESPONSE] == TMF_COMPLETE)
+			itt = get_be32(p.bhs + PDU_ITT);
+		raw_pdu_free(&p);
+		if (done)
+			return itt;
+	}
+}
+
+/* Takes the attention of the other LUN. */
+static bool other_ready(struct raw *r)
+{
+	uint8_t cdb[10], block[BLOCK], lun = raw_target.lun;
+	bool ok;
+
+	raw_rw10(cdb, false, 0, 1);
+	raw_target.lun = OTHER;
+	ok = raw_run(r, cdb, 10, NULL, 0, block, BLOCK) == 0;
+	raw_target.lun = lun;
+	return ok;
+}
+
+/* A function is answered when what it aborted has ended (11.5.1): a write that begins after the
+ * answer is not overwritten by an aborted one. `function`: which; by `other` for all sessions. */
+static bool aborted_are_over(uint8_t function, bool by_other)
+{
+	for (unsigned turn = 0; turn < TURNS; turn++) {
+		uint8_t cdb[10], barrier[16] = {0x89}, want[2 * BLOCK], got[BLOCK];
+		struct raw a, b;
+		struct buf o = {0};
+		bool ok = rules_enter(&a, 7, NULL) && rules_enter(&b, 8, NULL) && other_ready(&a) &&
+			  other_ready(&b);
+		struct raw *who = by_other ? &b : &a;
+
+		put_long_writes(&a, &o, 'a');
+		ok = ok && raw_send(&a, &o);
+		if (by_other)
+			ok = ok && raw_ping(&a); /* they have come */
+		put_function(who, &o, function, OTHER);
+		ok = ok && raw_send(who, &o) && function_done(who) != ISCSI_NO_TAG;
+		raw_target.lun = OTHER;
+		memset(want, 'b', sizeof(want));
+		barrier[13] = 1;
+		for (unsigned i = 0; i < WRITES && ok; i++) {
+			raw_rw10(cdb, true, (i + 1) * SPAN - 1, 1);
+			ok = raw_run(&b, cdb, 10, want, BLOCK, NULL, 0) == 0;
+		}
+		/* COMPARE AND WRITE waits for all that runs. */
+		ok = ok && raw_run(&b, barrier, 16, want, 2 * BLOCK, NULL, 0) >= 0;
+		for (unsigned i = 0; i < WRITES && ok; i++) {
+			raw_rw10(cdb, false, (i + 1) * SPAN - 1, 1);
+			ok = raw_run(&b, cdb, 10, NULL, 0, got, BLOCK) == 0 &&
+			     (memcmp(got, want, BLOCK) == 0 ||
+			      rules_fail("an aborted write comes after a later one"));
+		}
+		raw_target.lun = 0;
+		raw_close(&a);
+		raw_close(&b);
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+bool abort_is_over(void)
+{
+	return aborted_are_over(TMF_ABORT_TASK_SET, false);
+}
+
+bool reset_is_over(void)
+{
+	return aborted_are_over(TMF_LUN_RESET, true);
+}
+
+/* A function on one LUN does not wait for what another one has aborted on another: it may overtake
+ * it, and does at least once. */
+bool functions_apart(void)
+{
+	struct raw r;
+	bool overtaken = false, ok = rules_enter(&r, 9, NULL) && other_ready(&r);
+
+	for (unsigned turn = 0; ok && turn < TURNS && !overtaken; turn++) {
+		struct buf b = {0};
+		uint32_t first, second, answer[2];
+
+		put_long_writes(&r, &b, 'c');
+		first = put_function(&r, &b, TMF_ABORT_TASK_SET, OTHER);
+		second = put_function(&r, &b, TMF_ABORT_TASK_SET, 0);
+		ok = raw_send(&r, &b);
+		for (unsigned i = 0; i < 2 && ok; i++) {
+			answer[i] = function_done(&r);
+			ok = answer[i] == first || answer[i] == second;
+		}
+		overtaken = ok && answer[0] == second;
+	}
+	raw_close(&r);
+	return ok && (overtaken || rules_fail("it always waits"));
+}
