@@ -122,7 +122,7 @@ LAB_OBJ := $(O)/tests/lab/tool.o
 $(LAB_OBJ): STD += $(XEN_CFLAGS)
 $(LAB_OBJ): $(XEN_LIBS)
 $(B)/lab-tool: $(LAB_OBJ)
-	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections -s -o $@ $< $(XEN_LDLIBS)
+	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections $(XEN_LINK_PLAIN) -s -o $@ $< $(XEN_LDLIBS)
 
 -include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS) $(FUZZ_OBJS) $(LAB_OBJ))
 

@@ -17,6 +17,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "xen/kept_memory.h"
 #include "xen/precopy.h"
 #include "xen/toolstack.h"
 
@@ -125,6 +126,7 @@ int save_helper_main(int argc, char **argv)
 	if (strcmp(argv[1], "--save-domain") == 0)
 		survive();
 	domid = (uint32_t)strtoul(argv[4], NULL, 10);
+	kept_memory_start();
 	return libxl_save_helper_main(argc, argv);
 }
 
