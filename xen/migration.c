@@ -16,12 +16,18 @@
 
 /* ---- events ---- */
 
+static void enter(struct migration *m, enum sender_state s);
+
 static void on_late(void *arg)
 {
 	struct migration *m = arg;
 	const struct sender_about *about = sender_about(m->state);
 	char why[160];
 
+	if (m->state == S_COPY && m->saving.pump.bytes != m->late_bytes) {
+		enter(m, S_COPY);
+		return;
+	}
 	snprintf(why, sizeof(why), "%s does not do its part: nothing came of it for long (%s)",
 		 m->o.way.host, about->name);
 	if (about->late == SE_LOST) {
@@ -37,6 +43,7 @@ static void enter(struct migration *m, enum sender_state s)
 	unsigned limit = sender_about(s)->limit;
 
 	m->state = s;
+	m->late_bytes = m->saving.pump.bytes;
 	if (limit && limit != LIMIT_GOES_ON)
 		loop_timer_set(m->loop, &m->late, limit * SEC_NS, on_late, m);
 	else if (!limit)

@@ -34,6 +34,7 @@ struct migration {
 	struct inquiry inquiry;
 	struct loop_timer limit; /* of all of it, until GO */
 	struct loop_timer late;	 /* of the state: see sender_about() */
+	uint64_t late_bytes;	 /* of the stream, when that was set */
 	struct verdicts verdicts;
 	bool asked; /* the guest is asked to suspend, or has been */
 	int claim;  /* see handover_claim() */

@@ -133,7 +133,7 @@ static const struct sender_about sender_states[SENDER_STATES] = {
 	[S_CONNECT] = {"connecting", 150, SE_LOST}, /* ssh may ask somebody for a password */
 	[S_HELLO] = {"greeting", 60, SE_LOST},
 	[S_PREFLIGHT] = {"checking", 300, SE_LOST}, /* the disks are attached there */
-	[S_COPY] = {"copying", 0, SE_CANCEL},
+	[S_COPY] = {"copying", 180, SE_CANCEL}, /* without a byte; libxl's own limits are shorter */
 	[S_ABORT] = {"aborting", 0, SE_CANCEL},
 	/* The guest is suspended, and nothing is lost yet. */
 	[S_SETTLE] = {"restoring", 60, SE_CANCEL},

@@ -393,7 +393,7 @@ static void test_never_twice_never_lost(void)
  * never past the point of no return. */
 static void test_limits(void)
 {
-	static const enum sender_state waits[] = {S_CONNECT, S_HELLO, S_PREFLIGHT, S_SETTLE,
+	static const enum sender_state waits[] = {S_CONNECT, S_HELLO, S_PREFLIGHT, S_COPY, S_SETTLE,
 						  S_READY,   S_QUIET, S_GO,	   S_ASK};
 	static const enum receiver_state waits_r[] = {R_HELLO,	 R_CONFIG, R_PREFLIGHT,
 						      R_CHECKED, R_READY,  R_RUNNING};
