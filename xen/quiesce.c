@@ -1,82 +1,131 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "xen/quiesce.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 
-/* Between two looks; three that find nothing, so that a request that the backend has not yet taken
- * from the ring is not missed. */
+#include <xenctrl.h>
+#include <xengnttab.h>
+#include <xenstore.h>
+
+#include <xen/io/blkif.h>
+
 #define LOOK_NS (4 * MS_NS)
-#define LOOKS	3u
 
-const char *quiesce_sysfs = "/sys";
+/* What is needed to look. */
+struct looker {
+	struct xs_handle *xs;
+	xengnttab_handle *gnttab;
+	uint32_t domid;
+};
 
-/* The first line of a file in sysfs, without its newline. */
-static int read_line(const char *path, char *line, int size)
+/* A number in xenstore; -ENOENT: there is no such node. */
+static int read_number(struct looker *l, unsigned *out, const char *dir, const char *node)
 {
-	FILE *f = fopen(path, "re");
+	char path[300], *text;
 	int rc = -ENOENT;
 
-	if (!f)
-		return rc;
-	if (fgets(line, size, f)) {
-		line[strcspn(line, "\n")] = 0;
+	snprintf(path, sizeof(path), "%s/%s", dir, node);
+	text = xs_read(l->xs, XBT_NULL, path, NULL);
+	if (text && sscanf(text, "%u", out) == 1)
 		rc = 0;
-	}
-	fclose(f);
+	free(text);
 	return rc;
 }
 
-/* Two numbers: reads and writes. */
-static unsigned inflight_of(unsigned major, unsigned minor)
+/* The first page of a ring holds both sides' counters (Xen: public/io/ring.h). */
+static int unanswered(struct looker *l, unsigned ref)
 {
-	char path[256], line[64];
-	unsigned reads, writes;
+	const volatile blkif_sring_t *ring =
+		xengnttab_map_grant_ref(l->gnttab, l->domid, ref, PROT_READ);
+	uint32_t n;
 
-	snprintf(path, sizeof(path), "%s/dev/block/%u:%u/inflight", quiesce_sysfs, major, minor);
-	if (read_line(path, line, sizeof(line)) || sscanf(line, "%u %u", &reads, &writes) != 2)
-		return 0;
-	return reads + writes;
+	if (!ring)
+		return errno ? -errno : -EIO;
+	n = ring->req_prod - ring->rsp_prod;
+	xengnttab_unmap(l->gnttab, (void *)ring, 1);
+	/* The guest, whose page it is, is not trusted with our sums. */
+	return n < 65536 ? (int)n : 65536;
 }
 
-unsigned quiesce_inflight(uint32_t domid)
+/* A ring that the front end has never offered has nothing in it. */
+static int ring_in(struct looker *l, const char *dir)
 {
-	char path[512], prefix[32], line[64];
-	unsigned major, minor, sum = 0;
-	struct dirent *e;
-	DIR *d;
+	unsigned ref;
 
-	snprintf(path, sizeof(path), "%s/bus/xen-backend/devices", quiesce_sysfs);
-	d = opendir(path);
-	if (!d)
+	if (read_number(l, &ref, dir, "ring-ref") && read_number(l, &ref, dir, "ring-ref0"))
 		return 0;
-	snprintf(prefix, sizeof(prefix), "vbd-%u-", domid);
-	while ((e = readdir(d))) {
-		if (strncmp(e->d_name, prefix, strlen(prefix)) != 0)
-			continue;
-		snprintf(path, sizeof(path), "%s/bus/xen-backend/devices/%.64s/physical_device",
-			 quiesce_sysfs, e->d_name);
-		/* "8:0", in hexadecimal (Linux: drivers/block/xen-blkback/xenbus.c) */
-		if (!read_line(path, line, sizeof(line)) &&
-		    sscanf(line, "%x:%x", &major, &minor) == 2)
-			sum += inflight_of(major, minor);
+	return unanswered(l, ref);
+}
+
+/* Xen: public/io/blkif.h, "Request Transport Parameters" and "Multi-queue". */
+static int disk_inflight(struct looker *l, const char *vdev)
+{
+	char dir[128], queue[160];
+	unsigned queues = 1;
+	int sum = 0;
+
+	snprintf(dir, sizeof(dir), "/local/domain/%u/device/vbd/%.40s", l->domid, vdev);
+	if (read_number(l, &queues, dir, "multi-queue-num-queues") || queues < 2)
+		return ring_in(l, dir);
+	for (unsigned i = 0; i < queues && i < 1024; i++) {
+		int n;
+
+		snprintf(queue, sizeof(queue), "%s/queue-%u", dir, i);
+		n = ring_in(l, queue);
+		if (n < 0)
+			return n;
+		sum += n;
 	}
-	closedir(d);
 	return sum;
+}
+
+static int all_disks(struct looker *l)
+{
+	char path[64], **vdevs;
+	unsigned n = 0;
+	int sum = 0;
+
+	snprintf(path, sizeof(path), "/local/domain/%u/device/vbd", l->domid);
+	vdevs = xs_directory(l->xs, XBT_NULL, path, &n);
+	if (!vdevs)
+		return errno == ENOENT ? 0 : -errno;
+	for (unsigned i = 0; i < n && sum >= 0; i++) {
+		int one = disk_inflight(l, vdevs[i]);
+
+		sum = one < 0 ? one : sum + one;
+	}
+	free(vdevs);
+	return sum;
+}
+
+int quiesce_inflight(uint32_t domid)
+{
+	struct looker l = {.domid = domid};
+	int rc;
+
+	l.xs = xs_open(0);
+	if (l.xs)
+		l.gnttab = xengnttab_open(NULL, 0);
+	rc = l.gnttab ? all_disks(&l) : errno ? -errno : -EIO;
+	if (l.gnttab)
+		xengnttab_close(l.gnttab);
+	if (l.xs)
+		xs_close(l.xs);
+	return rc;
 }
 
 static void look(void *arg)
 {
 	struct quiesce *q = arg;
+	int n = quiesce_inflight(q->domid);
 
-	q->quiet = quiesce_inflight(q->domid) ? 0 : q->quiet + 1;
-	if (q->quiet >= LOOKS)
+	if (n == 0)
 		q->done(q->arg, 0);
 	else if (clock_ns() > q->deadline)
-		q->done(q->arg, -ETIMEDOUT);
+		q->done(q->arg, n < 0 ? n : -ETIMEDOUT);
 	else
 		loop_timer_set(q->loop, &q->timer, LOOK_NS, look, q);
 }

@@ -8,8 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/mman.h>
+
 #include <xenctrl.h>
+#include <xengnttab.h>
 #include <xenstore.h>
+
+#include <xen/io/blkif.h>
 
 #include "xen/toolstack.h"
 
@@ -412,6 +417,96 @@ static struct fake_domain *control_of(const char *path)
 	return fake_domain(domid);
 }
 
+/* The nodes of a disk that tell where its rings are. */
+static char *ring_node(const char *path)
+{
+	char *text = NULL;
+
+	for (int i = 0; i < FAKE_RINGS; i++) {
+		const struct fake_ring *r = &fake.rings[i];
+		char dir[100], node[140];
+		int queues = 0;
+
+		if (!r->domid)
+			continue;
+		for (int k = 0; k < FAKE_RINGS; k++)
+			queues += fake.rings[k].domid == r->domid && fake.rings[k].vdev &&
+				  strcmp(fake.rings[k].vdev, r->vdev) == 0;
+		snprintf(dir, sizeof(dir), "/local/domain/%u/device/vbd/%s", r->domid, r->vdev);
+		snprintf(node, sizeof(node), "%s/multi-queue-num-queues", dir);
+		if (r->queue >= 0 && strcmp(path, node) == 0 && asprintf(&text, "%d", queues) > 0)
+			return text;
+		if (r->queue < 0)
+			snprintf(node, sizeof(node), "%s/ring-ref", dir);
+		else
+			snprintf(node, sizeof(node), "%s/queue-%d/ring-ref0", dir, r->queue);
+		if (strcmp(path, node) == 0 && asprintf(&text, "%d", i + 1) > 0)
+			return text;
+	}
+	return NULL;
+}
+
+char **__wrap_xs_directory(struct xs_handle *xs, xs_transaction_t t, const char *path,
+			   unsigned *num)
+{
+	char **list = calloc(FAKE_RINGS, sizeof(*list));
+	unsigned domid = 0;
+
+	(void)xs;
+	(void)t;
+	*num = 0;
+	sscanf(path, "/local/domain/%u/device/vbd", &domid);
+	for (int i = 0; list && i < FAKE_RINGS; i++)
+		if (domid && fake.rings[i].domid == domid && fake.rings[i].queue < 1)
+			list[(*num)++] = (char *)fake.rings[i].vdev;
+	if (*num)
+		return list;
+	free(list);
+	errno = ENOENT;
+	return NULL;
+}
+
+xengnttab_handle *__wrap_xengnttab_open(xentoollog_logger *log, unsigned flags)
+{
+	(void)log;
+	(void)flags;
+	fake.open++;
+	return (xengnttab_handle *)&fake;
+}
+
+int __wrap_xengnttab_close(xengnttab_handle *g)
+{
+	(void)g;
+	fake.open--;
+	return 0;
+}
+
+void *__wrap_xengnttab_map_grant_ref(xengnttab_handle *g, uint32_t domid, uint32_t ref, int prot)
+{
+	const struct fake_ring *r = &fake.rings[ref - 1];
+	blkif_sring_t *page;
+
+	(void)g;
+	errno = EINVAL;
+	if (!ref || ref > FAKE_RINGS || r->domid != domid || r->unreadable || prot & PROT_WRITE)
+		return NULL;
+	page = calloc(1, 4096);
+	if (page) {
+		page->req_prod = r->req;
+		page->rsp_prod = r->rsp;
+		fake.open++;
+	}
+	return page;
+}
+
+int __wrap_xengnttab_unmap(xengnttab_handle *g, void *page, uint32_t count)
+{
+	(void)g;
+	fake.open -= count;
+	free(page);
+	return 0;
+}
+
 xs_transaction_t __wrap_xs_transaction_start(struct xs_handle *xs)
 {
 	(void)xs;
@@ -426,7 +521,7 @@ void *__wrap_xs_read(struct xs_handle *xs, xs_transaction_t t, const char *path,
 	(void)t;
 	if (!d) {
 		errno = ENOENT;
-		return NULL;
+		return ring_node(path);
 	}
 	if (len)
 		*len = (unsigned)strlen(d->control);

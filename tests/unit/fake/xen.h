@@ -11,6 +11,7 @@
 #include <libxl_utils.h>
 
 #define FAKE_DOMAINS 4
+#define FAKE_RINGS   4
 
 struct fake_domain {
 	uint32_t domid; /* 0: no such domain */
@@ -22,7 +23,17 @@ struct fake_domain {
 	char control[16]; /* its control/shutdown in xenstore */
 };
 
+/* A ring of a disk: its grant reference is the number of it, and 1. */
+struct fake_ring {
+	uint32_t domid; /* 0: no such ring */
+	const char *vdev;
+	int queue;	   /* -1: the disk has one ring only */
+	uint32_t req, rsp; /* counters */
+	bool unreadable;
+};
+
 struct fake_xen {
+	struct fake_ring rings[FAKE_RINGS];
 	struct fake_domain domains[FAKE_DOMAINS];
 	/* What libxl was asked to do that changes something, in order: "suspend 5, resume 5, " */
 	char did[1024];

@@ -13,7 +13,6 @@
 #include "tests/unit/fake/xen.h"
 #include "xen/handover.h"
 #include "xen/message.h"
-#include "xen/quiesce.h"
 #include "xen/save_helper.h"
 #include "xen/stream.h"
 
@@ -480,7 +479,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	if (!mkdtemp(dir))
 		return 1;
-	handover_dir = quiesce_sysfs = dir;
+	handover_dir = dir;
 	for (const char *const *p = (const char *const[]){"bus", "bus/xen-backend",
 							  "bus/xen-backend/devices", NULL};
 	     *p; p++) {
