@@ -37,7 +37,7 @@ static void draw(struct run *r)
 {
 	struct migration_progress p;
 	char line[160];
-	double dt, rate, left;
+	double dt, rate;
 	int n;
 
 	migration_progress(r->m, &p);
@@ -52,10 +52,11 @@ static void draw(struct run *r)
 	if (p.dirty)
 		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.1f MB dirty",
 			      (double)p.dirty / MIB);
-	left = (double)p.round_bytes - (double)p.round_sent;
-	if (p.state == S_COPY && left > 0 && rate > 0)
-		snprintf(line + n, sizeof(line) - (size_t)n, ", %.0f s left in this round",
-			 left / rate);
+	if (p.state == S_COPY && p.round_bytes > p.round_sent)
+		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.0f %% of the round",
+			      100.0 * (double)p.round_sent / (double)p.round_bytes);
+	if (p.speed && p.speed < 100)
+		snprintf(line + n, sizeof(line) - (size_t)n, ", slowed to %u %%", p.speed);
 	fprintf(stderr, r->tty ? "\r%.78s\033[K" : "%s\n", line);
 }
 
@@ -99,6 +100,52 @@ static const char *const end_words[] = {
 	[MIGRATION_UNKNOWN] = "unknown",
 };
 
+/* What it cost the guest: stopped, and slower than it would have been. */
+static double brownout_s(const struct migration_result *res)
+{
+	return (double)(res->throttle_ns + price_faults(res->price)) / SEC_NS;
+}
+
+static void json_round(struct json *j, const struct price_round *r)
+{
+	double s = (double)r->ns / SEC_NS;
+
+	json_object(j, NULL);
+	json_double(j, "seconds", s);
+	json_u64(j, "pages", r->pages);
+	json_u64(j, "pages_sent", r->sent);
+	json_u64(j, "bytes", r->bytes);
+	json_u64(j, "pages_dirtied", r->dirty);
+	json_double(j, "dirty_rate_mb_s", s > 0 ? (double)r->dirty * PRECOPY_PAGE / MIB / s : NAN);
+	json_double(j, "send_rate_mb_s", s > 0 ? (double)r->sent * PRECOPY_PAGE / MIB / s : NAN);
+	json_double(j, "ratio", price_ratio(r));
+	json_u64(j, "speed_percent", r->speed);
+	json_double(j, "predicted_ms",
+		    r->predicted_ns == UINT64_MAX ? NAN : (double)r->predicted_ns / MS_NS);
+	json_string(j, "then", r->why);
+	json_object_end(j);
+}
+
+static void json_price(struct json *j, const struct migration_result *res)
+{
+	double blackout = (double)res->downtime_ns / MS_NS;
+	double predicted = (double)res->predicted_ns / MS_NS;
+
+	json_double(j, "blackout_s", res->downtime_ns ? blackout / 1000 : NAN);
+	json_double(j, "brownout_s", brownout_s(res));
+	json_object(j, "brownout_parts_s");
+	json_double(j, "throttle", (double)res->throttle_ns / SEC_NS);
+	json_double(j, "log_dirty_estimate", (double)price_faults(res->price) / SEC_NS);
+	json_object_end(j);
+	json_double(j, "predicted_ms", res->predicted_ns ? predicted : NAN);
+	json_double(j, "prediction_error_ms",
+		    res->predicted_ns && res->downtime_ns ? blackout - predicted : NAN);
+	json_array(j, "each_round");
+	for (unsigned i = 0; i < res->price->n; i++)
+		json_round(j, &res->price->round[i]);
+	json_array_end(j);
+}
+
 static void print_json(const struct run *r, const struct migration_result *res)
 {
 	struct json j;
@@ -125,6 +172,7 @@ static void print_json(const struct run *r, const struct migration_result *res)
 	}
 	json_u64(&j, "bytes", res->bytes);
 	json_u64(&j, "rounds", res->rounds);
+	json_price(&j, res);
 	json_string(&j, "cause", res->cause[0] ? res->cause : NULL);
 	if (r->o.check_only) {
 		json_array(&j, "conditions");
@@ -144,6 +192,8 @@ static void print_moved(const struct run *r, const struct migration_result *res)
 	printf("%s runs on %s: total %.1f s, downtime %s, %.1f MB sent, %u round%s\n", res->name,
 	       r->o.way.host, (double)res->total_ns / SEC_NS, downtime, (double)res->bytes / MIB,
 	       res->rounds, res->rounds == 1 ? "" : "s");
+	printf("%s paid: %s stopped (%.0f ms foreseen), %.1f s of work lost while slowed\n",
+	       res->name, downtime, (double)res->predicted_ns / MS_NS, brownout_s(res));
 }
 
 static void print_not_moved(const struct run *r, const struct migration_result *res)
@@ -249,8 +299,9 @@ out:
 
 int cmd_migrate(int argc, char **argv)
 {
-	struct run r = {.o.saving.precopy = {.max_rounds = PRECOPY_MAX_ROUNDS}};
-	uint64_t max_downtime = 0, bandwidth = 0;
+	struct run r = {0};
+	uint64_t max_downtime = 300, bandwidth = 0;
+	bool no_throttle = false;
 	const struct opt table[] = {
 		{.name = "check",
 		 .type = OPT_FLAG,
@@ -264,8 +315,7 @@ int cmd_migrate(int argc, char **argv)
 		 .type = OPT_U64,
 		 .out = &max_downtime,
 		 .arg = "MS",
-		 .help = "give up when the last copy would take longer (default: aim at 300 ms, "
-			 "and take what comes)",
+		 .help = "the longest that it may stand still for the last copy (default: 300)",
 		 .min = 1,
 		 .max = 3600000},
 		{.name = "bandwidth",
@@ -279,7 +329,15 @@ int cmd_migrate(int argc, char **argv)
 		 .type = OPT_SECONDS,
 		 .out = &r.o.timeout_ns,
 		 .arg = "S",
-		 .help = "give up when it takes longer (default: never)"},
+		 .help = "give up when it takes longer (default: when rounds gain nothing)"},
+		{.name = "force-stop",
+		 .type = OPT_FLAG,
+		 .out = &r.o.saving.precopy.force,
+		 .help = "then do not give up: stop it and copy the rest, whatever that takes"},
+		{.name = "no-throttle",
+		 .type = OPT_FLAG,
+		 .out = &no_throttle,
+		 .help = "never slow it down (default: when it writes faster than can be sent)"},
 		WAY_OPTIONS(r.way),
 		{.type = OPT_END},
 	};
@@ -302,8 +360,8 @@ int cmd_migrate(int argc, char **argv)
 	if (rc < 0)
 		return opts_exit(rc);
 	r.o.domain = argv[1];
-	r.o.saving.precopy.strict = max_downtime != 0;
-	r.o.saving.precopy.max_downtime_ns = (max_downtime ? max_downtime : 300) * MS_NS;
+	r.o.saving.precopy.max_downtime_ns = max_downtime * MS_NS;
+	r.o.saving.precopy.throttle = !no_throttle;
 	r.o.saving.bandwidth = bandwidth * 1000000 / 8;
 	rc = way_choose(&r.way, argv[2]);
 	r.o.way = r.way.to;

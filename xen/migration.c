@@ -11,8 +11,30 @@
 
 #include "core/digest.h"
 #include "core/log.h"
+#include "xen/pause.h"
 #include "xen/recovery.h"
 #include "xen/save_helper.h"
+
+/* ---- times ---- */
+
+/* GO and RUNNING cross the link once each; what the receiver took is known: the rest of the time
+ * between the two is the link's, half of it each way. */
+static uint64_t downtime(const struct migration *m)
+{
+	uint64_t round_trip;
+
+	if (!m->saving.suspend_at || !m->running_at)
+		return 0;
+	round_trip = m->running_at - m->go_at;
+	round_trip -= m->took_ns < round_trip ? m->took_ns : round_trip;
+	return m->running_at - round_trip / 2 - m->saving.suspend_at;
+}
+
+/* 0 when either has not come to pass. */
+static uint64_t span(uint64_t from, uint64_t to)
+{
+	return from && to > from ? to - from : 0;
+}
 
 /* ---- events ---- */
 
@@ -71,6 +93,9 @@ static void run_events(void *arg)
 	}
 	if (m->state == S_END && !m->ended) {
 		m->ended = clock_ns();
+		if (m->end == MIGRATION_MOVED && downtime(m))
+			pause_learn(m->o.way.host,
+				    downtime(m) - span(m->saving.suspended_at, m->sent_at));
 		m->done(m->arg);
 	}
 }
@@ -99,7 +124,12 @@ static void on_limit(void *arg)
 {
 	struct migration *m = arg;
 
-	migration_cancel(m, "it took longer than --timeout allows");
+	/* The policy knows the time, too: it stops the guest when the round is over. */
+	if (m->o.saving.precopy.force && m->state >= S_COPY)
+		log_warn("domain %s: --timeout has come: it is stopped as soon as may be",
+			 m->guest.name);
+	else
+		migration_cancel(m, "it took longer than --timeout allows");
 }
 
 static void on_guest(void *arg, int err)
@@ -181,6 +211,10 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 		goto out;
 	}
 	migration_note(m, false);
+	if (o->timeout_ns && o->saving.precopy.force)
+		m->o.saving.precopy.stop_at = m->began + o->timeout_ns;
+	m->o.saving.precopy.fixed_ns = pause_known(o->way.host);
+	m->o.saving.precopy.patient = o->timeout_ns != 0;
 	if (o->timeout_ns)
 		loop_timer_set(l, &m->limit, o->timeout_ns, on_limit, m);
 	guest_read(&m->guest, on_guest, m);
@@ -211,10 +245,11 @@ void migration_progress(const struct migration *m, struct migration_progress *p)
 	*p = (struct migration_progress){
 		.state = m->state,
 		.round = m->saving.rounds,
-		.round_bytes = report->dirty * PRECOPY_PAGE,
-		.round_sent = m->saving.pump.bytes - m->saving.report_bytes,
+		.round_bytes = report->pages * PRECOPY_PAGE,
+		.round_sent = report->sent * PRECOPY_PAGE,
 		.sent = s.bytes_sent,
-		.dirty = report->round ? report->dirty * PRECOPY_PAGE : 0,
+		.dirty = report->dirty * PRECOPY_PAGE,
+		.speed = report->speed,
 		.elapsed_ns = (m->ended ? m->ended : clock_ns()) - m->began,
 	};
 }
@@ -224,23 +259,12 @@ const struct verdicts *migration_verdicts(const struct migration *m)
 	return &m->verdicts;
 }
 
-/* GO and RUNNING cross the link once each; what the receiver took is known: the rest of the time
- * between the two is the link's, half of it each way. */
-static uint64_t downtime(const struct migration *m)
+/* 0: not known. */
+static uint64_t predicted(const struct migration *m)
 {
-	uint64_t round_trip;
+	uint64_t ns = price_predicted(&m->saving.price);
 
-	if (!m->saving.suspend_at || !m->running_at)
-		return 0;
-	round_trip = m->running_at - m->go_at;
-	round_trip -= m->took_ns < round_trip ? m->took_ns : round_trip;
-	return m->running_at - round_trip / 2 - m->saving.suspend_at;
-}
-
-/* 0 when either has not come to pass. */
-static uint64_t span(uint64_t from, uint64_t to)
-{
-	return from && to > from ? to - from : 0;
+	return ns == UINT64_MAX ? 0 : ns;
 }
 
 void migration_result(const struct migration *m, struct migration_result *r)
@@ -257,6 +281,10 @@ void migration_result(const struct migration *m, struct migration_result *r)
 		.start_ns = span(m->ready_at, m->running_at),
 		.bytes = m->bytes,
 		.rounds = m->saving.rounds,
+		.price = &m->saving.price,
+		.predicted_ns = predicted(m),
+		.throttle_ns =
+			m->saving.throttles ? throttle_lost(&m->saving.throttle, m->ended) : 0,
 		.name = m->guest.name,
 		.id = m->id,
 	};

@@ -39,7 +39,8 @@ struct migration_progress {
 	uint64_t round_bytes; /* what the round will send; 0 when not known */
 	uint64_t round_sent;
 	uint64_t sent;	/* on the wire, bytes */
-	uint64_t dirty; /* bytes that the guest had written in the round before */
+	uint64_t dirty; /* bytes that the guest has written in this round */
+	unsigned speed; /* at which it runs, 1 to 100; 0: no copy yet */
 	uint64_t elapsed_ns;
 };
 
@@ -56,6 +57,9 @@ struct migration_result {
 	uint64_t suspend_ns, copy_ns, restore_ns, start_ns;
 	uint64_t bytes;	 /* on the wire, both layers' framing included */
 	unsigned rounds; /* live ones, and the last with the guest stopped */
+	const struct price *price;
+	uint64_t predicted_ns; /* what downtime_ns was expected to be; 0: not known */
+	uint64_t throttle_ns;  /* work that the guest lost by being slowed down */
 	const char *name, *id;
 };
 

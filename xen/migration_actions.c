@@ -204,6 +204,8 @@ static void on_asks(void *arg)
 
 static void copy(struct migration *m)
 {
+	m->throttled = saving_throttle(&m->saving, &m->guest, &m->o.saving, &m->cap);
+	migration_note(m, false);
 	say(m, MSG_BEGIN, &(struct buf){0});
 	if (m->c)
 		saving_start(&m->saving, m->loop, &m->guest, &m->o.saving, m->c, MSG_DATA, on_asks,
@@ -230,7 +232,8 @@ static void on_quiet(void *arg, int err)
 
 static struct settle_guest settle_guest(const struct migration *m, bool asked)
 {
-	struct settle_guest g = {.domid = m->guest.domid, .asked = asked};
+	struct settle_guest g = {
+		.domid = m->guest.domid, .asked = asked, .throttled = m->throttled, .cap = m->cap};
 
 	snprintf(g.name, sizeof(g.name), "%s", m->guest.name);
 	return g;

@@ -36,8 +36,10 @@ struct migration {
 	struct loop_timer late;	 /* of the state: see sender_about() */
 	uint64_t late_bytes;	 /* of the stream, when that was set */
 	struct verdicts verdicts;
-	bool asked; /* the guest is asked to suspend, or has been */
-	int claim;  /* see handover_claim() */
+	bool asked;	/* the guest is asked to suspend, or has been */
+	bool throttled; /* the copy may change its scheduler's cap, which was: */
+	int cap;
+	int claim; /* see handover_claim() */
 	struct guardian guardian;
 
 	uint64_t began, ended, sent_at, ready_at, go_at, running_at, took_ns, bytes;

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The pre-copy policy: after each round of a live save, whether another one pays. It runs in the
- * save helper (xen/save_helper.c); this module is the decision alone, and the words in which it is
- * told to the migrating process. Pages are 4096 bytes, times are the monotonic clock's in ns.
- * (Xen: xenguest.h "struct precopy_stats"; Clark et al. 2005, section 4.3.)
+ * The pre-copy policy: after each round of a live save, whether another one pays, and how fast the
+ * guest may run meanwhile. It runs in the save helper (xen/save_helper.c); this module is the
+ * decision alone (the words in which it is told: xen/precopy_report.h). Pages are 4096 bytes, times
+ * are the monotonic clock's in ns.
+ *
+ * What it goes by: what a page that the guest has written costs to send (time and bytes, as
+ * measured in the rounds before), and how the guest's dirty set grows with the time it runs (looked
+ * at several times a round). Both together tell how long the last copy would take now, and after
+ * one round more. (Xen: xenguest.h "struct precopy_stats"; Clark et al. 2005, section 4.3; the
+ * rising bound: QEMU's and KubeVirt's downtime steps; the throttle: QEMU's auto-converge.)
  */
 #ifndef XEN_PRECOPY_H
 #define XEN_PRECOPY_H
@@ -13,64 +19,81 @@
 #include <stdint.h>
 
 #define PRECOPY_PAGE 4096ull
-/* A round shorter than this fits into the buffers on the way, and says nothing of the link. */
-#define PRECOPY_MEASURE_PAGES 4096ull
 /* Below this a round more costs as much as it saves. */
 #define PRECOPY_FEW_PAGES  50ull
-#define PRECOPY_MAX_ROUNDS 30u
+#define PRECOPY_MAX_ROUNDS 60u
+/* The slowest that a guest is made, in hundredths of its own speed: it still answers a ping. */
+#define PRECOPY_SLOWEST 3u
 
 enum precopy_verdict { PRECOPY_GO_ON, PRECOPY_STOP, PRECOPY_ABORT };
 
 struct precopy_limits {
-	uint64_t max_downtime_ns; /* how long the last copy may take */
-	bool strict;		  /* give the migration up when that cannot be reached */
-	unsigned max_rounds;
+	uint64_t max_downtime_ns; /* how long the guest may stand still */
+	uint64_t fixed_ns;	  /* what of that is not the last copy, as far as is known before */
+	uint64_t stop_at;	  /* the time from which on it stops at any price; 0: none */
+	bool force;		  /* stop at any price as soon as further rounds gain nothing */
+	bool patient;  /* somebody else's time limit ends it: rounds without gain do not */
+	bool throttle; /* the guest may be slowed down */
+};
+
+/* The dirty set as it grows: pages by the time that the guest has run since the round began. */
+#define PRECOPY_CURVE 32
+struct precopy_curve {
+	unsigned n;
+	struct {
+		double ns, pages;
+	} at[PRECOPY_CURVE];
 };
 
 struct precopy {
 	struct precopy_limits limits;
 	uint64_t guest_pages; /* what the guest really has; 0: not known */
-	uint64_t rate;	      /* bytes/s, of the last round worth measuring; 0: not known */
-	uint64_t round_began;
-	uint64_t round_pages;
-	uint64_t last_dirty;
-	unsigned stalled; /* rounds in a row that left nearly as many dirty pages as the one before
-			   */
-	uint64_t predicted_ns; /* of the last copy, as of the last round; UINT64_MAX: not known */
+
+	/* What sending costs; 0: not known yet. */
+	double page_ns;	   /* of a page, from end to end, by the slowest stage */
+	double page_bytes; /* of a page, coded */
+	double rate;	   /* bytes/s that the way has carried */
+
+	/* The round that runs. */
+	unsigned round;
+	uint64_t began, asked_at;
+	uint64_t pages; /* that it has to send */
+	uint64_t sent_pages, sent_bytes;
+	struct precopy_window {
+		uint64_t at, pages, bytes;
+	} window; /* since `at` */
+	struct precopy_curve curve, before;
+	double ran_ns;	    /* the guest's own time since the round began */
+	uint64_t looked_at; /* when that was brought up to date */
+	double overhead_ns; /* of a round, besides its pages */
+
+	/* The guest's speed, 1 to 100; 100: not slowed. */
+	unsigned speed;
+	uint64_t speed_at;
+	double aim; /* pages that may be dirty at the end of a slowed round */
+
+	uint64_t last_dirty, least_dirty;
+	unsigned stalled;      /* rounds in a row that have left nearly as many dirty pages as the
+				  one before */
+	uint64_t predicted_ns; /* the whole pause, as of the last look; UINT64_MAX: not known */
 	const char *why;       /* one word for the last verdict */
 };
 
+/* guest_pages: see above. */
 void precopy_init(struct precopy *p, const struct precopy_limits *limits, uint64_t guest_pages);
+/* Round `round` (from 0) begins, the dirty set is empty again; it has to send `pages`, in round 0
+ * every page that could exist, holes included. */
+void precopy_before(struct precopy *p, uint64_t now, unsigned round, uint64_t pages);
+/* A batch of `pfns` is on its way: `pages` of them with contents, coded as `bytes`. */
+void precopy_sent(struct precopy *p, uint64_t now, uint64_t pfns, uint64_t pages, uint64_t bytes);
+/* The guest has `dirty` pages by now. May change p->speed. */
+void precopy_look(struct precopy *p, uint64_t now, uint64_t dirty);
 /*
- * Before round `round` (from 0) sends `dirty` pages. STOP: these are still sent while the guest
- * runs, then it is suspended and only what it has written meanwhile is left. Round 0 claims every
- * page that could exist, holes included.
+ * The round has sent its pages, and `dirty` are dirty again (UINT64_MAX: not known); `queued` bytes
+ * are still on their way to the other host. STOP: suspend now and copy the rest. May change
+ * p->speed.
  */
-enum precopy_verdict precopy_before(struct precopy *p, uint64_t now, unsigned round,
-				    uint64_t dirty);
-/* After it has sent them. */
-void precopy_after(struct precopy *p, uint64_t now);
-
-/* The limits, as passed to the helper (save_helper_set()). */
-#define PRECOPY_ENV "VSTOR_PRECOPY"
-void precopy_limits_print(const struct precopy_limits *l, char *out, size_t size);
-/* -EINVAL and defaults in *l when the text is not of ours. NULL gives the defaults. */
-int precopy_limits_parse(const char *text, struct precopy_limits *l);
-
-/* What the helper reports. */
-struct precopy_report {
-	enum {
-		PRECOPY_ROUND,	   /* a round begins (or ends the pre-copy: verdict) */
-		PRECOPY_SUSPEND,   /* the guest is about to be asked to suspend itself */
-		PRECOPY_SUSPENDED, /* and has */
-	} what;
-	uint64_t at;
-	unsigned round;
-	uint64_t dirty, rate;
-	uint64_t predicted_ns;
-	enum precopy_verdict verdict;
-};
-void precopy_report_print(const struct precopy_report *r, char *out, size_t size);
-int precopy_report_parse(const char *text, struct precopy_report *r); /* -EINVAL */
+enum precopy_verdict precopy_after(struct precopy *p, uint64_t now, uint64_t dirty,
+				   uint64_t queued);
 
 #endif

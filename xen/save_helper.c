@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <xenctrl.h>
@@ -16,90 +19,43 @@
 
 #include "core/bytes.h"
 #include "core/log.h"
-#include "core/loop.h"
 #include "xen/kept_memory.h"
-#include "xen/precopy.h"
-#include "xen/toolstack.h"
+#include "xen/save_policy.h"
 
 /* libxl's own main(), renamed when it was compiled. */
 int libxl_save_helper_main(int argc, char **argv);
 void __real_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflags);
 void __wrap_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflags);
+int __real_writev_exact(int fd, const struct iovec *iov, int n);
+int __wrap_writev_exact(int fd, const struct iovec *iov, int n);
 
-static struct precopy policy;
+/* A PAGE_DATA record, as write_batch() of xg_sr_save.c puts it together: type, length, header,
+ * pfns, then the pages. */
+#define TYPE_PAGE_DATA 1u
+#define BATCH_PFNS_AT  3
+#define BATCH_PAGES_AT 4
+
 static uint32_t domid;
-static int (*real_suspend)(void *user);
+static bool saving;
 
-/* fd 1 is libxl's channel of messages: a report goes along it, as a line of the log. */
-static void report(const struct precopy_report *r)
+int __wrap_writev_exact(int fd, const struct iovec *iov, int n)
 {
-	char text[256];
+	size_t bytes = 0;
+	int rc = __real_writev_exact(fd, iov, n);
 
-	precopy_report_print(r, text, sizeof(text));
-	helper_stub_log(XTL_DEBUG, (uint32_t)-1, TOOLSTACK_REPORT, text, NULL);
-}
-
-/* libxc asks twice a round: before sending, with the number of dirty pages, and after, without. */
-static int precopy_policy(struct precopy_stats s, void *user)
-{
-	struct precopy_report r = {.what = PRECOPY_ROUND, .at = clock_ns(), .round = s.iteration};
-
-	(void)user;
-	if (s.dirty_count < 0) {
-		precopy_after(&policy, r.at);
-		return XGS_POLICY_CONTINUE_PRECOPY;
-	}
-	r.verdict = precopy_before(&policy, r.at, s.iteration, (uint64_t)s.dirty_count);
-	r.dirty = policy.round_pages;
-	r.rate = policy.rate;
-	r.predicted_ns = policy.predicted_ns;
-	report(&r);
-	switch (r.verdict) {
-	case PRECOPY_STOP: return XGS_POLICY_STOP_AND_COPY;
-	case PRECOPY_ABORT: return XGS_POLICY_ABORT;
-	default: return XGS_POLICY_CONTINUE_PRECOPY;
-	}
-}
-
-static int suspend(void *user)
-{
-	struct precopy_report r = {.what = PRECOPY_SUSPEND, .at = clock_ns()};
-	int rc;
-
-	report(&r);
-	rc = real_suspend(user);
-	r.what = PRECOPY_SUSPENDED;
-	r.at = clock_ns();
-	if (rc)
-		report(&r);
+	if (rc || !saving || n < BATCH_PAGES_AT || *(uint32_t *)iov[0].iov_base != TYPE_PAGE_DATA)
+		return rc;
+	for (int i = 0; i < n; i++)
+		bytes += iov[i].iov_len;
+	save_policy_sent(fd, iov[BATCH_PFNS_AT].iov_len / sizeof(uint64_t),
+			 (uint64_t)(n - BATCH_PAGES_AT), bytes);
 	return rc;
-}
-
-static uint64_t guest_pages(void)
-{
-	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
-	xc_domaininfo_t info;
-	uint64_t pages = 0;
-
-	if (xch && xc_domain_getinfolist(xch, domid, 1, &info) == 1 && info.domain == domid)
-		pages = info.tot_pages;
-	if (xch)
-		xc_interface_close(xch);
-	return pages;
 }
 
 void __wrap_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflags)
 {
-	struct precopy_limits limits;
-
-	precopy_limits_parse(save_helper_get(domid, PRECOPY_ENV), &limits);
-	precopy_init(&policy, &limits, guest_pages());
 	__real_helper_setcallbacks_save(cbs, cbflags);
-	cbs->precopy_policy = precopy_policy;
-	if (cbs->suspend) {
-		real_suspend = cbs->suspend;
-		cbs->suspend = suspend;
-	}
+	save_policy_install(cbs, domid);
 }
 
 /*
@@ -123,7 +79,8 @@ int save_helper_main(int argc, char **argv)
 		log_error("the save helper is run by libxl, not by hand");
 		return 2;
 	}
-	if (strcmp(argv[1], "--save-domain") == 0)
+	saving = strcmp(argv[1], "--save-domain") == 0;
+	if (saving)
 		survive();
 	domid = (uint32_t)strtoul(argv[4], NULL, 10);
 	kept_memory_start();

@@ -16,10 +16,18 @@
 #define PIPE_BYTES  (1 << 20)
 #define PREAMBLE_NS (2 * MS_NS) /* libxl needs a few turns of the loop for it */
 
+/* As fast as before, however it ends. */
+static void throttle_end(struct saving *s)
+{
+	if (s->throttles)
+		throttle_set(&s->throttle, clock_ns(), 100);
+}
+
 static void end(struct saving *s, int err)
 {
 	if (s->ended)
 		return;
+	throttle_end(s);
 	s->ended = true;
 	s->done(s->arg, err);
 }
@@ -58,25 +66,32 @@ static void on_report(void *arg, const char *text)
 	if (precopy_report_parse(text, &r))
 		return;
 	log_debug("domain %s: %s", s->guest->name, text);
+	price_report(&s->price, &r);
+	s->report = r;
 	switch (r.what) {
-	case PRECOPY_ROUND:
-		s->rounds = r.round + 1;
-		s->report = r;
-		s->report_bytes = s->pump.bytes;
+	case PRECOPY_ROUND: s->rounds = r.round + 1; break;
+	case PRECOPY_LOOK: break;
+	case PRECOPY_ROUND_END:
 		if (r.verdict == PRECOPY_ABORT)
 			because(s,
 				"it writes its memory faster than that can be sent: after %u "
-				"rounds the last copy would take about %.1f s; allow more by "
-				"--max-downtime, or give it a faster link",
-				r.round, (double)r.predicted_ns / SEC_NS);
+				"rounds the pause would be about %.1f s; allow more by "
+				"--max-downtime, or --force-stop, or give it a faster link",
+				r.round + 1, (double)r.predicted_ns / SEC_NS);
 		break;
-	case PRECOPY_SUSPEND:
+	case PRECOPY_SUSPEND: /* what it has to do now, it must do at once */
 		s->suspend_at = r.at;
-		s->report = (struct precopy_report){.round = s->rounds++};
-		s->report_bytes = s->pump.bytes;
+		throttle_end(s);
 		s->asks(s->arg);
-		break;
-	case PRECOPY_SUSPENDED: s->suspended_at = r.at; break;
+		return;
+	case PRECOPY_SUSPENDED:
+		s->suspended_at = r.at;
+		s->rounds++;
+		return;
+	}
+	if (s->throttles && !s->suspend_at && !s->ended) {
+		throttle_watch(&s->throttle, r.at);
+		throttle_set(&s->throttle, r.at, r.speed);
 	}
 }
 
@@ -110,21 +125,44 @@ static void on_cannot_start(void *arg)
 	end(arg, -EIO);
 }
 
+bool saving_throttle(struct saving *s, const struct guest *g, const struct saving_options *o,
+		     int *cap)
+{
+	char why[160];
+
+	s->throttles = false;
+	if (!o->precopy.throttle || o->offline)
+		return false;
+	if (throttle_init(&s->throttle, g->t, g->domid, why, sizeof(why))) {
+		log_warn("domain %s: it cannot be slowed down, should it write faster than can be "
+			 "sent: %s",
+			 g->name, why);
+		return false;
+	}
+	*cap = s->throttle.was;
+	s->throttles = true;
+	return true;
+}
+
 void saving_start(struct saving *s, struct loop *l, const struct guest *g,
 		  const struct saving_options *o, struct channel *c, uint8_t type,
 		  void (*asks)(void *arg), void (*done)(void *arg, int err), void *arg)
 {
-	char limits[128];
+	struct precopy_limits precopy = o->precopy;
+	char limits[160];
 	int rc;
 
 	*s = (struct saving){.loop = l,
 			     .guest = g,
 			     .pipe = {-1, -1},
 			     .started = true,
+			     .throttle = s->throttle,
+			     .throttles = s->throttles,
 			     .asks = asks,
 			     .done = done,
 			     .arg = arg};
-	precopy_limits_print(&o->precopy, limits, sizeof(limits));
+	precopy.throttle = s->throttles;
+	precopy_limits_print(&precopy, limits, sizeof(limits));
 	rc = pipe2(s->pipe, O_CLOEXEC) ? -errno : save_helper_set(g->domid, PRECOPY_ENV, limits);
 	if (!rc) {
 		fcntl(s->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
@@ -202,6 +240,7 @@ void saving_fini(struct saving *s)
 	if (!s->started)
 		return;
 	toolstack_listen(s->guest->t, &(struct toolstack_listener){0});
+	throttle_end(s);
 	stop_pump(s);
 	close_end(s, 1);
 	loop_timer_del(s->loop, &s->timer);

@@ -8,12 +8,13 @@
 
 #include "net/channel_pump.h"
 #include "xen/guest.h"
-#include "xen/precopy.h"
+#include "xen/price.h"
+#include "xen/throttle.h"
 
 struct saving_options {
-	bool offline; /* suspended for all of it */
-	struct precopy_limits precopy;
-	uint64_t bandwidth; /* bytes/s; 0: no limit */
+	bool offline;		       /* suspended for all of it */
+	struct precopy_limits precopy; /* .throttle: if its scheduler lets it be slowed */
+	uint64_t bandwidth;	       /* bytes/s; 0: no limit */
 };
 
 struct saving {
@@ -27,16 +28,25 @@ struct saving {
 	char cause[256]; /* of a failure; "" when it was called off */
 
 	unsigned rounds;	      /* begun so far; the one with the guest stopped counts too */
-	struct precopy_report report; /* of the round that runs */
-	uint64_t report_bytes;	      /* what had been sent when it began */
-	uint64_t suspend_at;	      /* when the guest was asked to suspend; 0: not yet */
-	uint64_t suspended_at;	      /* and when it had */
+	struct precopy_report report; /* the last of the round that runs */
+	struct price price;
+	struct throttle throttle;
+	bool throttles;	       /* its scheduler has a cap, and it may be used */
+	uint64_t suspend_at;   /* when the guest was asked to suspend; 0: not yet */
+	uint64_t suspended_at; /* and when it had */
 
 	void (*asks)(void *arg);
 	void (*done)(void *arg, int err);
 	void *arg;
 };
 
+/*
+ * Sees whether the guest can be slowed, if o wants that. Before saving_start(): its cap (returned
+ * through *cap) must be known to whoever clears up after a crash before it is changed. False: it
+ * will not be slowed.
+ */
+bool saving_throttle(struct saving *s, const struct guest *g, const struct saving_options *o,
+		     int *cap);
 /*
  * Sends the guest as frames of `type`; the channel's on_writable must call saving_kick(). asks(arg)
  * comes right before the guest is asked to suspend. Then, once and never before it has returned,

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "xen/handover.h"
 #include "xen/monitor.h"
+#include "xen/throttle.h"
 
 /* As long as libxl itself gives a guest to suspend (libxl_dom_suspend.c). */
 #define WAIT_NS (60 * SEC_NS)
@@ -153,6 +154,8 @@ static void begin(void *arg)
 {
 	struct settle *s = arg;
 
+	if (s->guest.throttled)
+		throttle_put(s->t, s->guest.domid, s->guest.cap);
 	log_dirty_off(s);
 	rename_back(s);
 	if (take_back(s))

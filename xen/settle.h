@@ -12,7 +12,9 @@
 /* All that the migration may have changed of a guest; also what its guardian has to know. */
 struct settle_guest {
 	uint32_t domid;
-	bool asked; /* to suspend, and it is not known how that ended */
+	bool asked;	/* to suspend, and it is not known how that ended */
+	bool throttled; /* its scheduler's cap may not be what it was, */
+	int cap;	/* which is this */
 	char name[GUEST_NAME_MAX];
 };
 

@@ -21,7 +21,14 @@ static void test_migrate(void)
 	CHECK_EQ(STATUS(cmd_migrate, "migrate", "guest", "host", "more"), 2);
 	CHECK_EQ(STATUS(cmd_migrate, "migrate", "--bogus", "guest", "host"), 2);
 	CHECK_EQ(STATUS(cmd_migrate, "migrate", "--max-downtime", "soon", "guest", "host"), 2);
+	CHECK_EQ(STATUS(cmd_migrate, "migrate", "--max-downtime", "0", "guest", "host"), 2);
+	CHECK_EQ(STATUS(cmd_migrate, "migrate", "--max-downtime", "-1", "guest", "host"), 2);
 	CHECK_EQ(STATUS(cmd_migrate, "migrate", "--bandwidth", "0", "guest", "host"), 2);
+	CHECK_EQ(STATUS(cmd_migrate, "migrate", "--bandwidth", "fast", "guest", "host"), 2);
+	CHECK_EQ(STATUS(cmd_migrate, "migrate", "--timeout", "never", "guest", "host"), 2);
+	CHECK_EQ(STATUS(cmd_migrate, "migrate", "--timeout", "-3", "guest", "host"), 2);
+	CHECK_EQ(STATUS(cmd_migrate, "migrate", "--force-stop=5", "guest", "host"), 2);
+	CHECK_EQ(STATUS(cmd_migrate, "migrate", "--no-throttle", "--offline", "guest"), 2);
 	CHECK_EQ(STATUS(cmd_migrate, "migrate", "guest", "host; reboot"), 2);
 	CHECK_EQ(STATUS(cmd_migrate, "migrate", "guest", "-oProxyCommand=x"), 2);
 	CHECK_EQ(STATUS(cmd_migrate, "migrate", "guest", "--", "-host"), 2);

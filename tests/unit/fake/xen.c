@@ -43,7 +43,8 @@ struct fake_domain *fake_domain_new(uint32_t domid, const char *name)
 
 		if (d->domid)
 			continue;
-		*d = (struct fake_domain){.domid = domid};
+		*d = (struct fake_domain){
+			.domid = domid, .scheduler = LIBXL_SCHEDULER_CREDIT2, .vcpus = 1};
 		snprintf(d->name, sizeof(d->name), "%s", name);
 		memset(&d->uuid, (int)domid, sizeof(d->uuid));
 		return d;
@@ -197,6 +198,34 @@ static void dominfo(const struct fake_domain *d, libxl_dominfo *info)
 	info->shutdown = d->shutdown;
 	info->shutdown_reason = d->reason;
 	info->dying = d->dying;
+	info->vcpu_online = d->vcpus;
+	info->cpu_time = d->cpu_ns;
+}
+
+int __wrap_libxl_domain_sched_params_get(libxl_ctx *ctx, uint32_t domid,
+					 libxl_domain_sched_params *p)
+{
+	const struct fake_domain *d = fake_domain(domid);
+
+	(void)ctx;
+	if (!d)
+		return ERROR_FAIL;
+	libxl_domain_sched_params_init(p);
+	p->sched = d->scheduler;
+	p->cap = d->cap;
+	return 0;
+}
+
+int __wrap_libxl_domain_sched_params_set(libxl_ctx *ctx, uint32_t domid,
+					 const libxl_domain_sched_params *p)
+{
+	struct fake_domain *d = fake_domain(domid);
+
+	(void)ctx;
+	if (fails("cap", domid) || !d)
+		return ERROR_FAIL;
+	d->cap = p->cap;
+	return 0;
 }
 
 int __wrap_libxl_domain_info(libxl_ctx *ctx, libxl_dominfo *info, uint32_t domid)

@@ -20,6 +20,10 @@ struct fake_domain {
 	bool paused, shutdown, dying;
 	libxl_shutdown_reason reason;
 	bool log_dirty;
+	libxl_scheduler scheduler;
+	int cap;
+	unsigned vcpus;
+	uint64_t cpu_ns;  /* that it has used */
 	char control[16]; /* its control/shutdown in xenstore */
 };
 

@@ -13,6 +13,7 @@
 #include "tests/unit/fake/xen.h"
 #include "xen/handover.h"
 #include "xen/message.h"
+#include "xen/precopy_report.h"
 #include "xen/save_helper.h"
 #include "xen/stream.h"
 
@@ -126,8 +127,8 @@ static void helper_begins(void)
 
 static void helper_reports(int what)
 {
-	const struct precopy_report r = {.what = what, .at = clock_ns()};
-	char text[256];
+	const struct precopy_report r = {.what = what, .at = clock_ns(), .speed = 100};
+	char text[320];
 
 	precopy_report_print(&r, text, sizeof(text));
 	fake_helper_says(text);
@@ -307,6 +308,64 @@ static void test_called_off_when_it_has_agreed(void)
 	stays();
 	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
 	CHECK(!w.guest->shutdown);
+	end();
+}
+
+/* ---- slowed down ---- */
+
+static void helper_wants(unsigned speed)
+{
+	const struct precopy_report r = {.what = PRECOPY_LOOK, .at = clock_ns(), .speed = speed};
+	char text[320];
+
+	precopy_report_print(&r, text, sizeof(text));
+	fake_helper_says(text);
+}
+
+static void is_slowed_then_saved(void)
+{
+	helper_begins();
+	helper_wants(25);
+	CHECK_EQ(w.guest->cap, 50); /* two vCPUs */
+	helper_wants(3);
+	CHECK_EQ(w.guest->cap, 6);
+	helper_reports(PRECOPY_SUSPEND);
+	CHECK_EQ(w.guest->cap, 0); /* to suspend itself, it needs all its speed */
+	helper_wants(3);
+	CHECK_EQ(w.guest->cap, 0);
+	fake_suspends(w.guest);
+	helper_reports(PRECOPY_SUSPENDED);
+	fake_save_ends(0);
+}
+
+static void test_slowed(void)
+{
+	begin();
+	w.guest->vcpus = 2;
+	w.o.saving.precopy.throttle = true;
+	w.copying = is_slowed_then_saved;
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK(w.result.throttle_ns > 0);
+	end();
+}
+
+static void is_slowed_then_cancels(void)
+{
+	helper_begins();
+	helper_wants(50);
+	CHECK_EQ(w.guest->cap, 20); /* it had 40 hundredths of a CPU at most */
+	cancels();
+}
+
+static void test_slowed_then_called_off(void)
+{
+	begin();
+	w.o.saving.precopy.throttle = true;
+	w.guest->cap = 40;
+	w.copying = is_slowed_then_cancels;
+	stays();
+	CHECK_EQ(w.guest->cap, 40);
 	end();
 }
 
@@ -492,6 +551,8 @@ int main(void)
 	CHECK_RUN(test_called_off_at_once);
 	CHECK_RUN(test_called_off_before_it_hears);
 	CHECK_RUN(test_called_off_when_it_has_agreed);
+	CHECK_RUN(test_slowed);
+	CHECK_RUN(test_slowed_then_called_off);
 	CHECK_RUN(test_it_ends_meanwhile);
 	CHECK_RUN(test_it_ends_before_the_copy);
 	CHECK_RUN(test_receiver_fails);

@@ -75,6 +75,20 @@ static void test_resumes(void)
 	end();
 }
 
+/* As fast as before, also when whoever slowed it was killed. */
+static void test_puts_the_cap_back(void)
+{
+	const struct settle_guest g = {.domid = 5, .throttled = true, .cap = 70, .name = "guest"};
+
+	begin();
+	guest->cap = 3;
+	settle_start(&s, t, loop, &g, on_done, NULL);
+	loop_run(loop);
+	CHECK_EQ(is, SETTLE_RUNS);
+	CHECK_EQ(guest->cap, 70);
+	end();
+}
+
 static void test_cannot_resume(void)
 {
 	begin();
@@ -192,6 +206,7 @@ int main(void)
 {
 	CHECK_RUN(test_never_asked);
 	CHECK_RUN(test_resumes);
+	CHECK_RUN(test_puts_the_cap_back);
 	CHECK_RUN(test_cannot_resume);
 	CHECK_RUN(test_takes_the_request_back);
 	CHECK_RUN(test_leaves_other_commands);

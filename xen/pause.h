@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a pause costs besides the last copy (the guest's suspend, the restore of its devices, its
+ * start): learnt from each migration to a host, for the prediction of the next. Kept until this
+ * host reboots, in a small file beside those of xen/handover.h.
+ */
+#ifndef XEN_PAUSE_H
+#define XEN_PAUSE_H
+
+#include <stdint.h>
+
+/* Before anything is known: two hosts of today, a guest with a disk and a network interface. */
+#define PAUSE_PRIOR_NS 150000000ull
+
+uint64_t pause_known(const char *host);
+/* One more has taken `ns`. What cannot be kept is no error: the next goes by what was known. */
+void pause_learn(const char *host, uint64_t ns);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "xen/save_policy.h"
+
+#include <sys/ioctl.h>
+
+#include <xenctrl.h>
+#include <xenguest.h>
+#include <_libxl_save_msgs_helper.h>
+
+#include "core/loop.h"
+#include "xen/precopy_report.h"
+#include "xen/save_helper.h"
+#include "xen/toolstack.h"
+
+#define LOOK_NS (150 * MS_NS)
+
+static struct {
+	struct precopy policy;
+	xc_interface *xch; /* NULL: none can be had, then the dirty set is not looked at */
+	uint32_t domid;
+	int fd; /* the stream's; -1: nothing written yet */
+	uint64_t looked_at;
+	bool suspended;
+	int (*suspend)(void *user);
+} save;
+
+/* fd 1 is libxl's channel of messages: a report goes along it, as a line of the log. */
+static void report(enum precopy_what what, uint64_t at, enum precopy_verdict v)
+{
+	struct precopy_report r;
+	char text[320];
+
+	precopy_report_fill(&r, what, at, &save.policy);
+	r.verdict = v;
+	precopy_report_print(&r, text, sizeof(text));
+	helper_stub_log(XTL_DEBUG, (uint32_t)-1, TOOLSTACK_REPORT, text, NULL);
+}
+
+/* The hypervisor counts them as they come; no bitmap is copied. UINT64_MAX: cannot tell. */
+static uint64_t dirty_pages(void)
+{
+	xc_shadow_op_stats_t stats = {0};
+
+	if (!save.xch || xc_logdirty_control(save.xch, save.domid, XEN_DOMCTL_SHADOW_OP_PEEK, NULL,
+					     0, 0, &stats) < 0)
+		return UINT64_MAX;
+	return stats.dirty_count;
+}
+
+static uint64_t queued_bytes(void)
+{
+	int n = 0;
+
+	return save.fd >= 0 && ioctl(save.fd, FIONREAD, &n) == 0 ? (uint64_t)n : 0;
+}
+
+void save_policy_sent(int fd, uint64_t pfns, uint64_t pages, uint64_t bytes)
+{
+	struct precopy *p = &save.policy;
+	uint64_t now = clock_ns(), dirty;
+
+	save.fd = fd;
+	precopy_sent(p, now, pfns, pages, bytes);
+	if (!save.suspended && now - save.looked_at < LOOK_NS)
+		return;
+	save.looked_at = now;
+	dirty = save.suspended ? UINT64_MAX : dirty_pages();
+	if (dirty != UINT64_MAX)
+		precopy_look(p, now, dirty);
+	report(PRECOPY_LOOK, now, PRECOPY_GO_ON);
+}
+
+/* libxc asks twice a round: before sending, with the number of dirty pages, and after, without. */
+static int precopy_policy(struct precopy_stats s, void *user)
+{
+	uint64_t now = clock_ns();
+	enum precopy_verdict v;
+
+	(void)user;
+	if (s.dirty_count >= 0) {
+		precopy_before(&save.policy, now, s.iteration, (uint64_t)s.dirty_count);
+		report(PRECOPY_ROUND, now, PRECOPY_GO_ON);
+		return XGS_POLICY_CONTINUE_PRECOPY;
+	}
+	v = precopy_after(&save.policy, now, dirty_pages(), queued_bytes());
+	report(PRECOPY_ROUND_END, now, v);
+	switch (v) {
+	case PRECOPY_STOP: return XGS_POLICY_STOP_AND_COPY;
+	case PRECOPY_ABORT: return XGS_POLICY_ABORT;
+	default: return XGS_POLICY_CONTINUE_PRECOPY;
+	}
+}
+
+static int suspend(void *user)
+{
+	uint64_t now = clock_ns();
+	int rc;
+
+	report(PRECOPY_SUSPEND, now, PRECOPY_GO_ON);
+	rc = save.suspend(user);
+	if (!rc)
+		return rc;
+	now = clock_ns();
+	precopy_before(&save.policy, now, save.policy.round + 1, 0);
+	save.suspended = true;
+	report(PRECOPY_SUSPENDED, now, PRECOPY_GO_ON);
+	return rc;
+}
+
+static uint64_t guest_pages(void)
+{
+	xc_domaininfo_t info;
+
+	if (save.xch && xc_domain_getinfolist(save.xch, save.domid, 1, &info) == 1 &&
+	    info.domain == save.domid)
+		return info.tot_pages;
+	return 0;
+}
+
+void save_policy_install(struct save_callbacks *cbs, uint32_t domid)
+{
+	struct precopy_limits limits;
+
+	save.domid = domid;
+	save.fd = -1;
+	save.xch = xc_interface_open(NULL, NULL, 0);
+	precopy_limits_parse(save_helper_get(domid, PRECOPY_ENV), &limits);
+	precopy_init(&save.policy, &limits, guest_pages());
+	cbs->precopy_policy = precopy_policy;
+	if (cbs->suspend) {
+		save.suspend = cbs->suspend;
+		cbs->suspend = suspend;
+	}
+}

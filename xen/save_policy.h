@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pre-copy policy (xen/precopy.h) at work in the save helper: libxenguest asks it after each
+ * round, the stream's writer tells it of each batch, the hypervisor how many pages are dirty; the
+ * parent is told all of it (xen/precopy_report.h).
+ */
+#ifndef XEN_SAVE_POLICY_H
+#define XEN_SAVE_POLICY_H
+
+#include <stdint.h>
+
+struct save_callbacks;
+
+/* Steps in between libxenguest and the callbacks that are set already. */
+void save_policy_install(struct save_callbacks *cbs, uint32_t domid);
+/* A batch of `pfns` has been written to fd: `pages` of them with contents, as `bytes`. */
+void save_policy_sent(int fd, uint64_t pfns, uint64_t pages, uint64_t bytes);
+
+#endif
