@@ -8,9 +8,6 @@
 
 __extension__ typedef unsigned __int128 u128;
 
-#define M44 0xfffffffffffull
-#define M42 0x3ffffffffffull
-
 static uint32_t get_le32(const void *p)
 {
 	uint32_t v;
@@ -71,40 +68,43 @@ void chacha20_block(const uint8_t key[CHACHA20_KEY_LEN], uint32_t counter,
 
 void poly1305_init(struct poly1305 *p, const uint8_t key[POLY1305_KEY_LEN])
 {
-	/* The clamp of RFC 8439, 2.5, then cut into limbs. */
-	uint64_t lo = get_le64(key) & 0x0ffffffc0fffffff;
-	uint64_t hi = get_le64(key + 8) & 0x0ffffffc0ffffffc;
+	/* The clamp of RFC 8439, 2.5. */
 	*p = (struct poly1305){
-		.r = {lo & M44, (lo >> 44 | hi << 20) & M44, hi >> 24},
+		.r = {get_le64(key) & 0x0ffffffc0fffffff, get_le64(key + 8) & 0x0ffffffc0ffffffc},
 		.pad = {get_le64(key + 16), get_le64(key + 24)},
 	};
-	/* A product's limb at 2^132 comes back at 2^2 * 5, since 2^130 is 5 modulo 2^130 - 5. */
-	p->s[1] = p->r[1] * 20;
-	p->s[2] = p->r[2] * 20;
 }
 
-/* h = (h + block) * r for each block; top is the bit above a block: 1 << 40 for a full one. */
+/* *h += v; what does not fit. */
+static inline uint64_t add(uint64_t *h, uint64_t v)
+{
+	*h += v;
+	return *h < v;
+}
+
+/* h = (h + block) * r for each block; top is the bit above a block: 1 for a full one. */
 static void blocks(struct poly1305 *p, const uint8_t *m, size_t n, uint64_t top)
 {
 	uint64_t h0 = p->h[0], h1 = p->h[1], h2 = p->h[2];
-	const uint64_t r0 = p->r[0], r1 = p->r[1], r2 = p->r[2], s1 = p->s[1], s2 = p->s[2];
+	/*
+	 * A product's part from 2^128 on, 4 * r1 * x, comes back as 5 * r1 * x / 4 at 1, since
+	 * 2^130 is 5 modulo 2^130 - 5; the clamp makes r1 a multiple of 4.
+	 */
+	const uint64_t r0 = p->r[0], r1 = p->r[1], s1 = r1 + (r1 >> 2);
 	for (; n; n--, m += 16) {
-		uint64_t lo = get_le64(m), hi = get_le64(m + 8);
-		u128 d0, d1, d2;
-		h0 += lo & M44;
-		h1 += (lo >> 44 | hi << 20) & M44;
-		h2 += hi >> 24 | top;
-		d0 = (u128)h0 * r0 + (u128)h1 * s2 + (u128)h2 * s1;
-		d1 = (u128)h0 * r1 + (u128)h1 * r0 + (u128)h2 * s2;
-		d2 = (u128)h0 * r2 + (u128)h1 * r1 + (u128)h2 * r0;
-		h0 = (uint64_t)d0 & M44;
-		d1 += (uint64_t)(d0 >> 44);
-		h1 = (uint64_t)d1 & M44;
-		d2 += (uint64_t)(d1 >> 44);
-		h2 = (uint64_t)d2 & M42;
-		h0 += (uint64_t)(d2 >> 42) * 5;
-		h1 += h0 >> 44;
-		h0 &= M44;
+		u128 d0, d1;
+		uint64_t carry = add(&h0, get_le64(m));
+		carry = add(&h1, carry);
+		h2 += carry + add(&h1, get_le64(m + 8)) + top;
+		/* r is below 2^124 and h2 below 8: nothing here reaches 2^128, nor h2 2^64. */
+		d0 = (u128)h0 * r0 + (u128)h1 * s1;
+		d1 = (u128)h0 * r1 + (u128)h1 * r0 + h2 * s1 + (uint64_t)(d0 >> 64);
+		h0 = (uint64_t)d0;
+		h1 = (uint64_t)d1;
+		h2 = h2 * r0 + (uint64_t)(d1 >> 64);
+		/* What is above 2^130, times 5. */
+		carry = add(&h0, (h2 >> 2) + (h2 & ~3ull));
+		h2 = (h2 & 3) + add(&h1, carry);
 	}
 	p->h[0] = h0;
 	p->h[1] = h1;
@@ -122,18 +122,18 @@ void poly1305_update(struct poly1305 *p, const void *data, size_t n)
 		p->have += take;
 		if (p->have < 16)
 			return;
-		blocks(p, p->block, 1, 1ull << 40);
+		blocks(p, p->block, 1, 1);
 		m += take;
 		n -= take;
 	}
-	blocks(p, m, n / 16, 1ull << 40);
+	blocks(p, m, n / 16, 1);
 	p->have = n % 16;
 	memcpy(p->block, m + (n - p->have), p->have);
 }
 
 void poly1305_final(struct poly1305 *p, uint8_t tag[POLY1305_TAG_LEN])
 {
-	uint64_t h0, h1, h2, g0, g1, g2, carry, mask, lo, hi;
+	uint64_t h0, h1, g0, g1, g2, carry, mask;
 	if (p->have) {
 		p->block[p->have] = 1;
 		memset(p->block + p->have + 1, 0, 15 - p->have);
@@ -141,36 +141,19 @@ void poly1305_final(struct poly1305 *p, uint8_t tag[POLY1305_TAG_LEN])
 	}
 	h0 = p->h[0];
 	h1 = p->h[1];
-	h2 = p->h[2];
-	/* Carry twice round, so that every limb is within its bits. */
-	for (unsigned i = 0; i < 2; i++) {
-		h1 += h0 >> 44;
-		h0 &= M44;
-		h2 += h1 >> 44;
-		h1 &= M44;
-		h0 += (h2 >> 42) * 5;
-		h2 &= M42;
-	}
-	h1 += h0 >> 44;
-	h0 &= M44;
-	/* g = h - (2^130 - 5); taken when that is not negative, without a branch. */
-	g0 = h0 + 5;
-	carry = g0 >> 44;
-	g0 &= M44;
-	g1 = h1 + carry;
-	carry = g1 >> 44;
-	g1 &= M44;
-	g2 = h2 + carry - (1ull << 42);
-	mask = (g2 >> 63) - 1;
+	/* g = h + 5 reaches 2^130 unless h is below 2^130 - 5; then it is what is left. */
+	g0 = h0;
+	g1 = h1;
+	carry = add(&g0, 5);
+	carry = add(&g1, carry);
+	g2 = p->h[2] + carry;
+	mask = -(g2 >> 2);
 	h0 = (h0 & ~mask) | (g0 & mask);
 	h1 = (h1 & ~mask) | (g1 & mask);
-	h2 = (h2 & ~mask) | (g2 & mask);
 	/* (h + pad) modulo 2^128 */
-	lo = h0 | h1 << 44;
-	hi = h1 >> 20 | h2 << 24;
-	lo += p->pad[0];
-	hi += p->pad[1] + (lo < p->pad[0]);
-	memcpy(tag, &lo, 8);
-	memcpy(tag + 8, &hi, 8);
+	carry = add(&h0, p->pad[0]);
+	h1 += p->pad[1] + carry;
+	memcpy(tag, &h0, 8);
+	memcpy(tag + 8, &h1, 8);
 	wipe(p, sizeof(*p));
 }

@@ -20,7 +20,7 @@ void chacha20_block(const uint8_t key[CHACHA20_KEY_LEN], uint32_t counter,
 		    const uint8_t nonce[CHACHA20_NONCE_LEN], uint8_t out[CHACHA20_BLOCK_LEN]);
 
 struct poly1305 {
-	uint64_t r[3], h[3], s[3]; /* 44, 44 and 42 bits: r, the sum, and 20 * r */
+	uint64_t r[2], h[3]; /* in words of 64 bits, the lowest first; h is below 2^130 + 2^66 */
 	uint64_t pad[2];
 	uint8_t block[16];
 	size_t have; /* bytes in block */
