@@ -151,7 +151,7 @@ bool access_same_host(const struct sock_addr *a, const struct sock_addr *b)
 	const uint8_t *x, *y;
 	int family = address_bytes((const struct sockaddr *)&a->ss, &x);
 	return family && address_bytes((const struct sockaddr *)&b->ss, &y) == family &&
-	       same_network(x, y, family == AF_INET ? 32 : 128);
+	       same_network(x, y, family == AF_INET ? 32 : 64);
 }
 
 bool access_address(const struct access *a, const struct sock_addr *peer)

@@ -14,7 +14,7 @@ struct access;
 struct access *access_new(const char *const *words, unsigned n);
 void access_free(struct access *a);
 
-/* Is it the same address, whatever the port? */
+/* Is it the same address, whatever the port? Of IPv6 the same /64, all of which a host may have. */
 bool access_same_host(const struct sock_addr *a, const struct sock_addr *b);
 /* With address words: one must match. Without: loopback and directly connected networks. */
 bool access_address(const struct access *a, const struct sock_addr *peer);

@@ -16,6 +16,7 @@
 #define LOGIN_TIMEOUT (15 * SEC_NS)
 #define LAST_TIMEOUT  (10 * SEC_NS)
 #define DEAD_PEER     (60 * SEC_NS)
+#define AHEAD_MAX     (8u << 20)
 #define READ_ROUNDS   8 /* a busy connection lets the others have a turn */
 
 const char *conn_name(const struct conn *c)
@@ -153,12 +154,14 @@ void conn_protocol_error(struct conn *c, const uint8_t *bhs, const char *what)
 
 static void update_watch(struct conn *c)
 {
-	bool reading = !c->stalled && c->state <= CONN_FULL && !c->server->draining;
+	bool reading = (!c->stalled || c->ahead) && c->state <= CONN_FULL && !c->server->draining;
 	int rc = loop_fd_mod(c->loop, &c->watch,
 			     (reading ? LOOP_READ : 0) | (conn_tx_ready(c) ? LOOP_WRITE : 0));
 	if (rc)
 		log_error("%s: cannot watch its socket: %s", conn_name(c), strerror(-rc));
 }
+
+static void look_ahead(struct conn *c);
 
 static void flush(void *arg)
 {
@@ -175,6 +178,8 @@ static void flush(void *arg)
 	update_watch(c);
 	if (c->stalled)
 		conn_resume(c);
+	if (c->stalled)
+		look_ahead(c);
 }
 
 /* ---- receiving ---- */
@@ -289,36 +294,110 @@ static int make_room(struct conn *c)
 	return 0;
 }
 
+/* Receives at most `room` bytes behind the others. How many; 0: nothing for now, or closed. */
+static uint32_t receive(struct conn *c, uint32_t room)
+{
+	ssize_t n;
+	int err;
+	loop_unlock(c->loop);
+	do
+		n = recv(c->fd, c->rx->data + c->rx->used, room, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	err = n < 0 ? errno : 0;
+	loop_lock(c->loop);
+	if (c->state == CONN_CLOSED || err == EAGAIN)
+		return 0;
+	if (n <= 0) {
+		log_info("%s: %s", conn_name(c),
+			 n == 0 ? "closed by the initiator" : strerror(err));
+		conn_close(c);
+		return 0;
+	}
+	c->rx->used += (uint32_t)n;
+	return (uint32_t)n;
+}
+
+static void out_of_memory(struct conn *c)
+{
+	log_error("%s: out of memory; dropped", conn_name(c));
+	conn_close(c);
+}
+
+/* The headers of what has been received and is not taken. */
+static void look_ahead(struct conn *c)
+{
+	uint32_t at = c->rx_pos, left;
+	while (c->ahead && c->rx && (left = c->rx->used - at) >= ISCSI_BHS) {
+		const uint8_t *h = c->rx->data + at;
+		uint32_t ahs = h[PDU_AHS_LEN] * 4u,
+			 head = ISCSI_BHS + ahs + (c->header_digest ? 4 : 0),
+			 data = get_be24(h + PDU_DATA_LEN), size, crc;
+		if (left < head || data > TARGET_MAX_RECV)
+			return;
+		memcpy(&crc, h + ISCSI_BHS + ahs, c->header_digest ? 4 : 0);
+		if (c->header_digest && crc != crc32c(0, h, ISCSI_BHS + ahs))
+			return; /* it will be seen when it is taken */
+		c->ops->ahead(c, h);
+		size = head + iscsi_pad(data) + (data && c->data_digest ? 4 : 0);
+		if (left < size)
+			return;
+		at += size;
+	}
+}
+
+/* Room for what comes while nothing is taken. False: there is no more of it. */
+static bool room_ahead(struct conn *c)
+{
+	uint32_t left = c->rx ? c->rx->used - c->rx_pos : 0;
+	struct chunk *fresh;
+	if (c->rx && c->rx->used < c->rx->size)
+		return true;
+	if (2 * left > AHEAD_MAX)
+		return false;
+	fresh = chunk_get(c->server->pool, MAX(2 * left, CHUNK_SMALL));
+	if (!fresh) {
+		out_of_memory(c);
+		return false;
+	}
+	if (left)
+		memcpy(fresh->data, c->rx->data + c->rx_pos, left);
+	fresh->used = left;
+	chunk_unref(c->rx);
+	c->rx = fresh;
+	c->rx_pos = 0;
+	return true;
+}
+
+static void read_ahead(struct conn *c)
+{
+	if (!room_ahead(c)) {
+		c->ahead = false; /* that has been too much */
+		return;
+	}
+	if (receive(c, c->rx->size - c->rx->used))
+		look_ahead(c);
+}
+
+void conn_look_ahead(struct conn *c, bool on)
+{
+	c->ahead = on;
+	if (c->stalled)
+		look_ahead(c);
+}
+
 static void readable(struct conn *c)
 {
 	for (unsigned i = 0; i < READ_ROUNDS && c->state <= CONN_FULL; i++) {
-		uint32_t room;
-		ssize_t n;
-		int err;
+		uint32_t room, n;
 		if (make_room(c)) {
-			log_error("%s: out of memory; dropped", conn_name(c));
-			conn_close(c);
+			out_of_memory(c);
 			return;
 		}
 		room = c->rx->size - c->rx->used;
-		loop_unlock(c->loop);
-		n = recv(c->fd, c->rx->data + c->rx->used, room, MSG_DONTWAIT);
-		err = n < 0 ? errno : 0;
-		loop_lock(c->loop);
+		n = receive(c, room);
 		if (c->state == CONN_CLOSED)
 			return;
-		if (err == EINTR)
-			continue;
-		if (err == EAGAIN)
-			break;
-		if (n <= 0) {
-			log_info("%s: %s", conn_name(c),
-				 n == 0 ? "closed by the initiator" : strerror(err));
-			conn_close(c);
-			return;
-		}
-		c->rx->used += (uint32_t)n;
-		if (!parse(c) || (uint32_t)n < room)
+		if (!n || !parse(c) || n < room)
 			break;
 	}
 	/* Idle connections hold no memory. */
@@ -347,6 +426,9 @@ static void on_event(void *arg, unsigned events)
 		return;
 	if (c->state <= CONN_FULL && events & LOOP_READ && !c->stalled && !c->server->draining)
 		readable(c);
+	else if (c->ahead && c->stalled && c->state == CONN_FULL && events & LOOP_READ &&
+		 !c->server->draining)
+		read_ahead(c);
 	else if (events == (LOOP_READ | LOOP_WRITE) && !c->tx_n)
 		conn_close(c); /* an error while nothing is asked for */
 	if (c->state == CONN_CLOSED)

@@ -29,6 +29,8 @@ struct conn_ops {
 	 * conn_resume(). */
 	bool (*pdu)(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len,
 		    struct chunk *chunk);
+	/* While conn.ahead: the header of a PDU that is not taken yet. */
+	void (*ahead)(struct conn *c, const uint8_t *bhs);
 	/* Before it sends, in its loop: what has been left for that. */
 	void (*turn)(struct conn *c);
 	/* It closes. Perhaps beneath one who still looks at it, and from another loop. */
@@ -78,6 +80,7 @@ struct conn {
 	enum conn_state state;
 	bool header_digest, data_digest; /* in force: from the full feature phase on */
 	bool stalled;			 /* no further command is started for now */
+	bool ahead;   /* stalled, it receives nevertheless, for what the headers tell */
 	bool waits;   /* for commands of an earlier session of the same initiator port */
 	bool awaited; /* for its commands another one waits */
 	struct conn *stalled_next;
@@ -136,6 +139,8 @@ void conn_task_gone(struct conn *c);
 void conn_finish(struct conn *c);
 /* Counts data-in under way; less of it lets stalled connections go on. */
 void conn_in_bytes(struct conn *c, int64_t delta);
+/* From now on, or no longer: conn.ahead. */
+void conn_look_ahead(struct conn *c, bool on);
 /* Begins parsing again after a stall. */
 void conn_resume(struct conn *c);
 /* A zeroed header with room for `data` bytes (and padding) behind it, not yet queued; NULL: the

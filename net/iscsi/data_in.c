@@ -58,11 +58,24 @@ void data_in_settle(struct conn *c)
 	c->loans_tail = p;
 }
 
+/* Does the initiator keep an atomic write waiting? */
+static bool owes(const struct conn *c)
+{
+	for (const struct loan *l = c->loans; l; l = l->next)
+		if (l->lun->lun->lend_none && !l->lun->removed)
+			return true;
+	return false;
+}
+
 void data_in_confirmed(struct conn *c, uint32_t exp_stat_sn)
 {
+	if (c->loans && sn_before(exp_stat_sn, c->confirmed_sn))
+		return; /* has been seen in a later PDU, while that waited */
 	c->confirmed_sn = exp_stat_sn;
 	if (c->loans && settled(c, c->loans))
 		data_in_settle(c);
+	if (c->ahead && !owes(c))
+		conn_look_ahead(c, false);
 }
 
 /* The header is out, so that there is no way left to tell the initiator but to drop the session:
@@ -74,15 +87,6 @@ static void lost(const struct tx_owner *o, uint64_t off, uint32_t n, int rc)
 	log_error("%s: read of blocks %llu to %llu: %s", disk_path(l->disk),
 		  (unsigned long long)(off >> l->block_shift),
 		  (unsigned long long)((off + n - 1) >> l->block_shift), strerror(-rc));
-}
-
-/* Does the initiator keep an atomic write waiting? */
-static bool owes(const struct conn *c)
-{
-	for (const struct loan *l = c->loans; l; l = l->next)
-		if (l->lun->lun->lend_none && !l->lun->removed)
-			return true;
-	return false;
 }
 
 static void overdue(void *arg)
@@ -117,6 +121,9 @@ void data_in_return(struct conn *c)
 		return;
 	loop_timer_set(c->loop, &c->timer, RECALL_TIMEOUT, overdue, c);
 	ping(c);
+	/* The answer may lie behind commands that there is no room for, and that wait for the same
+	 * atomic write. */
+	conn_look_ahead(c, true);
 }
 
 uint32_t data_in_lend_min(const struct conn *c)

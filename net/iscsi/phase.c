@@ -6,6 +6,8 @@
 #include "net/iscsi/phase.h"
 #include "storage/scsi/limits.h"
 
+#define DISCOVERY_IDLE (30 * SEC_NS)
+
 /*
  * May a further PDU be taken that brings so many bytes under way? What waits to be sent counts: a
  * peer that does not read must not make us hold more and more for it.
@@ -172,11 +174,32 @@ static bool in_order(struct conn *c, const uint8_t *bhs)
 	return false;
 }
 
+static void idle(void *arg)
+{
+	struct conn *c = arg;
+	log_info("%s: idle for %llu s, in discovery; dropped", conn_name(c),
+		 (unsigned long long)(DISCOVERY_IDLE / SEC_NS));
+	conn_close(c);
+}
+
+/* Discovery is asked and answered: who stays only takes a place of others. */
+static void watch_idle(struct conn *c)
+{
+	if (!c->target)
+		loop_timer_set(c->loop, &c->timer, DISCOVERY_IDLE, idle, c);
+}
+
+void full_begin(struct conn *c)
+{
+	watch_idle(c);
+}
+
 bool full_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len, struct chunk *chunk)
 {
 	uint8_t opcode = bhs[0] & ISCSI_OPCODE_MASK;
 	uint32_t answer = 0; /* bytes that it makes us send */
 	data_in_confirmed(c, get_be32(bhs + PDU_EXPSTATSN));
+	watch_idle(c);
 	if (opcode == ISCSI_DATA_OUT) {
 		data_out_pdu(c, bhs, data, len, chunk);
 		return true;

@@ -32,6 +32,8 @@ void tmf_abandon(struct conn *c);
 void text_request(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t len);
 
 /* ---- phase.c ---- */
+/* The login is over. */
+void full_begin(struct conn *c);
 /* A PDU of the full feature phase: see conn_ops.pdu. */
 bool full_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len, struct chunk *chunk);
 

@@ -156,13 +156,18 @@ void session_over(struct conn *c)
 	}
 }
 
-/* Those that were told to end, but have not taken their last answers, count as well. */
-static bool too_many(const struct target_server *s)
+/* In all, or from one host: a quarter of the places is for others. Those that were told to end, but
+ * have not taken their last answers, count as well. */
+static bool too_many(const struct conn *c)
 {
-	unsigned n = 0;
-	for (const struct conn *c = s->conns; c; c = c->next)
-		n += c->tsih && c->state != CONN_CLOSED;
-	return n >= s->config.max_sessions;
+	unsigned most = c->server->config.max_sessions, n = 0, own = 0;
+	for (const struct conn *o = c->server->conns; o; o = o->next) {
+		if (!o->tsih || o->state == CONN_CLOSED)
+			continue;
+		n++;
+		own += access_same_host(&o->peer, &c->peer);
+	}
+	return n >= most || own >= most - most / 4;
 }
 
 int session_begin(struct conn *c, uint16_t tsih)
@@ -174,7 +179,7 @@ int session_begin(struct conn *c, uint16_t tsih)
 	if (old && !t)
 		conn_close(old);
 	reinstate(c);
-	if (too_many(c->server))
+	if (too_many(c))
 		return -EUSERS;
 	c->since = clock_ns();
 	c->server->logins++;

@@ -116,7 +116,14 @@ static bool take_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t
 		return false;
 	}
 	login_pdu(c, bhs, data, len);
+	if (c->state == CONN_FULL)
+		full_begin(c);
 	return true;
+}
+
+static void look_ahead(struct conn *c, const uint8_t *bhs)
+{
+	data_in_confirmed(c, get_be32(bhs + PDU_EXPSTATSN));
 }
 
 static void take_turn(struct conn *c)
@@ -164,6 +171,7 @@ static void conn_gone(struct conn *c)
 }
 
 static const struct conn_ops ops = {.pdu = take_pdu,
+				    .ahead = look_ahead,
 				    .turn = take_turn,
 				    .closing = conn_closing,
 				    .closed = data_in_settle,

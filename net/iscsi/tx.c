@@ -345,13 +345,14 @@ static struct tx_part *next_pages(struct conn *c)
 	return part(c, part(c, 0)->owner ? 0 : 1);
 }
 
-/* Is it still in the page cache? If not, it is read into memory. */
+/* Is it still in the page cache, and a pipe there for it? If not, it is read into memory. */
 static bool pages_there(struct conn *c, struct tx_part *t)
 {
-	if (!stale(c, t))
+	bool pipe = c->home->pipe[0] >= 0;
+	if (pipe && !stale(c, t))
 		return true;
 	t->asked = loop_now(c->loop);
-	if (disk_resident(t->disk, t->off, t->len))
+	if (pipe && disk_resident(t->disk, t->off, t->len))
 		return true;
 	load(c, t);
 	return false;

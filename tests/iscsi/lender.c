@@ -9,10 +9,13 @@
  *   removed     says "waiting" while a read waits for its initiator, who goes on when told to
  *   atomic      COMPARE AND WRITE while a read waits for its initiator, who takes all
  *   stalled     the same, but he never does
+ *   deep        the same beside one who has 32 reads under way all the time
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/iscsi/raw.h"
@@ -223,6 +226,69 @@ static int atomic(bool stall)
 	return 0;
 }
 
+/* Keeps 32 reads of 256 KiB under way, of which it tells, until the other process is done. */
+static int deep_reader(int ready, int done)
+{
+	unsigned under_way = 0, at = 0;
+	struct raw r;
+	bool last = false, told = false;
+	if (!open_ready(&r, 1))
+		return fail("cannot begin");
+	while (!last || under_way) {
+		struct pollfd end = {.fd = done, .events = POLLIN};
+		struct pdu p;
+		bool ok = true;
+		last |= poll(&end, 1, 0) == 1;
+		for (; !last && under_way < 32; under_way++)
+			if (!ask(&r, at++ % 16 * 512, 512))
+				return fail("the reader is dropped");
+		if (raw_recv(&r, &p) != RAW_PDU)
+			return fail("the reader is dropped");
+		if (p.bhs[0] == ISCSI_NOP_IN)
+			ok = raw_answer_ping(&r, &p);
+		else if (p.bhs[0] != ISCSI_DATA_IN)
+			ok = false;
+		else if (p.bhs[1] & ISCSI_DATA_IN_STATUS)
+			under_way--;
+		if (!told && p.bhs[0] == ISCSI_DATA_IN)
+			ok = told = write(ready, "", 1) == 1;
+		raw_pdu_free(&p);
+		if (!ok)
+			return fail("the reader gets no data");
+	}
+	return 0;
+}
+
+static int deep(void)
+{
+	static uint8_t out[2 * BLOCK];
+	uint8_t cdb[16] = {0x89};
+	int ready[2], done[2], status = 1;
+	char byte;
+	struct raw w;
+	pid_t pid;
+	if (!open_ready(&w, 2) || !write_blocks(&w, 0, LONGEST, 1) || pipe(ready) || pipe(done))
+		return fail("cannot begin");
+	pid = fork();
+	if (pid == 0) {
+		close(ready[0]);
+		close(done[1]);
+		_exit(deep_reader(ready[1], done[0]));
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		return fail("no reader");
+	put_be64(cdb + 2, 100);
+	cdb[13] = 1;
+	stamp(out, 100, 1, 1);
+	stamp(out + BLOCK, 100, 1, 1);
+	if (raw_run(&w, cdb, sizeof(cdb), out, sizeof(out), NULL, 0))
+		return fail("COMPARE AND WRITE is not done");
+	close(ready[0]);
+	close(done[1]);
+	return waitpid(pid, &status, 0) != pid || status;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc == 7 ? argv[6] : "";
@@ -238,6 +304,8 @@ int main(int argc, char **argv)
 		return truncated(argv[5]);
 	if (!strcmp(what, "removed"))
 		return removed();
+	if (!strcmp(what, "deep"))
+		return deep();
 	if (!strcmp(what, "atomic") || !strcmp(what, "stalled"))
 		return atomic(what[0] == 's');
 	return 2;

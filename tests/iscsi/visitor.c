@@ -17,6 +17,7 @@
  *                       how many of the N are still open
  *   sessions N          N sessions at once, one more, the first once more, one after a logout:
  *                       their states
+ *   idle                        a session that says nothing more: "closed" when the target ends it
  *   linger              one connection without a login: "closed" when the target ends it
  */
 #include <errno.h>
@@ -33,7 +34,8 @@
 #define SECURITY_STAYS	  (ISCSI_STAGE_SECURITY << 2)
 #define SECURITY_TO_FULL  (ISCSI_LOGIN_TRANSIT | ISCSI_STAGE_SECURITY << 2 | ISCSI_STAGE_FULL)
 #define OPERATIONAL_STAGE (ISCSI_LOGIN_TRANSIT | ISCSI_STAGE_OPERATIONAL << 2 | ISCSI_STAGE_FULL)
-#define LINGER_MS	  75000 /* five times what a target gives a login */
+#define LINGER_MS	  75000	 /* five times what a target gives a login */
+#define IDLE_MS		  150000 /* and a discovery session */
 
 static struct {
 	const char *name, *user, *secret, *offer, *mutual, *mutual_secret;
@@ -304,6 +306,17 @@ static void linger(void)
 	raw_close(&r);
 }
 
+static void idle(void)
+{
+	struct raw r;
+	struct pdu p;
+
+	if (!login(&r))
+		exit(1);
+	puts(raw_recv_within(&r, &p, IDLE_MS) == RAW_CLOSED ? "closed" : "open");
+	raw_close(&r);
+}
+
 static void take_word(const char *w)
 {
 	const struct {
@@ -345,6 +358,8 @@ int main(int argc, char **argv)
 		half_open(n);
 	else if (strcmp(argv[4], "sessions") == 0)
 		sessions(n);
+	else if (strcmp(argv[4], "idle") == 0)
+		idle();
 	else if (strcmp(argv[4], "linger") == 0)
 		linger();
 	else

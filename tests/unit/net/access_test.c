@@ -48,6 +48,16 @@ static void test_networks(void)
 	access_free(a);
 }
 
+static void test_hosts(void)
+{
+	struct sock_addr a = address("2001:db8:1:2:3:4:5:6"), b = address("2001:db8:1:2::1"),
+			 c = address("2001:db8:1:3::1"), d = address("192.0.2.1"),
+			 e = address("192.0.2.2"), f = address("::ffff:192.0.2.1");
+	CHECK(access_same_host(&a, &b)); /* a /64 is one host's */
+	CHECK(!access_same_host(&a, &c));
+	CHECK(!access_same_host(&d, &e) && access_same_host(&d, &f) && !access_same_host(&a, &d));
+}
+
 static void test_default_is_near(void)
 {
 	struct access *a = access_new(NULL, 0);
@@ -89,6 +99,7 @@ static void test_bad_words(void)
 int main(void)
 {
 	CHECK_RUN(test_networks);
+	CHECK_RUN(test_hosts);
 	CHECK_RUN(test_default_is_near);
 	CHECK_RUN(test_names);
 	CHECK_RUN(test_bad_words);
