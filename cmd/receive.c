@@ -21,6 +21,7 @@ struct server;
 struct guest_slot {
 	struct guest_slot *next;
 	struct server *s;
+	struct toolstack *t; /* its own: causes of failures are told apart by it */
 	struct reception *r;
 	struct loop_task gone;
 };
@@ -50,6 +51,7 @@ static void slot_free(void *arg)
 		}
 	}
 	reception_free(g->r);
+	toolstack_close(g->t);
 	free(g);
 	if (!s->slots && (s->stopping || !s->listening))
 		loop_stop(s->loop, s->status);
@@ -73,7 +75,8 @@ static struct guest_slot *slot_new(struct server *s)
 	if (!g)
 		return NULL;
 	g->s = s;
-	if (reception_new(s->loop, s->t, on_done, g, &g->r)) {
+	if (toolstack_open(s->loop, &g->t) || reception_new(s->loop, g->t, on_done, g, &g->r)) {
+		toolstack_close(g->t);
 		free(g);
 		return NULL;
 	}
@@ -193,6 +196,7 @@ out:
 
 		s->slots = g->next;
 		reception_free(g->r);
+		toolstack_close(g->t);
 		free(g);
 	}
 	toolstack_close(s->t);

@@ -59,7 +59,6 @@ void guest_read(struct guest *g, void (*done)(void *arg, int err), void *arg)
 
 	g->done = done;
 	g->arg = arg;
-	toolstack_forget_cause(g->t);
 	rc = libxl_retrieve_domain_configuration(toolstack_ctx(g->t), g->domid, &g->config,
 						 toolstack_how(g->t, &g->op, on_config, g));
 	if (rc)

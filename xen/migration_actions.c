@@ -308,7 +308,6 @@ static void destroy(struct migration *m)
 
 	if (m->c)
 		channel_finish(m->c);
-	toolstack_forget_cause(m->t);
 	rc = libxl_domain_destroy(toolstack_ctx(m->t), m->guest.domid,
 				  toolstack_how(m->t, &m->op, on_op, m));
 	if (rc)

@@ -196,7 +196,6 @@ static void on_created(void *arg, int rc)
 		return;
 	}
 	write_lock(m);
-	toolstack_forget_cause(m->t);
 	rc = libxl_domain_unpause(toolstack_ctx(m->t), m->guest.domid,
 				  toolstack_how(m->t, &m->op, on_started, m));
 	if (rc)
@@ -270,7 +269,6 @@ static void destroy(struct monitor *m)
 {
 	int rc;
 
-	toolstack_forget_cause(m->t);
 	rc = libxl_domain_destroy(toolstack_ctx(m->t), m->guest.domid,
 				  toolstack_how(m->t, &m->op, on_destroyed, m));
 	if (rc)

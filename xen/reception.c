@@ -413,7 +413,6 @@ static void start(struct reception *r)
 		raise_event(r, RE_UNDONE);
 		return;
 	}
-	toolstack_forget_cause(r->t);
 	rc = libxl_domain_unpause(toolstack_ctx(r->t), r->restoring.domid,
 				  toolstack_how(r->t, &r->op, on_op, r));
 	if (rc)
@@ -482,7 +481,6 @@ static void destroy(struct reception *r)
 		raise_event(r, RE_DONE);
 		return;
 	}
-	toolstack_forget_cause(r->t);
 	rc = libxl_domain_destroy(toolstack_ctx(r->t), domid,
 				  toolstack_how(r->t, &r->op, on_destroyed, r));
 	if (rc)

@@ -92,7 +92,6 @@ static int start_libxl(struct restoring *r)
 		return rc;
 	libxl_domain_restore_params_init(&r->params);
 	r->params.stream_version = 2;
-	toolstack_forget_cause(r->t);
 	rc = libxl_domain_create_restore(toolstack_ctx(r->t), r->config, &r->domid, r->pipe[0], -1,
 					 &r->params, toolstack_how(r->t, &r->op, on_restored, r),
 					 NULL);

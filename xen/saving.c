@@ -175,7 +175,6 @@ void saving_start(struct saving *s, struct loop *l, const struct guest *g,
 	}
 	channel_pump_limit(&s->pump, o->bandwidth);
 	s->pumping = true;
-	toolstack_forget_cause(g->t);
 	toolstack_listen(g->t, &(struct toolstack_listener){.report = on_report, .arg = s});
 	rc = libxl_domain_suspend(toolstack_ctx(g->t), g->domid, s->pipe[1],
 				  o->offline ? 0 : LIBXL_SUSPEND_LIVE,

@@ -136,7 +136,6 @@ static void look(void *arg)
 	int rc;
 
 	if (is == SETTLE_STRANDED) {
-		toolstack_forget_cause(s->t);
 		rc = libxl_domain_resume(toolstack_ctx(s->t), s->guest.domid, 1,
 					 toolstack_how(s->t, &s->op, on_resumed, s));
 		if (rc)

@@ -275,6 +275,7 @@ static void on_op_done(libxl_ctx *ctx, int rc, void *for_callback)
 const libxl_asyncop_how *toolstack_how(struct toolstack *t, struct toolstack_op *op,
 				       void (*done)(void *arg, int rc), void *arg)
 {
+	toolstack_forget_cause(t);
 	*op = (struct toolstack_op){
 		.t = t, .done = done, .arg = arg, .running = true, .task = {op_deliver, op}};
 	op->how.callback = on_op_done;

@@ -15,8 +15,10 @@
 struct toolstack;
 
 /*
- * Opens libxl. There is one for each process. 0, or -errno after one logged line: no Xen here, not
- * root, xenstored missing, or a hypervisor of another release than this vstor was built for.
+ * Opens libxl. A process may open several: one for each guest that it moves at the same time, as
+ * the causes and reports of one are not told apart. 0, or -errno after one logged line: no Xen
+ * here, not root, xenstored missing, or a hypervisor of another release than this vstor was built
+ * for.
  */
 int toolstack_open(struct loop *l, struct toolstack **out);
 /* No operation may be under way. Harmless with NULL. */
@@ -31,10 +33,10 @@ libxl_ctx *toolstack_ctx(struct toolstack *t);
 void toolstack_xen_version(struct toolstack *t, unsigned *major, unsigned *minor);
 
 /*
- * One asynchronous libxl operation, embedded in its owner. toolstack_how() gives the ao_how for the
- * libxl call and marks op as running; if the call itself fails, call toolstack_failed() with its
- * result. done(arg, rc) comes from the loop, never from inside a call, with libxl's rc (0 or
- * ERROR_*). The owner stays until then.
+ * One asynchronous libxl operation, embedded in its owner. toolstack_how() forgets the last cause,
+ * gives the ao_how for the libxl call and marks op as running; if the call itself fails, call
+ * toolstack_failed() with its result. done(arg, rc) comes from the loop, never from inside a call,
+ * with libxl's rc (0 or ERROR_*). The owner stays until then.
  */
 struct toolstack_op {
 	struct toolstack *t;
@@ -52,8 +54,9 @@ void toolstack_failed(struct toolstack_op *op, int rc);
 void toolstack_abort(struct toolstack_op *op);
 
 /*
- * The first error that libxl logged since toolstack_forget_cause(), or "libxl error RC": what a
- * message to the user should name. Valid until the next libxl call.
+ * The first error that libxl logged since the last operation was begun (toolstack_how()) or
+ * toolstack_forget_cause(), or "libxl error RC": what a message to the user should name. Valid
+ * until the next libxl call.
  */
 const char *toolstack_cause(struct toolstack *t, int rc);
 void toolstack_forget_cause(struct toolstack *t);

@@ -60,26 +60,23 @@ static struct fake_domain *by_name(const char *name)
 	return NULL;
 }
 
-__attribute__((format(printf, 2, 3))) static void say(xentoollog_level level, const char *fmt, ...)
+struct fake_ctx {
+	xentoollog_logger *log;
+};
+
+__attribute__((format(printf, 4, 5))) static void say(libxl_ctx *ctx, xentoollog_level level,
+						      const char *context, const char *fmt, ...)
 {
+	xentoollog_logger *log = ((struct fake_ctx *)ctx)->log;
 	va_list ap;
 
 	va_start(ap, fmt);
-	fake.log->vmessage(fake.log, level, -1, "libxl", fmt, ap);
-	va_end(ap);
-}
-
-__attribute__((format(printf, 2, 3))) static void tell(const char *context, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fake.log->vmessage(fake.log, XTL_DEBUG, -1, context, fmt, ap);
+	log->vmessage(log, level, -1, context, fmt, ap);
 	va_end(ap);
 }
 
 /* Notes a call that changes something. True: it fails. */
-static bool fails(const char *name, uint32_t domid)
+static bool fails(libxl_ctx *ctx, const char *name, uint32_t domid)
 {
 	size_t n = strlen(fake.did);
 	bool now = fake.fails && strcmp(fake.fails, name) == 0;
@@ -88,7 +85,8 @@ static bool fails(const char *name, uint32_t domid)
 	if (!now)
 		return false;
 	fake.fails = NULL;
-	say(XTL_ERROR, "libxl_fake.c:1:%s: %s", name, fake.says ? fake.says : "it fails");
+	say(ctx, XTL_ERROR, "libxl", "libxl_fake.c:1:%s: %s", name,
+	    fake.says ? fake.says : "it fails");
 	return true;
 }
 
@@ -105,7 +103,7 @@ static int ends(const libxl_asyncop_how *how, int rc)
 
 void fake_helper_says(const char *report)
 {
-	tell(TOOLSTACK_REPORT, "%s", report);
+	say(fake.save_ctx, XTL_DEBUG, TOOLSTACK_REPORT, "%s", report);
 }
 
 void fake_save_ends(int rc)
@@ -116,7 +114,8 @@ void fake_save_ends(int rc)
 		return;
 	fake.save = NULL;
 	if (rc)
-		say(XTL_ERROR, "libxl_fake.c:1:save: the save ends with %d", rc);
+		say(fake.save_ctx, XTL_ERROR, "libxl", "libxl_fake.c:1:save: the save ends with %d",
+		    rc);
 	ends(how, rc);
 }
 
@@ -131,17 +130,19 @@ void fake_suspends(struct fake_domain *d)
 
 int __wrap_libxl_ctx_alloc(libxl_ctx **out, int version, unsigned flags, xentoollog_logger *log)
 {
+	struct fake_ctx *c = calloc(1, sizeof(*c));
+
 	(void)version;
 	(void)flags;
-	fake.log = log;
+	c->log = log;
 	fake.open++;
-	*out = (libxl_ctx *)&fake;
+	*out = (libxl_ctx *)c;
 	return 0;
 }
 
 int __wrap_libxl_ctx_free(libxl_ctx *ctx)
 {
-	(void)ctx;
+	free(ctx);
 	fake.open--;
 	return 0;
 }
@@ -277,8 +278,7 @@ int __wrap_libxl_domain_rename(libxl_ctx *ctx, uint32_t domid, const char *old, 
 {
 	struct fake_domain *d = fake_domain(domid);
 
-	(void)ctx;
-	if (fails("rename", domid) || !d || strcmp(d->name, old) != 0 || by_name(new))
+	if (fails(ctx, "rename", domid) || !d || strcmp(d->name, old) != 0 || by_name(new))
 		return ERROR_FAIL;
 	snprintf(d->name, sizeof(d->name), "%s", new);
 	return 0;
@@ -289,8 +289,7 @@ int __wrap_libxl_retrieve_domain_configuration(libxl_ctx *ctx, uint32_t domid,
 {
 	struct fake_domain *d = fake_domain(domid);
 
-	(void)ctx;
-	if (!d || fails("retrieve", domid))
+	if (!d || fails(ctx, "retrieve", domid))
 		return ends(how, ERROR_FAIL);
 	c->c_info.name = strdup(d->name);
 	c->c_info.uuid = d->uuid;
@@ -310,11 +309,11 @@ int __wrap_libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flag
 {
 	struct fake_domain *d = fake_domain(domid);
 
-	(void)ctx;
-	if (fails("suspend", domid) || !d)
+	if (fails(ctx, "suspend", domid) || !d)
 		return ERROR_FAIL;
 	d->log_dirty = flags & LIBXL_SUSPEND_LIVE;
 	fake.save = how;
+	fake.save_ctx = ctx;
 	fake.save_fd = fd;
 	fake.save_domid = domid;
 	return 0;
@@ -322,10 +321,9 @@ int __wrap_libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flag
 
 int __wrap_libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how)
 {
-	(void)ctx;
 	if (fake.save != how)
 		return ERROR_NOTFOUND;
-	fails("abort", fake.save_domid);
+	fails(ctx, "abort", fake.save_domid);
 	if (fake.on_abort)
 		fake.on_abort();
 	else
@@ -338,8 +336,7 @@ int __wrap_libxl_domain_resume(libxl_ctx *ctx, uint32_t domid, int suspend_cance
 {
 	struct fake_domain *d = fake_domain(domid);
 
-	(void)ctx;
-	if (fails("resume", domid) || !suspend_cancel || !d || !d->shutdown ||
+	if (fails(ctx, "resume", domid) || !suspend_cancel || !d || !d->shutdown ||
 	    d->reason != LIBXL_SHUTDOWN_REASON_SUSPEND)
 		return ends(how, ERROR_FAIL);
 	d->shutdown = false;
@@ -357,8 +354,7 @@ int __wrap_libxl_domain_unpause(libxl_ctx *ctx, uint32_t domid, const libxl_asyn
 {
 	struct fake_domain *d = fake_domain(domid);
 
-	(void)ctx;
-	if (fails("unpause", domid) || !d || !d->paused)
+	if (fails(ctx, "unpause", domid) || !d || !d->paused)
 		return ends(how, ERROR_FAIL);
 	d->paused = false;
 	return ends(how, 0);
@@ -368,8 +364,7 @@ int __wrap_libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid, const libxl_asyn
 {
 	struct fake_domain *d = fake_domain(domid);
 
-	(void)ctx;
-	if (fails("destroy", domid) || !d)
+	if (fails(ctx, "destroy", domid) || !d)
 		return ends(how, ERROR_FAIL);
 	d->domid = 0;
 	return ends(how, 0);

@@ -51,12 +51,12 @@ struct fake_xen {
 
 	/* The save that is under way; NULL: none. It lasts until fake_save_ends(). */
 	const libxl_asyncop_how *save;
+	libxl_ctx *save_ctx;
 	int save_fd;
 	uint32_t save_domid;
 	/* It is called off: by default it ends at once with ERROR_ABORTED. */
 	void (*on_abort)(void);
 
-	xentoollog_logger *log;
 	unsigned open; /* libxl contexts, libxc and xenstore handles */
 };
 extern struct fake_xen fake;
