@@ -7,6 +7,9 @@
  *   lab-tool list            one line a guest: NAME DOMID STATE, with STATE as in xl list
  *   lab-tool destroy NAME    end a guest at once
  *   lab-tool pause NAME      stop a guest from running; unpause NAME lets it go on
+ *   lab-tool state NAME      what a migration that was called off must leave as it was: one line
+ *   lab-tool asked NAME      wait until it is asked to suspend and has not yet heard of it
+ *   lab-tool suspend NAME    ask it to suspend, wait until it has
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,6 +19,7 @@
 #include <libxl.h>
 #include <libxl_utils.h>
 #include <libxlutil.h>
+#include <xenstore.h>
 
 static libxl_ctx *ctx;
 
@@ -206,33 +210,166 @@ static int list(void)
 	return 0;
 }
 
-static int with_domain(const char *command, const char *name)
+static int destroy(uint32_t domid)
+{
+	return libxl_domain_destroy(ctx, domid, NULL);
+}
+
+static int pause_domain(uint32_t domid)
+{
+	return libxl_domain_pause(ctx, domid, NULL);
+}
+
+static int unpause(uint32_t domid)
+{
+	return libxl_domain_unpause(ctx, domid, NULL);
+}
+
+/* All that the hypervisor's console remembers. */
+static const char *console(void)
+{
+	static char all[1 << 18];
+	libxl_xen_console_reader *r = libxl_xen_console_read_start(ctx, 0);
+	size_t n = 0;
+	char *part;
+
+	while (r && n < sizeof(all) && libxl_xen_console_read_line(ctx, r, &part) > 0)
+		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s", part);
+	if (r)
+		libxl_xen_console_read_finish(ctx, r);
+	return all;
+}
+
+/* The last part of the text that begins with these words. */
+static const char *last_of(const char *text, const char *words)
+{
+	const char *last = NULL;
+
+	for (text = strstr(text, words); text; text = strstr(text + 1, words))
+		last = text;
+	return last;
+}
+
+/* Whether its log-dirty mode is on, 0 or 1; -1: not known. The hypervisor tells it only on its
+ * console, in what the debug key q prints of each domain. */
+static int log_dirty(uint32_t domid)
+{
+	const char *info, *mode, *end;
+	char title[64];
+
+	if (libxl_send_debug_keys(ctx, "q"))
+		return -1;
+	snprintf(title, sizeof(title), "General information for domain %u:", domid);
+	info = last_of(console(), title);
+	if (!info)
+		return -1;
+	mode = strstr(info, " log_dirty ");
+	end = strstr(info, "VCPU information");
+	return mode && (!end || mode < end);
+}
+
+static int state(uint32_t domid)
+{
+	libxl_domain_sched_params sched;
+	libxl_dominfo info;
+	int on = log_dirty(domid);
+
+	libxl_domain_sched_params_init(&sched);
+	libxl_dominfo_init(&info);
+	if (libxl_domain_info(ctx, &info, domid) ||
+	    libxl_domain_sched_params_get(ctx, domid, &sched) || on < 0)
+		return -1;
+	printf("domain %u%s%s%s, log-dirty %s, cap %d, weight %d\n", domid,
+	       info.paused ? ", paused" : "", info.shutdown ? ", shut down" : "",
+	       info.dying ? ", dying" : "", on ? "on" : "off", sched.cap, sched.weight);
+	libxl_dominfo_dispose(&info);
+	libxl_domain_sched_params_dispose(&sched);
+	return 0;
+}
+
+static struct xs_handle *control(uint32_t domid, char path[64])
+{
+	snprintf(path, 64, "/local/domain/%u/control/shutdown", domid);
+	return xs_open(0);
+}
+
+static int asked(uint32_t domid)
+{
+	char path[64], *value;
+	struct xs_handle *xs = control(domid, path);
+	bool is = false;
+
+	if (!xs || !xs_watch(xs, path, "asked"))
+		return -1;
+	while (!is) {
+		unsigned n;
+		char **event = xs_read_watch(xs, &n);
+
+		if (!event)
+			return -1;
+		free(event);
+		value = xs_read(xs, XBT_NULL, path, NULL);
+		is = value && !strcmp(value, "suspend");
+		free(value);
+	}
+	xs_close(xs);
+	return 0;
+}
+
+static int suspend(uint32_t domid)
+{
+	char path[64];
+	struct xs_handle *xs = control(domid, path);
+	libxl_dominfo info;
+
+	if (!xs || !xs_watch(xs, "@releaseDomain", "suspend") ||
+	    !xs_write(xs, XBT_NULL, path, "suspend", 7))
+		return -1;
+	for (;;) {
+		unsigned n;
+		char **event = xs_read_watch(xs, &n);
+
+		free(event);
+		if (!event || libxl_domain_info(ctx, &info, domid))
+			return -1;
+		if (info.shutdown)
+			break;
+	}
+	xs_close(xs);
+	return info.shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND ? 0 : -1;
+}
+
+static const struct {
+	const char *name;
+	int (*of)(uint32_t domid);
+} commands[] = {
+	{"destroy", destroy}, {"pause", pause_domain}, {"unpause", unpause},
+	{"state", state},     {"asked", asked},	       {"suspend", suspend},
+};
+
+static int with_domain(int (*of)(uint32_t domid), const char *name)
 {
 	uint32_t domid;
-	int r;
 
 	if (libxl_name_to_domid(ctx, name, &domid))
 		return fail("no such guest", name);
-	if (!strcmp(command, "destroy"))
-		r = libxl_domain_destroy(ctx, domid, NULL);
-	else if (!strcmp(command, "pause"))
-		r = libxl_domain_pause(ctx, domid, NULL);
-	else
-		r = libxl_domain_unpause(ctx, domid, NULL);
-	return r ? fail("Xen refuses", name) : 0;
+	return of(domid) ? fail("Xen refuses", name) : 0;
 }
 
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
+	int (*of)(uint32_t domid) = NULL;
 	xentoollog_logger *log;
 	int status;
 
+	for (size_t i = 0; argc == 3 && i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(command, commands[i].name))
+			of = commands[i].of;
 	if (!(argc == 2 && !strcmp(command, "list")) &&
-	    !(argc == 3 && (!strcmp(command, "create") || !strcmp(command, "destroy") ||
-			    !strcmp(command, "pause") || !strcmp(command, "unpause")))) {
-		fprintf(stderr,
-			"usage: lab-tool create FILE | list | destroy|pause|unpause NAME\n");
+	    !(argc == 3 && !strcmp(command, "create")) && !of) {
+		fprintf(stderr, "usage: lab-tool create FILE | list | "
+				"destroy|pause|unpause|state|asked|suspend NAME\n");
 		return 2;
 	}
 	log = (xentoollog_logger *)xtl_createlogger_stdiostream(stderr, XTL_WARN, 0);
@@ -242,10 +379,10 @@ int main(int argc, char **argv)
 	}
 	if (argc == 2)
 		status = list();
-	else if (!strcmp(command, "create"))
-		status = create(argv[2]);
+	else if (of)
+		status = with_domain(of, argv[2]);
 	else
-		status = with_domain(command, argv[2]);
+		status = create(argv[2]);
 	libxl_ctx_free(ctx);
 out:
 	xtl_logger_destroy(log);

@@ -222,8 +222,7 @@ int __wrap_libxl_domain_sched_params_set(libxl_ctx *ctx, uint32_t domid,
 {
 	struct fake_domain *d = fake_domain(domid);
 
-	(void)ctx;
-	if (fails("cap", domid) || !d)
+	if (fails(ctx, "cap", domid) || !d)
 		return ERROR_FAIL;
 	d->cap = p->cap;
 	return 0;
