@@ -3,7 +3,6 @@
 #include "xen/migration_priv.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +54,7 @@ static void on_late(void *arg)
 	if (about->late == SE_LOST) {
 		migration_lost(m, why);
 	} else {
-		migration_because(m, "%s", why);
+		because(m->cause, "%s", why);
 		migration_raise(m, about->late);
 	}
 }
@@ -75,18 +74,17 @@ static void enter(struct migration *m, enum sender_state s)
 static void run_events(void *arg)
 {
 	struct migration *m = arg;
+	unsigned e;
 
-	while (m->n_events && m->state != S_END) {
-		enum sender_event e = m->events[0];
+	while (m->state != S_END && events_take(&m->events, &e)) {
 		const struct sender_row *row = sender_step(m->state, e);
 
-		memmove(m->events, m->events + 1, --m->n_events * sizeof(m->events[0]));
 		if (!row) {
-			log_debug("domain %s: event %d means nothing while %s", m->guest.name, e,
-				  sender_state_name(m->state));
+			log_debug("domain %s: %s means nothing while %s", m->guest.name,
+				  sender_event_name(e), sender_state_name(m->state));
 			continue;
 		}
-		log_debug("domain %s: event %d: %s, then %s", m->guest.name, e,
+		log_debug("domain %s: %s: %s, then %s", m->guest.name, sender_event_name(e),
 			  sender_state_name(m->state), sender_state_name(row->next));
 		enter(m, row->next);
 		migration_act(m, row->action);
@@ -102,20 +100,7 @@ static void run_events(void *arg)
 
 void migration_raise(struct migration *m, enum sender_event e)
 {
-	if (m->n_events < MIGRATION_EVENTS_MAX)
-		m->events[m->n_events++] = e;
-	loop_defer(m->loop, &m->task);
-}
-
-void migration_because(struct migration *m, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (m->cause[0])
-		return;
-	va_start(ap, fmt);
-	vsnprintf(m->cause, sizeof(m->cause), fmt, ap);
-	va_end(ap);
+	events_raise(&m->events, e);
 }
 
 /* ---- from outside ---- */
@@ -142,7 +127,7 @@ static void on_guest(void *arg, int err)
 	int rc;
 
 	if (err)
-		migration_because(m, "its configuration cannot be read");
+		because(m->cause, "its configuration cannot be read");
 	if (m->cause[0]) {
 		migration_raise(m, SE_CANCEL);
 		return;
@@ -181,7 +166,7 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	m->loop = l;
 	m->t = t;
 	m->claim = m->guardian.fd = -1;
-	m->task = (struct loop_task){.fn = run_events, .arg = m};
+	events_init(&m->events, l, run_events, m);
 	m->done = done;
 	m->arg = arg;
 	m->began = clock_ns();
@@ -229,7 +214,7 @@ bool migration_cancel(struct migration *m, const char *why)
 {
 	if (m->state == S_GO || m->state == S_DESTROY)
 		return false;
-	migration_because(m, "%s", why);
+	because(m->cause, "%s", why);
 	if (!m->guest.op.running) /* else on_guest() sees the cause */
 		migration_raise(m, SE_CANCEL);
 	return true;
@@ -301,7 +286,7 @@ void migration_free(struct migration *m)
 	inquiry_stop(&m->inquiry);
 	loop_timer_del(m->loop, &m->limit);
 	loop_timer_del(m->loop, &m->late);
-	loop_defer_cancel(m->loop, &m->task);
+	events_fini(&m->events);
 	verdicts_fini(&m->verdicts);
 	guest_fini(&m->guest);
 	guardian_dismiss(&m->guardian);

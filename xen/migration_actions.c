@@ -44,7 +44,7 @@ void migration_drop_channel(struct migration *m)
 
 void migration_lost(struct migration *m, const char *why)
 {
-	migration_because(m, "%s", why);
+	because(m->cause, "%s", why);
 	migration_drop_channel(m);
 	migration_raise(m, SE_LOST);
 }
@@ -81,7 +81,7 @@ static void on_verdicts(struct migration *m, const uint8_t *p, size_t n)
 	if (verdicts_merge(&m->verdicts, p, n)) {
 		migration_lost(m, "the verdicts make no sense");
 	} else if (m->verdicts.refused) {
-		migration_because(m, "%s", m->verdicts.why);
+		because(m->cause, "%s", m->verdicts.why);
 		migration_raise(m, SE_DECLINED);
 	} else {
 		migration_raise(m, m->o.check_only ? SE_CHECKED : SE_ACCEPTED);
@@ -112,7 +112,7 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 	case MSG_FAILED:
 		if (message_get(p, n, "cause", cause, sizeof(cause)))
 			snprintf(cause, sizeof(cause), "no cause given");
-		migration_because(m, "%s: %s", m->o.way.host, cause);
+		because(m->cause, "%s: %s", m->o.way.host, cause);
 		migration_raise(m, SE_FAILED);
 		break;
 	default: migration_lost(m, "an unexpected message"); break;
@@ -189,7 +189,7 @@ static void on_saved(void *arg, int err)
 	struct migration *m = arg;
 
 	if (err && m->saving.cause[0])
-		migration_because(m, "%s", m->saving.cause);
+		because(m->cause, "%s", m->saving.cause);
 	migration_raise(m, err ? SE_SAVE_FAILED : SE_SAVED);
 }
 
@@ -219,8 +219,7 @@ static void on_quiet(void *arg, int err)
 	struct migration *m = arg;
 
 	if (err) {
-		migration_because(
-			m,
+		because(m->cause,
 			"its disks still have writes in flight %d s after it was suspended: is the "
 			"storage reachable?",
 			(int)(QUIESCE_NS / SEC_NS));
@@ -266,8 +265,7 @@ static void settle(struct migration *m)
 	message_put(&b, "bytes", "%llu", (unsigned long long)m->saving.pump.bytes);
 	say(m, MSG_END, &b);
 	if (rename_away(m)) {
-		migration_because(m, "cannot rename it here: %s",
-				  toolstack_cause(m->t, ERROR_FAIL));
+		because(m->cause, "cannot rename it here: %s", toolstack_cause(m->t, ERROR_FAIL));
 		migration_raise(m, SE_CANCEL);
 	}
 	quiesce_start(&m->quiesce, m->loop, m->guest.domid, QUIESCE_NS, on_quiet, m);
@@ -290,7 +288,7 @@ static void on_asked(void *arg, enum handover_is is)
 	switch (is) {
 	case HANDOVER_RUNNING: migration_raise(m, SE_RUNNING); break;
 	case HANDOVER_GONE: migration_raise(m, SE_FAILED); break;
-	default: migration_because(m, "%s", m->inquiry.cause); migration_raise(m, SE_UNKNOWN);
+	default: because(m->cause, "%s", m->inquiry.cause); migration_raise(m, SE_UNKNOWN);
 	}
 }
 

@@ -4,14 +4,13 @@
 #ifndef XEN_MIGRATION_PRIV_H
 #define XEN_MIGRATION_PRIV_H
 
+#include "xen/events.h"
 #include "xen/guardian.h"
 #include "xen/guest.h"
 #include "xen/message.h"
 #include "xen/migration.h"
 #include "xen/quiesce.h"
 #include "xen/settle.h"
-
-#define MIGRATION_EVENTS_MAX 16
 
 struct migration {
 	struct migration_options o;
@@ -21,10 +20,7 @@ struct migration {
 	char id[MIGRATION_ID_LEN + 1];
 	enum sender_state state;
 
-	/* Events wait here until whoever raised them is done. */
-	enum sender_event events[MIGRATION_EVENTS_MAX];
-	unsigned n_events;
-	struct loop_task task;
+	struct events events;
 
 	struct channel *c;
 	struct saving saving;
@@ -52,9 +48,6 @@ struct migration {
 
 /* migration.c */
 void migration_raise(struct migration *m, enum sender_event e);
-/* The first cause is the one that counts: later ones follow from it. */
-__attribute__((format(printf, 2, 3))) void migration_because(struct migration *m, const char *fmt,
-							     ...);
 
 /* migration_actions.c */
 extern const struct channel_ops migration_channel_ops;

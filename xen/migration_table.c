@@ -175,3 +175,45 @@ const char *receiver_state_name(enum receiver_state s)
 {
 	return receiver_states[s].name;
 }
+
+const char *sender_event_name(enum sender_event e)
+{
+	static const char *const names[SENDER_EVENTS] = {
+		[SE_OPEN] = "OPEN",
+		[SE_HELLO] = "HELLO",
+		[SE_ACCEPTED] = "ACCEPTED",
+		[SE_CHECKED] = "CHECKED",
+		[SE_DECLINED] = "DECLINED",
+		[SE_SAVED] = "SAVED",
+		[SE_SAVE_FAILED] = "SAVE FAILED",
+		[SE_READY] = "READY",
+		[SE_QUIET] = "QUIET",
+		[SE_RUNNING] = "RUNNING",
+		[SE_FAILED] = "FAILED",
+		[SE_LOST] = "LOST",
+		[SE_CANCEL] = "CANCEL",
+		[SE_UNKNOWN] = "UNKNOWN",
+		[SE_DONE] = "DONE",
+		[SE_UNDONE] = "UNDONE",
+	};
+	return names[e];
+}
+
+const char *receiver_event_name(enum receiver_event e)
+{
+	static const char *const names[RECEIVER_EVENTS] = {
+		[RE_HELLO] = "HELLO",
+		[RE_CONFIG] = "CONFIG",
+		[RE_PREFLIGHT] = "PREFLIGHT",
+		[RE_VERDICTS] = "VERDICTS",
+		[RE_BEGIN] = "BEGIN",
+		[RE_RESTORED] = "RESTORED",
+		[RE_RESTORE_FAILED] = "RESTORE FAILED",
+		[RE_GO] = "GO",
+		[RE_DONE] = "DONE",
+		[RE_UNDONE] = "UNDONE",
+		[RE_LOST] = "LOST",
+		[RE_CANCEL] = "CANCEL",
+	};
+	return names[e];
+}

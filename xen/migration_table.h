@@ -151,5 +151,7 @@ const struct receiver_about *receiver_about(enum receiver_state s);
 
 const char *sender_state_name(enum sender_state s);
 const char *receiver_state_name(enum receiver_state s);
+const char *sender_event_name(enum sender_event e);
+const char *receiver_event_name(enum receiver_event e);
 
 #endif

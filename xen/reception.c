@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "xen/disks.h"
+#include "xen/events.h"
 #include "xen/handover.h"
 #include "xen/host.h"
 #include "xen/message.h"
@@ -18,8 +19,7 @@
 #include "xen/restoring.h"
 #include "xen/save_helper.h"
 
-#define EVENTS_MAX 16
-#define CPU_MAX	   2048
+#define CPU_MAX 2048
 /* For the goodbye after the end; the channel's own time-outs end it before. */
 #define GOODBYE_NS (15 * SEC_NS)
 
@@ -28,9 +28,7 @@ struct reception {
 	struct toolstack *t;
 	struct channel *c;
 	enum receiver_state state;
-	enum receiver_event events[EVENTS_MAX];
-	unsigned n_events;
-	struct loop_task task;
+	struct events events;
 	struct loop_timer timer; /* what follows by itself */
 	struct loop_timer limit; /* of the state: see receiver_about() */
 
@@ -78,20 +76,7 @@ static void drop_channel(struct reception *r);
 
 static void raise_event(struct reception *r, enum receiver_event e)
 {
-	if (r->n_events < EVENTS_MAX)
-		r->events[r->n_events++] = e;
-	loop_defer(r->loop, &r->task);
-}
-
-__attribute__((format(printf, 2, 3))) static void because(struct reception *r, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (r->cause[0])
-		return;
-	va_start(ap, fmt);
-	vsnprintf(r->cause, sizeof(r->cause), fmt, ap);
-	va_end(ap);
+	events_raise(&r->events, e);
 }
 
 static void on_limit(void *arg)
@@ -99,7 +84,7 @@ static void on_limit(void *arg)
 	struct reception *r = arg;
 	const struct receiver_about *about = receiver_about(r->state);
 
-	because(r, "the sender did nothing for %u s (%s)", about->limit, about->name);
+	because(r->cause, "the sender did nothing for %u s (%s)", about->limit, about->name);
 	if (about->late == RE_LOST)
 		drop_channel(r);
 	raise_event(r, about->late);
@@ -119,15 +104,14 @@ static void enter(struct reception *r, enum receiver_state s)
 static void run_events(void *arg)
 {
 	struct reception *r = arg;
+	unsigned e;
 
-	while (r->n_events) {
-		enum receiver_event e = r->events[0];
+	while (events_take(&r->events, &e)) {
 		const struct receiver_row *row = receiver_step(r->state, e);
 
-		memmove(r->events, r->events + 1, --r->n_events * sizeof(r->events[0]));
 		if (!row)
 			continue;
-		log_debug("domain %s: event %d: %s, then %s", r->name, e,
+		log_debug("domain %s: %s: %s, then %s", r->name, receiver_event_name(e),
 			  receiver_state_name(r->state), receiver_state_name(row->next));
 		enter(r, row->next);
 		act(r, row->action);
@@ -143,7 +127,7 @@ static void run_events(void *arg)
 /* The sender did or sent what it may not: it is told, and what there is of the guest goes. */
 static void refuse(struct reception *r, const char *why)
 {
-	because(r, "%s", why);
+	because(r->cause, "%s", why);
 	raise_event(r, RE_CANCEL);
 }
 
@@ -159,7 +143,7 @@ static void say(struct reception *r, enum message_type type, struct buf *b)
 	if (r->c && message_send(r->c, type, b) == 0)
 		return;
 	buf_free(b);
-	because(r, "the channel takes no more");
+	because(r->cause, "the channel takes no more");
 	drop_channel(r);
 	raise_event(r, RE_LOST);
 }
@@ -257,7 +241,7 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 	struct reception *r = arg;
 
 	/* What the last message has raised comes before the next one is looked at. */
-	if (r->n_events) {
+	if (r->events.n) {
 		r->waiting = true;
 		return false;
 	}
@@ -286,7 +270,7 @@ static void on_close(void *arg, int err, const char *text)
 {
 	struct reception *r = arg;
 
-	because(r, "%s", err ? text : "the sender has hung up");
+	because(r->cause, "%s", err ? text : "the sender has hung up");
 	drop_channel(r);
 	raise_event(r, RE_LOST);
 }
@@ -316,7 +300,7 @@ static void take_config(struct reception *r)
 	libxl_domain_config_init(&r->config);
 	toolstack_forget_cause(r->t);
 	if (!r->json || libxl_domain_config_from_json(toolstack_ctx(r->t), &r->config, r->json)) {
-		because(r, "the guest's configuration cannot be read: %s",
+		because(r->cause, "the guest's configuration cannot be read: %s",
 			toolstack_cause(r->t, ERROR_FAIL));
 		raise_event(r, RE_CANCEL);
 		return;
@@ -359,7 +343,7 @@ static void on_restored(void *arg, int err)
 	struct reception *r = arg;
 
 	if (err && r->restoring.cause[0])
-		because(r, "%s", r->restoring.cause);
+		because(r->cause, "%s", r->restoring.cause);
 	raise_event(r, err ? RE_RESTORE_FAILED : RE_RESTORED);
 }
 
@@ -369,13 +353,13 @@ static void restore(struct reception *r)
 	int rc;
 
 	if (r->verdicts.refused) {
-		because(r, "a condition is not met");
+		because(r->cause, "a condition is not met");
 		raise_event(r, RE_RESTORE_FAILED);
 		return;
 	}
 	rc = handover_begin(&r->handover, r->id, r->uuid, r->name);
 	if (rc || asprintf(&incoming, "%s%s", r->name, HANDOVER_INCOMING) < 0) {
-		because(r, "cannot keep a record in %s: %s", handover_dir, strerror(-rc));
+		because(r->cause, "cannot keep a record in %s: %s", handover_dir, strerror(-rc));
 		raise_event(r, RE_RESTORE_FAILED);
 		return;
 	}
@@ -399,7 +383,7 @@ static void on_op(void *arg, int rc)
 	struct reception *r = arg;
 
 	if (rc)
-		because(r, "%s", toolstack_cause(r->t, rc));
+		because(r->cause, "%s", toolstack_cause(r->t, rc));
 	raise_event(r, rc ? RE_UNDONE : RE_DONE);
 }
 
@@ -409,7 +393,7 @@ static void start(struct reception *r)
 
 	r->go_at = clock_ns();
 	if (rc) {
-		because(r, "cannot keep a record in %s: %s", handover_dir, strerror(-rc));
+		because(r->cause, "cannot keep a record in %s: %s", handover_dir, strerror(-rc));
 		raise_event(r, RE_UNDONE);
 		return;
 	}
@@ -560,7 +544,7 @@ int reception_new(struct loop *l, struct toolstack *t,
 	r->loop = l;
 	r->t = t;
 	r->handover.fd = -1;
-	r->task = (struct loop_task){.fn = run_events, .arg = r};
+	events_init(&r->events, l, run_events, r);
 	snprintf(r->name, sizeof(r->name), "?");
 	r->done = done;
 	r->arg = arg;
@@ -587,7 +571,7 @@ void reception_free(struct reception *r)
 	restoring_fini(&r->restoring);
 	loop_timer_del(r->loop, &r->timer);
 	loop_timer_del(r->loop, &r->limit);
-	loop_defer_cancel(r->loop, &r->task);
+	events_fini(&r->events);
 	handover_end(&r->handover);
 	disks_fini(&r->disks);
 	verdicts_fini(&r->verdicts);

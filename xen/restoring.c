@@ -10,6 +10,7 @@
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "xen/events.h"
 
 #define PIPE_BYTES  (1 << 20)
 #define PREAMBLE_NS (2 * MS_NS) /* libxl needs a few turns of the loop for it */
@@ -20,17 +21,6 @@ static void end(struct restoring *r, int err)
 		return;
 	r->ended = true;
 	r->done(r->arg, err);
-}
-
-__attribute__((format(printf, 2, 3))) static void because(struct restoring *r, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (r->cause[0])
-		return;
-	va_start(ap, fmt);
-	vsnprintf(r->cause, sizeof(r->cause), fmt, ap);
-	va_end(ap);
 }
 
 static void close_read_end(struct restoring *r)
@@ -61,7 +51,7 @@ static void on_restored(void *arg, int rc)
 	if (r->aborting) {
 		end(r, -ECANCELED);
 	} else if (rc) {
-		because(r, "restoring it failed: %s", toolstack_cause(r->t, rc));
+		because(r->cause, "restoring it failed: %s", toolstack_cause(r->t, rc));
 		close_write_end(r);
 		end(r, -EIO);
 	} else {
@@ -111,7 +101,7 @@ static size_t take_preamble(struct restoring *r, const uint8_t *p, size_t n)
 	if (k && r->have == STREAM_PREAMBLE) {
 		rc = start_libxl(r);
 		if (rc) {
-			because(r, "cannot start the restore: %s", strerror(-rc));
+			because(r->cause, "cannot start the restore: %s", strerror(-rc));
 			end(r, rc);
 		}
 	}
@@ -124,7 +114,7 @@ bool restoring_data(struct restoring *r, const uint8_t *p, size_t n)
 		return true;
 	if (!r->held) {
 		if (stream_feed(&r->stream, p, n)) {
-			because(r, "the stream is damaged: %s", r->stream.error);
+			because(r->cause, "the stream is damaged: %s", r->stream.error);
 			restoring_abort(r);
 			return true;
 		}

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "xen/events.h"
 #include "xen/save_helper.h"
 #include "xen/stream.h"
 
@@ -30,17 +31,6 @@ static void end(struct saving *s, int err)
 	throttle_end(s);
 	s->ended = true;
 	s->done(s->arg, err);
-}
-
-__attribute__((format(printf, 2, 3))) static void because(struct saving *s, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (s->cause[0])
-		return;
-	va_start(ap, fmt);
-	vsnprintf(s->cause, sizeof(s->cause), fmt, ap);
-	va_end(ap);
 }
 
 static void close_end(struct saving *s, int i)
@@ -73,7 +63,7 @@ static void on_report(void *arg, const char *text)
 	case PRECOPY_LOOK: break;
 	case PRECOPY_ROUND_END:
 		if (r.verdict == PRECOPY_ABORT)
-			because(s,
+			because(s->cause,
 				"it writes its memory faster than that can be sent: after %u "
 				"rounds the pause would be about %.1f s; allow more by "
 				"--max-downtime, or --force-stop, or give it a faster link",
@@ -102,7 +92,7 @@ static void on_saved(void *arg, int rc)
 	/* Now the pipe can come to its end: until here libxl needed it. */
 	close_end(s, 1);
 	if (rc && s->pumping)
-		because(s, "saving it failed: %s", toolstack_cause(s->guest->t, rc));
+		because(s->cause, "saving it failed: %s", toolstack_cause(s->guest->t, rc));
 	if (rc || !s->pumping) {
 		end(s, s->pumping ? -EIO : -ECANCELED);
 		stop_pump(s);
@@ -115,7 +105,7 @@ static void on_pumped(void *arg, int err)
 
 	stop_pump(s);
 	if (err)
-		because(s, "reading the save helper's pipe: %s", strerror(-err));
+		because(s->cause, "reading the save helper's pipe: %s", strerror(-err));
 	if (!s->op.running)
 		end(s, err);
 }
@@ -169,7 +159,7 @@ void saving_start(struct saving *s, struct loop *l, const struct guest *g,
 		rc = channel_pump_start(l, &s->pump, c, type, s->pipe[0], on_pumped, s);
 	}
 	if (rc) {
-		because(s, "cannot start the copy: %s", strerror(-rc));
+		because(s->cause, "cannot start the copy: %s", strerror(-rc));
 		loop_timer_set(l, &s->timer, 0, on_cannot_start, s);
 		return;
 	}
