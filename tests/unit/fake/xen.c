@@ -126,6 +126,13 @@ void fake_suspends(struct fake_domain *d)
 	d->reason = LIBXL_SHUTDOWN_REASON_SUSPEND;
 }
 
+int __wrap_libxl_save_helper_main(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return fake.helper ? fake.helper() : 1;
+}
+
 /* ---- libxl ---- */
 
 int __wrap_libxl_ctx_alloc(libxl_ctx **out, int version, unsigned flags, xentoollog_logger *log)

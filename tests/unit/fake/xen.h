@@ -57,6 +57,9 @@ struct fake_xen {
 	/* It is called off: by default it ends at once with ERROR_ABORTED. */
 	void (*on_abort)(void);
 
+	/* What the save helper does once libxl's own main has it; its exit status. */
+	int (*helper)(void);
+
 	unsigned open; /* libxl contexts, libxc and xenstore handles */
 };
 extern struct fake_xen fake;
