@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The log: one line a message, on stderr (`vstor ROLE: message`) or to syslog. Messages name the
- * object first (`session 3 iqn...: ...`), then the cause, then what to do. Thread-safe.
+ * object first (`session 3 iqn...: ...`), then the cause, then what to do. Thread-safe. Writing
+ * never waits: what a full pipe, a stopped terminal or a syslog daemon that stands still does not
+ * take is left out, and counted in a line as soon as there is room again.
  */
 #ifndef CORE_LOG_H
 #define CORE_LOG_H
@@ -21,6 +23,9 @@ int log_set_level(const char *name);
 /* "stderr" or "syslog"; -EINVAL for others. */
 int log_set_destination(const char *name);
 bool log_is_syslog(void);
+/* Closes the socket to the syslog, if there is one; it is opened anew when there is something to
+ * say. */
+void log_close(void);
 
 __attribute__((format(printf, 2, 3))) void log_write(enum log_level level, const char *fmt, ...);
 

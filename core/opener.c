@@ -12,10 +12,10 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include "core/bytes.h"
+#include "core/log.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436 /* on all architectures */
@@ -40,7 +40,7 @@ static void close_others(int *sock)
 		dup3(*sock, STDERR_FILENO + 1, O_CLOEXEC);
 		*sock = STDERR_FILENO + 1;
 	}
-	closelog(); /* opened anew when there is something to say */
+	log_close();
 	if (syscall(SYS_close_range, *sock + 1, UINT32_MAX, 0) == 0)
 		return;
 	for (long fd = sysconf(_SC_OPEN_MAX); fd > *sock; fd--) /* before Linux 5.9 */

@@ -39,7 +39,7 @@ struct sandbox {
 	 * there: makes what cannot be made later. */
 	void (*prepare)(void *arg);
 	void *arg;
-	bool syslog; /* syslog(3) is used: it connects anew when the daemon was restarted */
+	bool syslog; /* the log goes there: connects anew when the daemon was restarted */
 };
 
 /* Enters it, for the whole process and for good: before there are threads. What is open stays so.

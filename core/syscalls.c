@@ -90,7 +90,9 @@ static const struct row allowed[] = {
 	ANY(epoll_pwait),
 #ifdef SYS_epoll_wait
 	ANY(epoll_wait),
+	ANY(poll), /* the log asks for room */
 #endif
+	ANY(ppoll),
 
 	/* disks, and the files of the state directory */
 	ANY(pread64),

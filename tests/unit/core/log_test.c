@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "core/log.h"
+/* Includes what it tests, to have a syslog daemon of its own. */
+#define SYSLOG_SOCKET "build/log_test.socket"
+#include "core/log.c"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/loop.h"
@@ -157,6 +160,81 @@ static void test_limit_holds_back_and_tells_how_many(void)
 	CHECK_EQ(suppressed, 0);
 }
 
+/* Whether reading all that a descriptor has gives one whole line with both texts. */
+static bool says(int fd, const char *a, const char *b)
+{
+	static char got[1 << 18];
+	size_t have = 0;
+	ssize_t n;
+	bool found = false;
+
+	while (have < sizeof(got) - 1 && (n = read(fd, got + have, sizeof(got) - 1 - have)) > 0) {
+		have += (size_t)n;
+		if (got[have - 1] != '\n') /* a datagram has none */
+			got[have++] = '\n';
+	}
+	got[have] = '\0';
+	for (char *line = strtok(got, "\n"); line; line = strtok(NULL, "\n"))
+		found |= strstr(line, a) && strstr(line, b);
+	return found;
+}
+
+static void test_nobody_reads_stderr(void)
+{
+	int p[2], old = dup(STDERR_FILENO);
+
+	CHECK_EQ(pipe2(p, O_CLOEXEC), 0);
+	CHECK_EQ(fcntl(p[0], F_SETFL, O_NONBLOCK), 0);
+	dup2(p[1], STDERR_FILENO);
+	for (int i = 0; i < 5000; i++) /* ten times what the pipe takes */
+		log_error("%0100d", i);
+	CHECK(says(p[0], "vstor test: ", "00000000001"));
+	log_error("once more");
+	log_error("and again");
+	dup2(old, STDERR_FILENO);
+	CHECK(says(p[0], "vstor test: ", " lines of the log are lost"));
+	close(old);
+	close(p[0]);
+	close(p[1]);
+}
+
+static int daemon_socket(void)
+{
+	const struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = SYSLOG_SOCKET};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	unlink(SYSLOG_SOCKET);
+	CHECK_EQ(bind(fd, (const struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+static void test_syslog(void)
+{
+	int fd = daemon_socket();
+	char want[64];
+
+	snprintf(want, sizeof(want), "vstor test[%d]: one", (int)getpid());
+	CHECK_EQ(log_set_destination("syslog"), 0);
+	log_warn("%s", "one");
+	CHECK(says(fd, "<28>", want));
+	/* It stands still: whoever writes does not. */
+	for (int i = 0; i < 5000; i++)
+		log_warn("%0100d", i);
+	CHECK(says(fd, "<28>", "00000000001"));
+	log_warn("two");
+	CHECK(says(fd, "<28>", " lines of the log are lost"));
+	/* It is started anew. */
+	close(fd);
+	log_warn("nobody hears");
+	fd = daemon_socket();
+	log_warn("three");
+	CHECK(says(fd, "<28>", "]: three"));
+	close(fd);
+	unlink(SYSLOG_SOCKET);
+	log_close();
+	CHECK_EQ(log_set_destination("stderr"), 0);
+}
+
 int main(void)
 {
 	CHECK_RUN(test_one_line_with_the_role_first);
@@ -167,5 +245,8 @@ int main(void)
 	CHECK_RUN(test_errno_is_kept);
 	CHECK_RUN(test_lines_of_threads_do_not_mix);
 	CHECK_RUN(test_limit_holds_back_and_tells_how_many);
+	mkdir("build", 0777);
+	CHECK_RUN(test_nobody_reads_stderr);
+	CHECK_RUN(test_syslog);
 	return CHECK_DONE();
 }
