@@ -104,14 +104,27 @@ $(HIGH_TESTS): $(B)/%: $(O)/tests/%.o $(FAKE) $(filter-out $(O)/cmd/main.o,$(OBJ
 unit-programs: $(LOW_TESTS) $(HIGH_TESTS)
 
 # ---- fuzzing: a short run without libFuzzer in `make test`, long ones with it in `make fuzz` ------------------
-FUZZ_OBJS := $(O)/tests/fuzz/target.o $(O)/tests/fuzz/driver.o
-$(B)/fuzz/target: $(FUZZ_OBJS) $(O)/low.a
+FUZZ_OBJS := $(patsubst %,$(O)/tests/fuzz/%.o,target pages driver)
+$(B)/fuzz/target: $(O)/tests/fuzz/target.o $(O)/tests/fuzz/driver.o $(O)/low.a
 	@mkdir -p $(@D)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+PAGES := page_decoder pagecache stream
+$(B)/fuzz/pages: $(O)/tests/fuzz/pages.o $(O)/tests/fuzz/driver.o $(PAGES:%=$(O)/xen/%.o) $(O)/low.a
+	@mkdir -p $(@D)
+	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ -L$(XEN)/lib -lzstd
 FUZZ_SECONDS ?= 600
 build/fuzz/libfuzzer: tests/fuzz/target.c $(call sources,core storage net) | $(UAPI)
 	@mkdir -p $(@D)
 	$(call say,CLANG $@) clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -I. -pthread -o $@ $^
+build/fuzz/libfuzzer-pages: tests/fuzz/pages.c $(PAGES:%=xen/%.c) $(call sources,core) $(XEN_LIBS) | $(UAPI)
+	@mkdir -p $(@D)
+	$(call say,CLANG $@) clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -I. \
+		$(XEN_CFLAGS) -pthread -o $@ $(filter %.c,$^) -L$(XEN)/lib -lzstd
+fuzz-pages: deps-fuzz
+	@$(MAKE) SANITIZE=1 build/fuzz/libfuzzer-pages
+	@mkdir -p build/fuzz/corpus-pages
+	cd build/fuzz && ./libfuzzer-pages -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -rss_limit_mb=1024 \
+		corpus-pages ../../tests/fuzz/corpus-pages
 fuzz: deps-fuzz
 	@$(MAKE) build/fuzz/libfuzzer
 	@mkdir -p build/fuzz/corpus
@@ -129,7 +142,7 @@ $(B)/lab-tool: $(LAB_OBJ)
 # ---- tests: each suite prints ok and not ok lines, tests/run adds them up ------------------------------------
 # What is built after `deps` is built by a make of its own: the compiler may not have been there before.
 sanitized: deps-build
-	@$(MAKE) SANITIZE=1 build/san/vstor unit-programs build/san/fuzz/target
+	@$(MAKE) SANITIZE=1 build/san/vstor unit-programs build/san/fuzz/target build/san/fuzz/pages
 	@$(MAKE) SANITIZE=thread build/tsan/vstor
 unit: deps-build
 	@$(MAKE) SANITIZE=1 unit-programs
@@ -207,6 +220,7 @@ help:
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes"
 	@echo "bench-attach   attach against open-iscsi, by turns: speed, memory, recovery"
 	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))"
+	@echo "fuzz-pages     the decoder of compressed pages likewise"
 	@echo "install        binary, man pages, block script, services; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "clean          what was compiled of vstor; distclean: Xen's libraries and downloads too"
 	@echo "variables      XEN_VERSION=$(XEN_VERSION) SANITIZE=1 V=1"
@@ -217,5 +231,5 @@ distclean:
 	rm -rf build
 
 FORCE:
-.PHONY: FORCE all attach bench-attach bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean help install lab \
+.PHONY: FORCE all attach bench-attach bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-pages help install lab \
 	sanitized test test-attach unit unit-programs xen-libs

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Builds what the toolstack needs of Xen, and the three libraries Xen itself needs, as static archives.
+# Builds what the toolstack needs of Xen, the three libraries Xen itself needs, and Zstandard for the
+# pages on their way (xen/pagecodec.h), as static archives.
 # usage: build-libs.sh OUT DOWNLOADS XEN_VERSION CC
 #   OUT          made afresh: include/, lib/, version (the Debian version built), recipe (this script's
 #                checksum), log (all output); it appears only when all is done
@@ -22,7 +23,8 @@ SYS=$OUT/sysroot
 JOBS=$(nproc)
 
 # Companions, at the versions they were tried with; a point release does as well.
-COMPANIONS=("yajl=2.1.0-3+deb12u2,or-next" "util-linux=2.38.1-5+deb12u3,or-next" "zlib=1:1.2.13.dfsg-1,or-next")
+COMPANIONS=("yajl=2.1.0-3+deb12u2,or-next" "util-linux=2.38.1-5+deb12u3,or-next" "zlib=1:1.2.13.dfsg-1,or-next"
+	"libzstd=1.5.4+dfsg2-5,or-next")
 
 # A make above us must not share its flags or job slots with the makefiles of others.
 unset MAKEFLAGS MAKELEVEL MFLAGS V O CFLAGS LDFLAGS
@@ -106,6 +108,18 @@ CF=(-O2 -g -ffunction-sections -fdata-sections "-ffile-prefix-map=$OUT=.")
 	ar rcsD "$SYS/lib/libuuid.a" ./*.o
 ) >> "$OUT/log" 2>&1 < /dev/null
 
+# ---- Zstandard: one thread, no old formats, no dictionaries -------------------------------------
+(
+	cd "$SRC/libzstd/lib"
+	cp zstd.h zstd_errors.h "$SYS/include"
+	mkdir objects
+	cd objects
+	for c in ../common/*.c ../compress/*.c ../decompress/*.[cS]; do
+		$CC "${CF[@]}" -DZSTD_LEGACY_SUPPORT=0 -DZSTD_NO_TRACE -DZSTD_STRIP_ERROR_STRINGS=1 -c "$c"
+	done
+	ar rcsD "$SYS/lib/libzstd.a" ./*.o
+) >> "$OUT/log" 2>&1 < /dev/null
+
 # ---- Xen -----------------------------------------------------------------------------------------
 X=$SRC/xen
 series=$(cut -d. -f1,2 <<< "$version")
@@ -161,7 +175,7 @@ series=$(cut -d. -f1,2 <<< "$version")
 # ---- what stays ----------------------------------------------------------------------------------
 # Next to the installed headers, those of the migration stream's formats and of the helper's messages.
 cp -rL "$X/tools/include/." "$OUT/include/"
-cp -r "$SYS/include/"{zlib.h,zconf.h,yajl,uuid} "$OUT/include/"
+cp -r "$SYS/include/"{zlib.h,zconf.h,zstd.h,zstd_errors.h,yajl,uuid} "$OUT/include/"
 cp "$X"/tools/libs/light/{libxl_sr_stream_format,_libxl_save_msgs_helper}.h "$OUT/include/"
 cp "$X"/tools/libs/guest/xg_sr_stream_format.h "$OUT/include/"
 mv "$SYS"/lib/*.a "$OUT/lib/"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/bytes.h"
+#include "xen/pagecodec.h"
 
 /* Headers of both layers are big-endian up to and with their options; what follows is
  * little-endian, like the hosts. */
@@ -33,13 +34,15 @@ enum {
 	AT_LIBXC_RECORD,
 	AT_PAGE_DATA,
 	AT_PFN,
+	AT_CODEC_BEGIN,
+	AT_CODEC_PAGES,
 	AT_END,
 };
 
 static const size_t header_size[] = {
 	[AT_LIBXL_HEADER] = 16, [AT_LIBXL_RECORD] = 8, [AT_LIBXC_IMAGE] = 24,
 	[AT_LIBXC_DOMAIN] = 16, [AT_LIBXC_RECORD] = 8, [AT_PAGE_DATA] = 8,
-	[AT_PFN] = 8,
+	[AT_PFN] = 8,		[AT_CODEC_BEGIN] = 16, [AT_CODEC_PAGES] = 8,
 };
 
 static uint32_t get_le32(const uint8_t *p)
@@ -56,6 +59,12 @@ void stream_init(struct stream *s)
 {
 	memset(s, 0, sizeof(*s));
 	s->want = header_size[AT_LIBXL_HEADER];
+}
+
+void stream_allow_packed(struct stream *s, uint64_t cache_max)
+{
+	s->packed = true;
+	s->cache_max = cache_max;
 }
 
 static int bad(struct stream *s, const char *why)
@@ -135,11 +144,47 @@ static int libxc_domain(struct stream *s)
 	return go(s, AT_LIBXC_RECORD);
 }
 
+/* Records that the restore helper decodes (xen/pagecodec.h), which checks what is in them. */
+static int codec_record(struct stream *s, uint32_t type, uint32_t length)
+{
+	if (!s->packed)
+		return bad(s, "compressed pages that were not agreed on");
+	if (length > PAGECODEC_BODY_MAX)
+		return bad(s, "record of compressed pages longer than allowed");
+	s->pages_size = pagecodec_padded(length);
+	if (type == PAGECODEC_BEGIN && length == header_size[AT_CODEC_BEGIN])
+		return go(s, AT_CODEC_BEGIN);
+	if (type == PAGECODEC_PAGES && length >= header_size[AT_CODEC_PAGES])
+		return go(s, AT_CODEC_PAGES);
+	if (type != PAGECODEC_BLOCK)
+		return bad(s, "truncated record of compressed pages");
+	s->skip = s->pages_size;
+	return go(s, AT_LIBXC_RECORD);
+}
+
+static int codec_begin(struct stream *s)
+{
+	if (get_le32(s->small) != PAGECODEC_VERSION)
+		return bad(s, "unknown version of the compressed pages");
+	if ((get_le32(s->small + 8) | (uint64_t)get_le32(s->small + 12) << 32) > s->cache_max)
+		return bad(s, "delta cache larger than agreed on");
+	return go(s, AT_LIBXC_RECORD);
+}
+
+static int codec_pages(struct stream *s)
+{
+	s->pages += get_le32(s->small + 4);
+	s->skip = s->pages_size - header_size[AT_CODEC_PAGES];
+	return go(s, AT_LIBXC_RECORD);
+}
+
 static int libxc_record(struct stream *s)
 {
 	uint32_t type = get_le32(s->small), length = get_le32(s->small + 4);
 
 	s->records++;
+	if (type >= PAGECODEC_BEGIN && type <= PAGECODEC_BLOCK)
+		return codec_record(s, type, length);
 	if (length > LIBXC_RECORD_MAX)
 		return bad(s, "libxc record longer than allowed");
 	if ((type & ~OPTIONAL) > LIBXC_LAST && !(type & OPTIONAL))
@@ -193,6 +238,8 @@ static int header(struct stream *s)
 	case AT_LIBXC_DOMAIN: return libxc_domain(s);
 	case AT_LIBXC_RECORD: return libxc_record(s);
 	case AT_PAGE_DATA: return page_data(s);
+	case AT_CODEC_BEGIN: return codec_begin(s);
+	case AT_CODEC_PAGES: return codec_pages(s);
 	default: return pfn(s);
 	}
 }

@@ -28,6 +28,8 @@ struct stream {
 	uint8_t small[24];   /* a header that came in pieces */
 	size_t have, want;
 	bool context_seen; /* libxc's part has come: there is exactly one */
+	bool packed;	   /* see stream_allow_packed() */
+	uint64_t cache_max;
 
 	/* what was seen */
 	uint64_t bytes, records, pages;
@@ -36,6 +38,8 @@ struct stream {
 };
 
 void stream_init(struct stream *s);
+/* Pages may come compressed (xen/pagecodec.h), with a delta cache of no more than so many bytes. */
+void stream_allow_packed(struct stream *s, uint64_t cache_max);
 /* The next n bytes. 0, or -EPROTO with s->error from the first offence on. */
 int stream_feed(struct stream *s, const void *p, size_t n);
 

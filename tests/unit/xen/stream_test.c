@@ -7,6 +7,7 @@
 #include "core/buf.h"
 #include "core/bytes.h"
 #include "tests/unit/check.h"
+#include "xen/pagecodec.h"
 
 static void le32(struct buf *b, uint32_t v)
 {
@@ -228,6 +229,75 @@ static void test_refusals(void)
 	refuses("a second guest", &b);
 }
 
+/* Records of compressed pages: from BEGIN on, with a delta cache of so many bytes. */
+static struct buf packed(uint32_t cache)
+{
+	struct buf b = {0};
+
+	libxl_header(&b);
+	record(&b, 1, 0);
+	libxc_header(&b);
+	record(&b, PAGECODEC_BEGIN, 16);
+	le32(&b, PAGECODEC_VERSION);
+	le32(&b, 0);
+	le32(&b, cache);
+	le32(&b, 0);
+	record(&b, PAGECODEC_PAGES, 11);
+	le32(&b, 5);
+	le32(&b, 3);
+	zeros(&b, 8);
+	record(&b, PAGECODEC_BLOCK, 17);
+	zeros(&b, 24);
+	record(&b, 0, 0);
+	record(&b, 0, 0);
+	return b;
+}
+
+static int feed_packed(struct stream *s, struct buf b, size_t piece, bool agreed)
+{
+	int rc = 0;
+
+	stream_init(s);
+	if (agreed)
+		stream_allow_packed(s, 1 << 20);
+	for (size_t at = 0; at < b.len && rc == 0; at += piece)
+		rc = stream_feed(s, b.data + at, MIN(piece, b.len - at));
+	buf_free(&b);
+	return rc;
+}
+
+static void test_compressed_pages(void)
+{
+	struct buf b = {0};
+	struct stream s;
+
+	for (size_t piece = 1; piece < 200; piece += 9) {
+		CHECK_EQ(feed_packed(&s, packed(1 << 20), piece, true), 0);
+		CHECK(s.ended);
+		CHECK_EQ(s.pages, 3);
+	}
+	CHECK_EQ(feed_packed(&s, packed(1 << 20), 7, false), -EPROTO);
+	CHECK_STR(s.error, "compressed pages that were not agreed on");
+	CHECK_EQ(feed_packed(&s, packed((1 << 20) + 1), 7, true), -EPROTO);
+	CHECK_STR(s.error, "delta cache larger than agreed on");
+
+	libxl_header(&b);
+	record(&b, 1, 0);
+	libxc_header(&b);
+	record(&b, PAGECODEC_BLOCK, PAGECODEC_BODY_MAX + 1);
+	CHECK_EQ(feed_packed(&s, b, 7, true), -EPROTO);
+	CHECK_STR(s.error, "record of compressed pages longer than allowed");
+
+	b = packed(0);
+	b.data[16 + 8 + 24 + 16 + 4] = 8; /* the length of BEGIN */
+	CHECK_EQ(feed_packed(&s, b, 7, true), -EPROTO);
+	CHECK_STR(s.error, "truncated record of compressed pages");
+	b = packed(0);
+	b.data[16 + 8 + 24 + 16 + 8]++; /* its version */
+	CHECK_EQ(feed_packed(&s, b, 7, true), -EPROTO);
+	CHECK_STR(s.error, "unknown version of the compressed pages");
+}
+
 int main(void)
 {
 	CHECK_RUN(test_cut_anywhere);
@@ -235,5 +305,6 @@ int main(void)
 	CHECK_RUN(test_turned_bits);
 	CHECK_RUN(test_noise);
 	CHECK_RUN(test_refusals);
+	CHECK_RUN(test_compressed_pages);
 	return CHECK_DONE();
 }
