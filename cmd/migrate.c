@@ -297,10 +297,27 @@ out:
 	return status;
 }
 
+/* cache: in MB, UINT64_MAX when it is not given. False after one logged line. */
+static bool take_compression(struct compression *c, const char *compress, uint64_t cache)
+{
+	c->cache_given = cache != UINT64_MAX;
+	c->cache_bytes = cache << 20;
+	if (compression_parse(compress, c)) {
+		log_error("--compress %s: auto, off, or a level from 1 to 9", compress);
+		return false;
+	}
+	if (c->off && c->cache_given) {
+		log_error("--compress off sends whole pages: there is no use for --delta-cache");
+		return false;
+	}
+	return true;
+}
+
 int cmd_migrate(int argc, char **argv)
 {
 	struct run r = {0};
-	uint64_t max_downtime = 300, bandwidth = 0;
+	const char *compress = "auto";
+	uint64_t max_downtime = 300, bandwidth = 0, cache = UINT64_MAX;
 	bool no_throttle = false;
 	const struct opt table[] = {
 		{.name = "check",
@@ -325,6 +342,20 @@ int cmd_migrate(int argc, char **argv)
 		 .help = "send no more than so many million bits a second (default: no limit)",
 		 .min = 1,
 		 .max = 1000000},
+		{.name = "compress",
+		 .type = OPT_STRING,
+		 .out = &compress,
+		 .arg = "LEVEL",
+		 .help = "make pages small: auto, as the link and the CPUs allow; off; or always "
+			 "at 1 (fast) to 9 (small) (default: auto)"},
+		{.name = "delta-cache",
+		 .type = OPT_U64,
+		 .out = &cache,
+		 .arg = "MB",
+		 .help = "memory on each host to keep pages sent, so that only what changes in "
+			 "them is sent again (default: a quarter of what is free)",
+		 .min = 0,
+		 .max = 1 << 20},
 		{.name = "timeout",
 		 .type = OPT_SECONDS,
 		 .out = &r.o.timeout_ns,
@@ -363,6 +394,8 @@ int cmd_migrate(int argc, char **argv)
 	r.o.saving.precopy.max_downtime_ns = max_downtime * MS_NS;
 	r.o.saving.precopy.throttle = !no_throttle;
 	r.o.saving.bandwidth = bandwidth * 1000000 / 8;
+	if (!take_compression(&r.o.compression, compress, cache))
+		return 2;
 	rc = way_choose(&r.way, argv[2]);
 	r.o.way = r.way.to;
 	if (!rc)

@@ -12,9 +12,10 @@ XEN_LDLIBS := -L$(XEN)/lib -lxlsavehelper -Wl,--whole-archive -lxenguest -Wl,--n
 	-Wl,--start-group -lxlutil -lxenlight -lxenhypfs -lxenctrl -lxenstore -lxendevicemodel \
 	-lxenforeignmemory -lxengnttab -lxenevtchn -lxencall -lxentoollog -lxentoolcore -Wl,--end-group \
 	-lyajl -luuid -lz -lzstd
-# Our pre-copy policy steps in where the save helper sets its callbacks up, and sees each batch of
-# pages go; its memory is kept.
-XEN_LINK := $(addprefix -Wl$(comma)--wrap=,helper_setcallbacks_save writev_exact xencall_alloc_buffer xencall_free_buffer)
+# Our pre-copy policy steps in where the save helper sets its callbacks up, our codec where libxc writes
+# and reads; the helpers' memory is kept.
+XEN_WRAP := helper_setcallbacks_save write_exact writev_exact read_exact xencall_alloc_buffer xencall_free_buffer
+XEN_LINK := $(addprefix -Wl$(comma)--wrap=,$(XEN_WRAP))
 # For a program without xen/: libxenguest's memory is libc's.
 XEN_LINK_PLAIN := $(foreach f,malloc calloc realloc free,-Wl$(comma)--defsym=kept_$(f)=$(f))
 

@@ -5,7 +5,8 @@
  *
  *   sender                                         receiver
  *   HELLO     protocol, vstor, xen, boot, id, mode ->
- *                                              <-  HELLO     protocol, vstor, xen, boot
+ *                                              <-  HELLO     protocol, vstor, xen, boot, codec,
+ *                                                            cache (see xen/compression.h)
  *   CONFIG    libxl's configuration, as JSON   ->
  *   PREFLIGHT what else must be known of it    ->            (checks; attaches the disks)
  *                                              <-  VERDICTS  ok=, warn= or no= for each condition

@@ -20,7 +20,8 @@ struct migration_options {
 	const char *domain; /* name or number */
 	struct migration_way way;
 	bool check_only;
-	struct saving_options saving;
+	struct saving_options saving; /* its compression is agreed on with the other side */
+	struct compression compression;
 	uint64_t timeout_ns; /* until GO; 0: none */
 };
 

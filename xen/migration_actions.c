@@ -62,7 +62,7 @@ static void on_close(void *arg, int err, const char *text)
 
 static void on_hello(struct migration *m, const uint8_t *p, size_t n)
 {
-	char boot[64];
+	char boot[64], why[160];
 	uint64_t protocol;
 
 	if (message_get_u64(p, n, "protocol", &protocol) || protocol != MIGRATION_PROTOCOL) {
@@ -73,6 +73,12 @@ static void on_hello(struct migration *m, const uint8_t *p, size_t n)
 	}
 	if (!message_get(p, n, "boot", boot, sizeof(boot)) && strcmp(boot, host_boot_id()) == 0)
 		log_info("domain %s: %s is this very host", m->guest.name, m->o.way.host);
+	if (compression_agree(&m->o.compression, compression_cache_max(),
+			      m->guest.config.b_info.max_memkb * 1024, p, n,
+			      &m->o.saving.compression, why, sizeof(why))) {
+		migration_lost(m, why);
+		return;
+	}
 	migration_raise(m, SE_HELLO);
 }
 

@@ -93,6 +93,12 @@ int page_encoder_record(struct page_encoder *e, const uint64_t *pfns, uint32_t c
 int page_encoder_flush(struct page_encoder *e);
 const struct page_encoder_stats *page_encoder_stats(const struct page_encoder *e);
 
+/* A pfn of the stream without its type. */
+static inline uint64_t pagecodec_pfn(uint64_t pfn)
+{
+	return pfn & ((1ull << 52) - 1);
+}
+
 /* True for pfns of the stream that are followed by contents. */
 static inline bool pagecodec_has_contents(uint64_t pfn)
 {

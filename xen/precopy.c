@@ -117,6 +117,11 @@ void precopy_sent(struct precopy *p, uint64_t now, uint64_t pfns, uint64_t pages
 		window_close(p, now);
 }
 
+void precopy_left_out(struct precopy *p, uint64_t pages)
+{
+	p->pages -= MIN(pages, p->pages);
+}
+
 static void round_close(struct precopy *p, uint64_t now)
 {
 	window_close(p, now);

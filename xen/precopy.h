@@ -86,6 +86,8 @@ void precopy_init(struct precopy *p, const struct precopy_limits *limits, uint64
 void precopy_before(struct precopy *p, uint64_t now, unsigned round, uint64_t pages);
 /* A batch of `pfns` is on its way: `pages` of them with contents, coded as `bytes`. */
 void precopy_sent(struct precopy *p, uint64_t now, uint64_t pfns, uint64_t pages, uint64_t bytes);
+/* So many of the round's pages are left to the next one, as they are dirty again. */
+void precopy_left_out(struct precopy *p, uint64_t pages);
 /* The guest has `dirty` pages by now. May change p->speed. */
 void precopy_look(struct precopy *p, uint64_t now, uint64_t dirty);
 /*

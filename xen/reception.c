@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "xen/compression.h"
 #include "xen/disks.h"
 #include "xen/events.h"
 #include "xen/handover.h"
@@ -40,6 +41,7 @@ struct reception {
 	unsigned xen_major, xen_minor;
 	bool same_host;
 	char cpu[CPU_MAX];
+	uint64_t cache_max; /* bytes; what the sender has been offered */
 	struct verdicts verdicts;
 	struct disks disks;
 
@@ -289,6 +291,8 @@ static void send_hello(struct reception *r)
 	message_put(&b, "vstor", "%s", VSTOR_VERSION);
 	message_put(&b, "xen", "%u.%u", major, minor);
 	message_put(&b, "boot", "%s", host_boot_id());
+	r->cache_max = compression_cache_max();
+	compression_offer(&b, r->cache_max);
 	say(r, MSG_HELLO, &b);
 }
 
@@ -367,6 +371,7 @@ static void restore(struct reception *r)
 	r->config.c_info.name = incoming;
 	log_info("domain %s: receiving it", r->name);
 	restoring_start(&r->restoring, r->loop, r->t, &r->config, r->c, on_restored, r);
+	stream_allow_packed(&r->restoring.stream, r->cache_max);
 }
 
 /* When there is nothing to call off, nothing more comes either. */

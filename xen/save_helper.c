@@ -5,12 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <xenctrl.h>
@@ -20,37 +18,16 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "xen/kept_memory.h"
+#include "xen/restore_pages.h"
+#include "xen/save_pages.h"
 #include "xen/save_policy.h"
 
 /* libxl's own main(), renamed when it was compiled. */
 int libxl_save_helper_main(int argc, char **argv);
 void __real_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflags);
 void __wrap_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflags);
-int __real_writev_exact(int fd, const struct iovec *iov, int n);
-int __wrap_writev_exact(int fd, const struct iovec *iov, int n);
-
-/* A PAGE_DATA record, as write_batch() of xg_sr_save.c puts it together: type, length, header,
- * pfns, then the pages. */
-#define TYPE_PAGE_DATA 1u
-#define BATCH_PFNS_AT  3
-#define BATCH_PAGES_AT 4
 
 static uint32_t domid;
-static bool saving;
-
-int __wrap_writev_exact(int fd, const struct iovec *iov, int n)
-{
-	size_t bytes = 0;
-	int rc = __real_writev_exact(fd, iov, n);
-
-	if (rc || !saving || n < BATCH_PAGES_AT || *(uint32_t *)iov[0].iov_base != TYPE_PAGE_DATA)
-		return rc;
-	for (int i = 0; i < n; i++)
-		bytes += iov[i].iov_len;
-	save_policy_sent(fd, iov[BATCH_PFNS_AT].iov_len / sizeof(uint64_t),
-			 (uint64_t)(n - BATCH_PAGES_AT), bytes);
-	return rc;
-}
 
 void __wrap_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflags)
 {
@@ -71,6 +48,23 @@ static void survive(void)
 		signal(signals[i], SIG_IGN);
 }
 
+static void complain(const char *text)
+{
+	helper_stub_log(XTL_ERROR, (uint32_t)-1, "vstor", text, NULL);
+}
+
+/* What is done to libxc's stream, whichever way it goes. */
+static void start_pages(const char *mode, int fd)
+{
+	struct compression_plan plan;
+
+	compression_plan_parse(save_helper_get(domid, COMPRESSION_ENV), &plan);
+	if (strcmp(mode, "--save-domain") == 0)
+		save_pages_start(fd, &plan, save_policy_sent);
+	else
+		restore_pages_start(fd, complain);
+}
+
 int save_helper_main(int argc, char **argv)
 {
 	/* MODE FD BACK-FD DOMID ...; libxl's main only asserts that they are there. */
@@ -79,11 +73,11 @@ int save_helper_main(int argc, char **argv)
 		log_error("the save helper is run by libxl, not by hand");
 		return 2;
 	}
-	saving = strcmp(argv[1], "--save-domain") == 0;
-	if (saving)
+	if (strcmp(argv[1], "--save-domain") == 0)
 		survive();
 	domid = (uint32_t)strtoul(argv[4], NULL, 10);
 	kept_memory_start();
+	start_pages(argv[1], atoi(argv[2]));
 	return libxl_save_helper_main(argc, argv);
 }
 

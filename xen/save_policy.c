@@ -8,8 +8,10 @@
 #include <_libxl_save_msgs_helper.h>
 
 #include "core/loop.h"
+#include "xen/dirty_peek.h"
 #include "xen/precopy_report.h"
 #include "xen/save_helper.h"
+#include "xen/save_pages.h"
 #include "xen/toolstack.h"
 
 #define LOOK_NS (150 * MS_NS)
@@ -18,7 +20,8 @@ static struct {
 	struct precopy policy;
 	xc_interface *xch; /* NULL: none can be had, then the dirty set is not looked at */
 	uint32_t domid;
-	int fd; /* the stream's; -1: nothing written yet */
+	struct dirty_peek *peek; /* NULL: none can be had, or the guest does not run */
+	int fd;			 /* the stream's; -1: nothing written yet */
 	uint64_t looked_at;
 	bool suspended;
 	int (*suspend)(void *user);
@@ -54,13 +57,14 @@ static uint64_t queued_bytes(void)
 	return save.fd >= 0 && ioctl(save.fd, FIONREAD, &n) == 0 ? (uint64_t)n : 0;
 }
 
-void save_policy_sent(int fd, uint64_t pfns, uint64_t pages, uint64_t bytes)
+void save_policy_sent(int fd, const struct save_pages_batch *b)
 {
 	struct precopy *p = &save.policy;
 	uint64_t now = clock_ns(), dirty;
 
 	save.fd = fd;
-	precopy_sent(p, now, pfns, pages, bytes);
+	precopy_left_out(p, b->left_out);
+	precopy_sent(p, now, b->pfns, b->pages, b->bytes);
 	if (!save.suspended && now - save.looked_at < LOOK_NS)
 		return;
 	save.looked_at = now;
@@ -70,6 +74,25 @@ void save_policy_sent(int fd, uint64_t pfns, uint64_t pages, uint64_t bytes)
 	report(PRECOPY_LOOK, now, PRECOPY_GO_ON);
 }
 
+static bool look(void *arg, uint64_t pfns)
+{
+	return dirty_peek_look(arg, pfns);
+}
+
+static bool written(void *arg, uint64_t pfn)
+{
+	return dirty_peek_written(arg, pfn);
+}
+
+/* While there are rounds to come, they send what the guest writes in this one. */
+static void leave_out_written(void)
+{
+	if (!save.peek)
+		save.peek = dirty_peek_new(save.domid);
+	if (save.peek)
+		save_pages_filter(&(struct save_pages_filter){look, written, save.peek});
+}
+
 /* libxc asks twice a round: before sending, with the number of dirty pages, and after, without. */
 static int precopy_policy(struct precopy_stats s, void *user)
 {
@@ -77,7 +100,10 @@ static int precopy_policy(struct precopy_stats s, void *user)
 	enum precopy_verdict v;
 
 	(void)user;
+	/* libxc would not hear of an error here: its next write does. */
+	(void)save_pages_flush();
 	if (s.dirty_count >= 0) {
+		leave_out_written();
 		precopy_before(&save.policy, now, s.iteration, (uint64_t)s.dirty_count);
 		report(PRECOPY_ROUND, now, PRECOPY_GO_ON);
 		return XGS_POLICY_CONTINUE_PRECOPY;
@@ -97,6 +123,7 @@ static int suspend(void *user)
 	int rc;
 
 	report(PRECOPY_SUSPEND, now, PRECOPY_GO_ON);
+	save_pages_filter(NULL);
 	rc = save.suspend(user);
 	if (!rc)
 		return rc;

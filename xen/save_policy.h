@@ -10,10 +10,11 @@
 #include <stdint.h>
 
 struct save_callbacks;
+struct save_pages_batch;
 
 /* Steps in between libxenguest and the callbacks that are set already. */
 void save_policy_install(struct save_callbacks *cbs, uint32_t domid);
-/* A batch of `pfns` has been written to fd: `pages` of them with contents, as `bytes`. */
-void save_policy_sent(int fd, uint64_t pfns, uint64_t pages, uint64_t bytes);
+/* A batch has been written to fd (save_pages_start()). */
+void save_policy_sent(int fd, const struct save_pages_batch *b);
 
 #endif

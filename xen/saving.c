@@ -139,7 +139,7 @@ void saving_start(struct saving *s, struct loop *l, const struct guest *g,
 		  void (*asks)(void *arg), void (*done)(void *arg, int err), void *arg)
 {
 	struct precopy_limits precopy = o->precopy;
-	char limits[160];
+	char limits[160], plan[64];
 	int rc;
 
 	*s = (struct saving){.loop = l,
@@ -153,7 +153,10 @@ void saving_start(struct saving *s, struct loop *l, const struct guest *g,
 			     .arg = arg};
 	precopy.throttle = s->throttles;
 	precopy_limits_print(&precopy, limits, sizeof(limits));
+	compression_print(&o->compression, plan, sizeof(plan));
 	rc = pipe2(s->pipe, O_CLOEXEC) ? -errno : save_helper_set(g->domid, PRECOPY_ENV, limits);
+	if (!rc)
+		rc = save_helper_set(g->domid, COMPRESSION_ENV, plan);
 	if (!rc) {
 		fcntl(s->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
 		rc = channel_pump_start(l, &s->pump, c, type, s->pipe[0], on_pumped, s);
@@ -234,5 +237,6 @@ void saving_fini(struct saving *s)
 	close_end(s, 1);
 	loop_timer_del(s->loop, &s->timer);
 	save_helper_set(s->guest->domid, PRECOPY_ENV, NULL);
+	save_helper_set(s->guest->domid, COMPRESSION_ENV, NULL);
 	s->started = false;
 }

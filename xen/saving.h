@@ -7,6 +7,7 @@
 #define XEN_SAVING_H
 
 #include "net/channel_pump.h"
+#include "xen/compression.h"
 #include "xen/guest.h"
 #include "xen/price.h"
 #include "xen/throttle.h"
@@ -15,6 +16,7 @@ struct saving_options {
 	bool offline;		       /* suspended for all of it */
 	struct precopy_limits precopy; /* .throttle: if its scheduler lets it be slowed */
 	uint64_t bandwidth;	       /* bytes/s; 0: no limit */
+	struct compression_plan compression;
 };
 
 struct saving {

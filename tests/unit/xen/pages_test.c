@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The save and the restore helper's ends, as libxc uses them, with a file between. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "tests/unit/check.h"
+#include "xen/compression.h"
+#include "xen/pagecodec.h"
+#include "xen/restore_pages.h"
+#include "xen/save_pages.h"
+
+#define PAGES 100u
+
+/* libxenctrl's: the linker puts ours in their place, here as in the helpers. */
+int write_exact(int fd, const void *data, size_t size);
+int writev_exact(int fd, const struct iovec *iov, int n);
+int read_exact(int fd, void *data, size_t size);
+
+static _Alignas(8) uint8_t memory[PAGES][PAGECODEC_PAGE];
+static char complaint[128];
+
+static struct save_pages_batch last;
+
+static void on_sent(int fd, const struct save_pages_batch *b)
+{
+	(void)fd;
+	last = *b;
+}
+
+static void complain(const char *text)
+{
+	snprintf(complaint, sizeof(complaint), "%s", text);
+}
+
+/* As write_record() in xg_sr_common.c. */
+static int record(int fd, uint32_t type, const void *data, uint32_t length)
+{
+	static const uint8_t zeros[8];
+	struct iovec iov[] = {{&type, 4},
+			      {&length, 4},
+			      {(void *)data, length},
+			      {(void *)data, 0},
+			      {(void *)zeros, pagecodec_padded(length) - length}};
+
+	return writev_exact(fd, iov, ARRAY_SIZE(iov));
+}
+
+/* As write_batch() in xg_sr_save.c; every tenth page has no contents. */
+static int page_data(int fd, uint64_t reserved)
+{
+	uint64_t pfns[PAGES];
+	uint32_t type = 1, length, header[2] = {PAGES}, n = 0;
+	struct iovec iov[4 + PAGES] = {{&type, 4}, {&length, 4}, {header, 8}, {pfns, sizeof(pfns)}};
+
+	for (unsigned i = 0; i < PAGES; i++) {
+		pfns[i] = i | reserved | (i % 10 ? 0 : 0xfull << 60);
+		if (i % 10)
+			iov[4 + n++] = (struct iovec){memory[i], PAGECODEC_PAGE};
+	}
+	length = 8 + sizeof(pfns) + n * PAGECODEC_PAGE;
+	return writev_exact(fd, iov, (int)(4 + n));
+}
+
+/* What libxc writes of a guest, as the helper does with this plan. */
+static int save(const char *plan)
+{
+	int fd = memfd_create("stream", MFD_CLOEXEC), other = memfd_create("other", MFD_CLOEXEC);
+	struct compression_plan p;
+
+	compression_plan_parse(plan, &p);
+	save_pages_start(fd, &p, on_sent);
+	CHECK_EQ(write_exact(fd, "image header, 24 bytes..", 24), 0);
+	CHECK_EQ(write_exact(fd, "domain header...", 16), 0);
+	CHECK_EQ(record(fd, 0x10, "", 0), 0);
+	for (unsigned round = 0; round < 3; round++) {
+		memory[round][round] ^= 1;
+		CHECK_EQ(page_data(fd, 0), 0);
+		CHECK_EQ(page_data(other, 0), 0); /* somebody else's */
+	}
+	CHECK_EQ(page_data(fd, 1ull << 55), 0); /* not one that can be encoded */
+	CHECK_EQ(last.pages, 90);
+	CHECK_EQ(last.bytes, 16 + PAGES * 8 + 90 * PAGECODEC_PAGE);
+	CHECK_EQ(record(fd, 0xa, "context", 7), 0);
+	CHECK_EQ(page_data(fd, 0), 0);
+	CHECK_EQ(record(fd, 0, "", 0), 0);
+	CHECK_EQ(lseek(other, 0, SEEK_END), 3 * (16 + PAGES * 8 + 90 * PAGECODEC_PAGE));
+	close(other);
+	return fd;
+}
+
+/* Reads it as xc_domain_restore() does, into `out`: bytes, or -1. */
+static ssize_t restore(int fd, uint8_t *out)
+{
+	uint8_t *p = out;
+	uint32_t header[2];
+
+	complaint[0] = 0;
+	lseek(fd, 0, SEEK_SET);
+	restore_pages_start(fd, complain);
+	if (read_exact(fd, p, 24) || read_exact(fd, p + 24, 16))
+		return -1;
+	p += 40;
+	do {
+		if (read_exact(fd, p, 8))
+			return -1;
+		memcpy(header, p, 8);
+		p += 8;
+		if (header[1] && read_exact(fd, p, pagecodec_padded(header[1])))
+			return -1;
+		p += pagecodec_padded(header[1]);
+	} while (header[0]);
+	return p - out;
+}
+
+static uint8_t whole[5 << 20], packed[5 << 20];
+
+static void test_same_stream(void)
+{
+	static const char *const plans[] = {"level=0 cache=0", "level=3 cache=1000000", "off",
+					    "nonsense"};
+	int fd, plain;
+	ssize_t n;
+
+	for (size_t i = 0; i < sizeof(memory); i++)
+		memory[i / PAGECODEC_PAGE][i % PAGECODEC_PAGE] = (uint8_t)(i * i >> 7);
+	for (unsigned i = 0; i < ARRAY_SIZE(plans); i++) {
+		plain = save("off");
+		for (unsigned round = 0; round < 3; round++)
+			memory[round][round] ^= 1; /* as it was when that began */
+		n = restore(plain, whole);
+		CHECK_EQ(n, lseek(plain, 0, SEEK_END));
+		fd = save(plans[i]);
+		CHECK_EQ(restore(fd, packed), n);
+		CHECK_MEM(whole, packed, (size_t)n);
+		CHECK_STR(complaint, "");
+		if (i < 2)
+			CHECK(lseek(fd, 0, SEEK_END) < n / 2);
+		close(plain);
+		close(fd);
+	}
+}
+
+static void test_damaged_stream(void)
+{
+	int fd = save("level=1 cache=1000000");
+	off_t end = lseek(fd, 0, SEEK_END);
+	uint32_t type;
+
+	/* Cut short: said by libxc itself. */
+	CHECK_EQ(ftruncate(fd, end - 1), 0);
+	CHECK_EQ(restore(fd, packed), -1);
+	CHECK_STR(complaint, "");
+	close(fd);
+
+	/* Damaged in our records: the first of pages lies behind BEGIN. */
+	fd = save("level=1 cache=1000000");
+	type = PAGECODEC_BLOCK;
+	CHECK_EQ(pwrite(fd, &type, 4, 40 + 8 + 24), 4);
+	CHECK_EQ(restore(fd, packed), -1);
+	CHECK_STR(complaint, "a record of compressed pages is damaged");
+	type = PAGECODEC_BODY_MAX + 1;
+	CHECK_EQ(pwrite(fd, &type, 4, 40 + 8 + 24 + 4), 4);
+	CHECK_EQ(restore(fd, packed), -1);
+	CHECK_STR(complaint, "a record of compressed pages is longer than allowed");
+	CHECK_EQ(errno, EPROTO);
+	close(fd);
+}
+
+/* A write that fails is seen, at the latest by what comes next. */
+static void test_full(void)
+{
+	int fd = memfd_create("stream", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	save_pages_start(fd, &(struct compression_plan){.on = true}, on_sent);
+	CHECK_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	CHECK_EQ(page_data(fd, 0), 0);
+	CHECK_EQ(record(fd, 0xa, "context", 7), -1);
+	close(fd);
+}
+
+/* ---- what is left out ---- */
+
+static uint64_t looked;
+
+static bool look(void *arg, uint64_t pfns)
+{
+	looked = pfns;
+	return *(bool *)arg;
+}
+
+static bool written(void *arg, uint64_t pfn)
+{
+	(void)arg;
+	return pfn % 10 == 3 || (pfn >= 20 && pfn < 30);
+}
+
+/* How many pfns the PAGE_DATA at *p has; moves *p behind it. None that was left out is in it when
+ * `filtered`. */
+static uint32_t count_pfns(const uint8_t **p, bool filtered)
+{
+	uint32_t header[3]; /* type, length, count */
+
+	memcpy(header, *p, sizeof(header));
+	CHECK_EQ(header[0], 1);
+	for (uint32_t i = 0; i < header[2]; i++) {
+		uint64_t pfn;
+
+		memcpy(&pfn, *p + 16 + 8 * (size_t)i, 8);
+		CHECK(!filtered || !pagecodec_has_contents(pfn) || !written(NULL, pfn));
+	}
+	*p += 8 + pagecodec_padded(header[1]);
+	return header[2];
+}
+
+static void test_left_out(void)
+{
+	bool known = true;
+	struct save_pages_filter f = {look, written, &known};
+	int fd = memfd_create("stream", MFD_CLOEXEC);
+	const uint8_t *p = packed + 40;
+
+	save_pages_start(fd, &(struct compression_plan){.on = true}, on_sent);
+	CHECK_EQ(write_exact(fd, packed, 24), 0);
+	CHECK_EQ(write_exact(fd, packed, 16), 0);
+	save_pages_filter(&f);
+	CHECK_EQ(page_data(fd, 0), 0);
+	CHECK_EQ(looked, PAGES);
+	CHECK_EQ(last.left_out, 9 + 9); /* those that end in 3, and the twenties with contents */
+	CHECK_EQ(last.pages, 90 - 18);
+	CHECK_EQ(last.pfns, PAGES - 18);
+	known = false;
+	CHECK_EQ(page_data(fd, 0), 0);
+	known = true;
+	save_pages_filter(NULL);
+	CHECK_EQ(page_data(fd, 0), 0);
+	CHECK_EQ(record(fd, 0, "", 0), 0);
+	CHECK(restore(fd, packed) > 0);
+	CHECK_EQ(count_pfns(&p, true), PAGES - 18);
+	CHECK_EQ(count_pfns(&p, false), PAGES);
+	CHECK_EQ(count_pfns(&p, false), PAGES);
+	close(fd);
+}
+
+int main(void)
+{
+	CHECK_RUN(test_same_stream);
+	CHECK_RUN(test_damaged_stream);
+	CHECK_RUN(test_full);
+	CHECK_RUN(test_left_out);
+	save_pages_start(-1, &(struct compression_plan){0}, NULL);
+	restore_pages_start(-1, NULL);
+	return CHECK_DONE();
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "xen/codec_pace.h"
+
+#include "core/bytes.h"
+#include "xen/pagecodec.h"
+
+#define WINDOW_BYTES (1u << 20) /* less says little, as what lies between has room for as much */
+#define TRY_BLOCKS   16u	/* of so many that are not compressed, one is, to measure */
+#define WEIGHT	     0.3	/* of a new measurement against all earlier ones */
+#define RATIO_MIN    0.01
+#define GAIN	     0.97 /* another level must be better by this to be taken */
+
+/*
+ * ns a byte in and bytes out a byte in, in blocks of 32 pages: the pages of an idle Linux guest but
+ * the zeros, zstd 1.5.4, one core of 2026's servers. Only their proportions matter.
+ */
+static const struct level {
+	int level;
+	double ns, ratio;
+} levels[] = {
+	{PAGECODEC_LEVEL_NONE, 0.1, 1.0},
+	{-50, 0.38, 0.56},
+	{-20, 0.64, 0.43},
+	{-7, 0.95, 0.34},
+	{-1, 1.25, 0.245},
+	{1, 1.5, 0.219},
+	{3, 2.5, 0.209},
+	{6, 9, 0.195},
+	{9, 16, 0.19},
+};
+enum { NONE, FASTEST, FIRST = 4 };
+
+void codec_pace_init(struct codec_pace *p, int level, unsigned cpus)
+{
+	*p = (struct codec_pace){
+		.fixed = level, .shared = cpus < 2, .choice = FIRST, .slowness = 1, .density = 1};
+}
+
+int codec_pace_level(struct codec_pace *p)
+{
+	if (p->fixed)
+		return p->fixed;
+	if (p->choice == NONE && ++p->blocks % TRY_BLOCKS == 0)
+		return levels[FASTEST].level;
+	return levels[p->choice].level;
+}
+
+static void learn(double *old, double new)
+{
+	*old += WEIGHT * (new - *old);
+}
+
+/* ns that a byte takes in all at this level. */
+static double total_ns(const struct codec_pace *p, const struct level *l)
+{
+	double ratio = MAX(1 - p->density * (1 - l->ratio), RATIO_MIN);
+	double here = p->other_ns + p->slowness * l->ns;
+
+	if (p->shared)
+		return here + ratio * p->link_ns;
+	return MAX(here + ratio * p->write_ns, ratio * p->link_ns);
+}
+
+static void choose(struct codec_pace *p)
+{
+	double best = total_ns(p, &levels[p->choice]) * GAIN;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(levels); i++) {
+		double ns = total_ns(p, &levels[i]);
+
+		if (ns < best) {
+			best = ns;
+			p->choice = i;
+		}
+	}
+}
+
+static void end_window(struct codec_pace *p, uint64_t now)
+{
+	double span = (double)(now - p->began), writing = (double)p->writing_ns;
+	double other = span - writing - (double)p->packing_ns;
+
+	learn(&p->other_ns, MAX(other, 0) / (double)p->in);
+	if (p->shared) {
+		/* Whatever a byte costs from here on, it costs while nothing is compressed. */
+		learn(&p->link_ns, writing / (double)p->out);
+	} else if (2 * p->full >= p->writes) {
+		learn(&p->link_ns, span / (double)p->out);
+	} else {
+		/* It took all that came: it may be faster than that. */
+		learn(&p->write_ns, writing / (double)p->out);
+		learn(&p->link_ns, 0);
+	}
+	codec_pace_pause(p);
+	choose(p);
+}
+
+void codec_pace_coded(struct codec_pace *p, uint64_t now, int level, size_t in, size_t out,
+		      uint64_t ns)
+{
+	if (p->fixed)
+		return;
+	for (unsigned i = FASTEST; i < ARRAY_SIZE(levels); i++) {
+		if (levels[i].level != level)
+			continue;
+		learn(&p->slowness, (double)ns / (double)in / levels[i].ns);
+		learn(&p->density, (1 - (double)out / (double)in) / (1 - levels[i].ratio));
+	}
+	if (!p->began) {
+		p->began = now; /* the first block of a window only begins it */
+		return;
+	}
+	p->in += in;
+	p->packing_ns += ns;
+	if (p->in >= WINDOW_BYTES && p->out)
+		end_window(p, now);
+}
+
+void codec_pace_written(struct codec_pace *p, size_t n, uint64_t ns, bool full)
+{
+	if (!p->began)
+		return;
+	p->out += n;
+	p->writing_ns += ns;
+	p->writes++;
+	p->full += full;
+}
+
+void codec_pace_pause(struct codec_pace *p)
+{
+	p->began = p->in = p->out = p->packing_ns = p->writing_ns = 0;
+	p->writes = p->full = 0;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "xen/save_pages.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "core/loop.h"
+#include "xen/codec_pace.h"
+#include "xen/pagecodec.h"
+
+#define LIBXC_PAGE_DATA 1u
+#define KEEP_NS		(100 * MS_NS) /* how long small records wait for more of them */
+#define IOV_PFNS	3
+#define IOV_PAGES	4 /* before: type, length, count, pfns; each of the others is a page */
+
+int __real_write_exact(int fd, const void *data, size_t size);
+int __wrap_write_exact(int fd, const void *data, size_t size);
+int __real_writev_exact(int fd, const struct iovec *iov, int n);
+int __wrap_writev_exact(int fd, const struct iovec *iov, int n);
+
+static struct {
+	struct page_encoder *encoder; /* NULL: the plain stream */
+	struct codec_pace pace;
+	int fd, pipe_size;
+	uint64_t written_at;
+	struct save_pages_filter filter; /* look is NULL: none */
+	void (*sent)(int fd, const struct save_pages_batch *b);
+} out;
+
+/* Before a write: is there so much in the pipe that the link must be what it waits for? */
+static bool pipe_full(void)
+{
+	int waiting = 0;
+
+	return out.pipe_size > 0 && ioctl(out.fd, FIONREAD, &waiting) == 0 &&
+	       waiting > out.pipe_size / 2;
+}
+
+static int write_out(void *arg, const void *p, size_t n)
+{
+	bool full = pipe_full();
+	uint64_t began = clock_ns();
+	int rc = __real_write_exact(out.fd, p, n);
+
+	(void)arg;
+	out.written_at = clock_ns();
+	codec_pace_written(&out.pace, n, out.written_at - began, full);
+	return rc;
+}
+
+static int level(void *arg)
+{
+	(void)arg;
+	return codec_pace_level(&out.pace);
+}
+
+static void coded(void *arg, int l, size_t in, size_t n, uint64_t ns)
+{
+	(void)arg;
+	codec_pace_coded(&out.pace, clock_ns(), l, in, n, ns);
+}
+
+static const struct page_encoder_ops ops = {.write = write_out, .level = level, .coded = coded};
+
+void save_pages_start(int fd, const struct compression_plan *plan,
+		      void (*sent)(int fd, const struct save_pages_batch *b))
+{
+	page_encoder_free(out.encoder);
+	out.encoder = NULL;
+	out.filter = (struct save_pages_filter){0};
+	out.sent = sent;
+	out.fd = fd;
+	out.pipe_size = fcntl(fd, F_GETPIPE_SZ);
+	if (!plan->on)
+		return;
+	codec_pace_init(&out.pace, plan->level, (unsigned)sysconf(_SC_NPROCESSORS_ONLN));
+	out.encoder = page_encoder_new(plan->cache_bytes, &ops, NULL);
+}
+
+void save_pages_filter(const struct save_pages_filter *f)
+{
+	out.filter = f && out.encoder ? *f : (struct save_pages_filter){0};
+}
+
+int save_pages_flush(void)
+{
+	codec_pace_pause(&out.pace);
+	return out.encoder ? page_encoder_flush(out.encoder) : 0;
+}
+
+/* As write_batch() in Xen's xg_sr_save.c lays a PAGE_DATA record out. */
+static bool is_page_data(const struct iovec *iov, int n)
+{
+	uint32_t type, count;
+
+	if (n < IOV_PAGES || iov[0].iov_len != 4 || iov[1].iov_len != 4 || iov[2].iov_len != 8)
+		return false;
+	memcpy(&type, iov[0].iov_base, 4);
+	memcpy(&count, iov[2].iov_base, 4);
+	if (type != LIBXC_PAGE_DATA || !count || count > PAGECODEC_PFNS_MAX ||
+	    iov[IOV_PFNS].iov_len != count * sizeof(uint64_t) || n > IOV_PAGES + (int)count)
+		return false;
+	for (int i = IOV_PAGES; i < n; i++)
+		if (iov[i].iov_len != PAGECODEC_PAGE)
+			return false;
+	return true;
+}
+
+/* A PAGE_DATA record, without what the filter leaves out. -EINVAL: not one for the encoder. */
+static int encode(const struct iovec *iov, int n, struct save_pages_batch *b)
+{
+	const struct iovec *page = iov + IOV_PAGES, *end = iov + n;
+	const uint64_t *all = iov[IOV_PFNS].iov_base;
+	uint32_t count = (uint32_t)(iov[IOV_PFNS].iov_len / sizeof(*all)), pfns = 0, contents = 0;
+	uint64_t pfn[PAGECODEC_PFNS_MAX], before = page_encoder_stats(out.encoder)->bytes_out;
+	const void *pages[PAGECODEC_PFNS_MAX];
+	bool filtered = out.filter.look && page < end &&
+			out.filter.look(out.filter.arg, pagecodec_pfn(all[count - 1]) + 1);
+	int rc;
+
+	for (uint32_t i = 0; i < count; i++) {
+		bool has = pagecodec_has_contents(all[i]);
+
+		if (has && page == end)
+			return -EINVAL;
+		if (has && filtered && out.filter.written(out.filter.arg, pagecodec_pfn(all[i]))) {
+			page++;
+			continue;
+		}
+		if (has)
+			pages[contents++] = page++->iov_base;
+		pfn[pfns++] = all[i];
+	}
+	if (page != end)
+		return -EINVAL;
+	rc = pfns ? page_encoder_record(out.encoder, pfn, pfns, pages, contents) : 0;
+	*b = (struct save_pages_batch){
+		.pfns = pfns,
+		.pages = contents,
+		.left_out = count - pfns,
+		.bytes = page_encoder_stats(out.encoder)->bytes_out - before,
+	};
+	return rc;
+}
+
+static int write_plain(const struct iovec *iov, int n, struct save_pages_batch *b)
+{
+	*b = (struct save_pages_batch){.pfns = iov[IOV_PFNS].iov_len / sizeof(uint64_t),
+				       .pages = (uint64_t)(n - IOV_PAGES)};
+	for (int i = 0; i < n; i++)
+		b->bytes += iov[i].iov_len;
+	return __real_writev_exact(out.fd, iov, n);
+}
+
+static int send_pages(const struct iovec *iov, int n)
+{
+	struct save_pages_batch b;
+	int rc = out.encoder ? encode(iov, n, &b) : -EINVAL;
+
+	if (rc == -EINVAL)
+		rc = save_pages_flush() ? -1 : write_plain(iov, n, &b);
+	/* Only a write tells that libxl has called it off. */
+	else if (rc == 0 && clock_ns() - out.written_at > KEEP_NS)
+		rc = page_encoder_flush(out.encoder);
+	if (rc == 0)
+		out.sent(out.fd, &b);
+	return rc;
+}
+
+int __wrap_writev_exact(int fd, const struct iovec *iov, int n)
+{
+	if (!out.sent || fd != out.fd)
+		return __real_writev_exact(fd, iov, n);
+	if (is_page_data(iov, n))
+		return send_pages(iov, n);
+	return save_pages_flush() ? -1 : __real_writev_exact(fd, iov, n);
+}
+
+int __wrap_write_exact(int fd, const void *data, size_t size)
+{
+	if (out.sent && fd == out.fd && save_pages_flush())
+		return -1;
+	return __real_write_exact(fd, data, size);
+}

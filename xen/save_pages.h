@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * In the save helper: takes the records that libxc writes, by --wrap of writev_exact() and
+ * write_exact() at link time, and sends those of pages through the encoder (xen/pagecodec.h). The
+ * pages are mapped there: what need not be sent is never copied.
+ */
+#ifndef XEN_SAVE_PAGES_H
+#define XEN_SAVE_PAGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "xen/compression.h"
+
+/* A PAGE_DATA record of libxc's on its way. */
+struct save_pages_batch {
+	uint64_t pfns;	   /* in the record as it was sent */
+	uint64_t pages;	   /* of them, with contents */
+	uint64_t left_out; /* pages that were not sent: see save_pages_filter() */
+	uint64_t bytes;	   /* as it goes over the wire */
+};
+
+/* What libxc writes to fd from now on; the plain stream when there is no memory for the plan.
+ * sent() is told of each batch after it. */
+void save_pages_start(int fd, const struct compression_plan *plan,
+		      void (*sent)(int fd, const struct save_pages_batch *b));
+
+/*
+ * While the guest runs: look(arg, pfns) before each record, of which pfns - 1 is the highest page,
+ * then written(arg, pfn) for those of its pages that have contents: true leaves the page out, as it
+ * is going to be sent in the next round. look() returns false when that is not known.
+ */
+struct save_pages_filter {
+	bool (*look)(void *arg, uint64_t pfns);
+	bool (*written)(void *arg, uint64_t pfn);
+	void *arg;
+};
+/* NULL: every page is sent from now on. */
+void save_pages_filter(const struct save_pages_filter *f);
+
+/* Between rounds: what is still kept back goes out. 0 or -1 with errno. */
+int save_pages_flush(void);
+
+#endif
