@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/opts.h"
 #include "xen/migration.h"
+#include "xen/pagecodec.h"
 
 #define MIB	     (1024.0 * 1024.0)
 #define EXIT_UNKNOWN 3
@@ -146,6 +147,30 @@ static void json_price(struct json *j, const struct migration_result *res)
 	json_array_end(j);
 }
 
+/* null for a plain stream. */
+static void json_pages(struct json *j, const struct compression_report *p)
+{
+	if (!p->bytes_in) {
+		json_string(j, "compression", NULL);
+		return;
+	}
+	json_object(j, "compression");
+	if (p->level == PAGECODEC_LEVEL_NONE)
+		json_string(j, "level", NULL);
+	else
+		json_i64(j, "level", p->level);
+	json_u64(j, "delta_cache_bytes", p->cache_bytes);
+	json_u64(j, "pages_zero", p->zero);
+	json_u64(j, "pages_whole", p->whole);
+	json_u64(j, "pages_delta", p->delta);
+	json_u64(j, "pages_same", p->same);
+	json_u64(j, "pages_left_out", p->left_out);
+	json_u64(j, "bytes_in", p->bytes_in);
+	json_u64(j, "bytes_out", p->bytes_out);
+	json_double(j, "cpu_s", (double)p->pack_ns / SEC_NS);
+	json_object_end(j);
+}
+
 static void print_json(const struct run *r, const struct migration_result *res)
 {
 	struct json j;
@@ -172,6 +197,7 @@ static void print_json(const struct run *r, const struct migration_result *res)
 	}
 	json_u64(&j, "bytes", res->bytes);
 	json_u64(&j, "rounds", res->rounds);
+	json_pages(&j, res->pages);
 	json_price(&j, res);
 	json_string(&j, "cause", res->cause[0] ? res->cause : NULL);
 	if (r->o.check_only) {

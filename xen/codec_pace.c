@@ -36,13 +36,16 @@ void codec_pace_init(struct codec_pace *p, int level, unsigned cpus)
 		.fixed = level, .shared = cpus < 2, .choice = FIRST, .slowness = 1, .density = 1};
 }
 
+int codec_pace_now(const struct codec_pace *p)
+{
+	return p->fixed ? p->fixed : levels[p->choice].level;
+}
+
 int codec_pace_level(struct codec_pace *p)
 {
-	if (p->fixed)
-		return p->fixed;
-	if (p->choice == NONE && ++p->blocks % TRY_BLOCKS == 0)
+	if (!p->fixed && p->choice == NONE && ++p->blocks % TRY_BLOCKS == 0)
 		return levels[FASTEST].level;
-	return levels[p->choice].level;
+	return codec_pace_now(p);
 }
 
 static void learn(double *old, double new)

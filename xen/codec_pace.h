@@ -30,6 +30,8 @@ struct codec_pace {
 void codec_pace_init(struct codec_pace *p, int level, unsigned cpus);
 /* The level for the next block, as page_encoder_ops.level gives it. */
 int codec_pace_level(struct codec_pace *p);
+/* The level that is in use, but for those blocks that only measure. */
+int codec_pace_now(const struct codec_pace *p);
 /* A block of `in` bytes took ns and became `out`; `now` is the time after that. */
 void codec_pace_coded(struct codec_pace *p, uint64_t now, int level, size_t in, size_t out,
 		      uint64_t ns);

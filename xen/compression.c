@@ -91,3 +91,25 @@ void compression_plan_parse(const char *text, struct compression_plan *plan)
 	    p.level >= 0 && p.level <= PAGECODEC_LEVEL_MAX)
 		*plan = p;
 }
+
+#define REPORT                                                                                     \
+	"pages zero=%" PRIu64 " whole=%" PRIu64 " delta=%" PRIu64 " same=%" PRIu64                 \
+	" left-out=%" PRIu64 " in=%" PRIu64 " out=%" PRIu64 " ns=%" PRIu64                         \
+	" level=%d cache=%" PRIu64
+
+void compression_report_print(const struct compression_report *r, char *out, size_t size)
+{
+	snprintf(out, size, REPORT, r->zero, r->whole, r->delta, r->same, r->left_out, r->bytes_in,
+		 r->bytes_out, r->pack_ns, r->level, r->cache_bytes);
+}
+
+int compression_report_parse(const char *text, struct compression_report *r)
+{
+	struct compression_report p;
+
+	if (sscanf(text, REPORT, &p.zero, &p.whole, &p.delta, &p.same, &p.left_out, &p.bytes_in,
+		   &p.bytes_out, &p.pack_ns, &p.level, &p.cache_bytes) != 10)
+		return -EINVAL;
+	*r = p;
+	return 0;
+}

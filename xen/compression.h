@@ -46,6 +46,18 @@ int compression_agree(const struct compression *c, uint64_t cache_max, uint64_t 
 		      const uint8_t *hello, size_t n, struct compression_plan *plan, char *why,
 		      size_t why_size);
 
+/* What has come of it so far, as the save helper reports it. All zero: nothing was compressed. */
+struct compression_report {
+	uint64_t zero, whole, delta, same; /* pages, by how they were sent */
+	uint64_t left_out;		   /* pages left to the next round */
+	uint64_t bytes_in, bytes_out;	   /* of the records of pages, before and after */
+	uint64_t pack_ns;		   /* in the compressor */
+	int level;			   /* now; PAGECODEC_LEVEL_NONE: it does not pay */
+	uint64_t cache_bytes;
+};
+void compression_report_print(const struct compression_report *r, char *out, size_t size);
+int compression_report_parse(const char *text, struct compression_report *r); /* -EINVAL */
+
 /* The plan, as passed to the save helper (save_helper_set()). */
 #define COMPRESSION_ENV "VSTOR_COMPRESS"
 void compression_print(const struct compression_plan *plan, char *out, size_t size);

@@ -266,6 +266,7 @@ void migration_result(const struct migration *m, struct migration_result *r)
 		.start_ns = span(m->ready_at, m->running_at),
 		.bytes = m->bytes,
 		.rounds = m->saving.rounds,
+		.pages = &m->saving.pages,
 		.price = &m->saving.price,
 		.predicted_ns = predicted(m),
 		.throttle_ns =

@@ -58,6 +58,7 @@ struct migration_result {
 	uint64_t suspend_ns, copy_ns, restore_ns, start_ns;
 	uint64_t bytes;	 /* on the wire, both layers' framing included */
 	unsigned rounds; /* live ones, and the last with the guest stopped */
+	const struct compression_report *pages;
 	const struct price *price;
 	uint64_t predicted_ns; /* what downtime_ns was expected to be; 0: not known */
 	uint64_t throttle_ns;  /* work that the guest lost by being slowed down */

@@ -27,7 +27,7 @@ static struct {
 	struct page_encoder *encoder; /* NULL: the plain stream */
 	struct codec_pace pace;
 	int fd, pipe_size;
-	uint64_t written_at;
+	uint64_t written_at, left_out, cache_bytes;
 	struct save_pages_filter filter; /* look is NULL: none */
 	void (*sent)(int fd, const struct save_pages_batch *b);
 } out;
@@ -74,6 +74,8 @@ void save_pages_start(int fd, const struct compression_plan *plan,
 	out.encoder = NULL;
 	out.filter = (struct save_pages_filter){0};
 	out.sent = sent;
+	out.left_out = 0;
+	out.cache_bytes = plan->cache_bytes;
 	out.fd = fd;
 	out.pipe_size = fcntl(fd, F_GETPIPE_SZ);
 	if (!plan->on)
@@ -85,6 +87,28 @@ void save_pages_start(int fd, const struct compression_plan *plan,
 void save_pages_filter(const struct save_pages_filter *f)
 {
 	out.filter = f && out.encoder ? *f : (struct save_pages_filter){0};
+}
+
+bool save_pages_report(struct compression_report *r)
+{
+	const struct page_encoder_stats *s;
+
+	if (!out.encoder)
+		return false;
+	s = page_encoder_stats(out.encoder);
+	*r = (struct compression_report){
+		.zero = s->pages[PAGE_ZERO],
+		.whole = s->pages[PAGE_WHOLE],
+		.delta = s->pages[PAGE_DELTA],
+		.same = s->pages[PAGE_SAME],
+		.left_out = out.left_out,
+		.bytes_in = s->bytes_in,
+		.bytes_out = s->bytes_out,
+		.pack_ns = s->pack_ns,
+		.level = codec_pace_now(&out.pace),
+		.cache_bytes = out.cache_bytes,
+	};
+	return true;
 }
 
 int save_pages_flush(void)
@@ -145,6 +169,7 @@ static int encode(const struct iovec *iov, int n, struct save_pages_batch *b)
 		.left_out = count - pfns,
 		.bytes = page_encoder_stats(out.encoder)->bytes_out - before,
 	};
+	out.left_out += b->left_out;
 	return rc;
 }
 

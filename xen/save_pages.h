@@ -38,6 +38,8 @@ struct save_pages_filter {
 /* NULL: every page is sent from now on. */
 void save_pages_filter(const struct save_pages_filter *f);
 
+/* What has come of the plan so far. False for the plain stream. */
+bool save_pages_report(struct compression_report *r);
 /* Between rounds: what is still kept back goes out. 0 or -1 with errno. */
 int save_pages_flush(void);
 

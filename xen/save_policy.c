@@ -30,6 +30,7 @@ static struct {
 /* fd 1 is libxl's channel of messages: a report goes along it, as a line of the log. */
 static void report(enum precopy_what what, uint64_t at, enum precopy_verdict v)
 {
+	struct compression_report pages;
 	struct precopy_report r;
 	char text[320];
 
@@ -37,6 +38,10 @@ static void report(enum precopy_what what, uint64_t at, enum precopy_verdict v)
 	r.verdict = v;
 	precopy_report_print(&r, text, sizeof(text));
 	helper_stub_log(XTL_DEBUG, (uint32_t)-1, TOOLSTACK_REPORT, text, NULL);
+	if (save_pages_report(&pages)) {
+		compression_report_print(&pages, text, sizeof(text));
+		helper_stub_log(XTL_DEBUG, (uint32_t)-1, TOOLSTACK_REPORT, text, NULL);
+	}
 }
 
 /* The hypervisor counts them as they come; no bitmap is copied. UINT64_MAX: cannot tell. */

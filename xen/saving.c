@@ -53,9 +53,9 @@ static void on_report(void *arg, const char *text)
 	struct saving *s = arg;
 	struct precopy_report r;
 
-	if (precopy_report_parse(text, &r))
-		return;
 	log_debug("domain %s: %s", s->guest->name, text);
+	if (compression_report_parse(text, &s->pages) == 0 || precopy_report_parse(text, &r))
+		return;
 	price_report(&s->price, &r);
 	s->report = r;
 	switch (r.what) {

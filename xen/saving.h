@@ -29,7 +29,8 @@ struct saving {
 	struct loop_timer timer;
 	char cause[256]; /* of a failure; "" when it was called off */
 
-	unsigned rounds;	      /* begun so far; the one with the guest stopped counts too */
+	unsigned rounds; /* begun so far; the one with the guest stopped counts too */
+	struct compression_report pages;
 	struct precopy_report report; /* the last of the round that runs */
 	struct price price;
 	struct throttle throttle;

@@ -110,6 +110,25 @@ static void test_to_the_helper(void)
 	}
 }
 
+static void test_report(void)
+{
+	const struct compression_report in = {1, 2, 3, 4, 5, 6, 7, UINT64_MAX, -50, 9};
+	struct compression_report out = {0};
+	char text[320];
+
+	compression_report_print(&in, text, sizeof(text));
+	CHECK_EQ(compression_report_parse(text, &out), 0);
+	CHECK_EQ(out.same, 4);
+	CHECK_EQ(out.left_out, 5);
+	CHECK_EQ(out.bytes_out, 7);
+	CHECK_EQ(out.pack_ns, UINT64_MAX);
+	CHECK_EQ(out.level, -50);
+	CHECK_EQ(out.cache_bytes, 9);
+	CHECK_EQ(compression_report_parse("round at=1", &out), -EINVAL);
+	CHECK_EQ(compression_report_parse("", &out), -EINVAL);
+	CHECK_EQ(out.zero, 1);
+}
+
 int main(void)
 {
 	CHECK_RUN(test_words);
@@ -117,5 +136,6 @@ int main(void)
 	CHECK_RUN(test_peer_without);
 	CHECK_RUN(test_as_told);
 	CHECK_RUN(test_to_the_helper);
+	CHECK_RUN(test_report);
 	return CHECK_DONE();
 }
