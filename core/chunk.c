@@ -78,6 +78,9 @@ void chunk_unref(struct chunk *c)
 	struct chunk_pool *p;
 	if (!c || --c->refs)
 		return;
+	if (c->gone)
+		c->gone(c);
+	c->gone = NULL;
 	p = c->pool;
 	for (unsigned i = 0; i < CLASSES; i++) {
 		if (c->size != classes[i].size || p->n[i] >= classes[i].keep)

@@ -20,6 +20,9 @@ struct chunk {
 	uint32_t used, size; /* bytes */
 	struct chunk_pool *pool;
 	struct chunk *next;
+	/* Who wants to know: called once, when the last reference is dropped. NULL: nobody. */
+	void (*gone)(struct chunk *c);
+	void *owner;
 	uint8_t *data;
 };
 

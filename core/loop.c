@@ -27,6 +27,7 @@ struct loop {
 	bool asleep;	       /* waits without the lock: others have to wake it */
 
 	uint64_t spin; /* ns; see loop_set_spin() */
+	bool skip_spin;
 	int spin_score;
 	unsigned spin_rest; /* sleeps since it has last been tried */
 
@@ -250,6 +251,11 @@ void loop_set_spin(struct loop *l, uint64_t ns)
 	l->spin = ns;
 }
 
+void loop_skip_spin(struct loop *l)
+{
+	l->skip_spin = true;
+}
+
 static void run_timers(struct loop *l)
 {
 	while (l->timers && l->heap[1]->due <= l->now) {
@@ -327,7 +333,9 @@ static int poll_fds(struct loop *l, uint64_t wait)
 static int spin(struct loop *l, uint64_t wait)
 {
 	uint64_t begin, now;
-	if (!l->spin || !wait)
+	bool skip = l->skip_spin;
+	l->skip_spin = false;
+	if (!l->spin || !wait || skip)
 		return 0;
 	if (l->spin_score <= 0) {
 		if (++l->spin_rest < SPIN_REST)

@@ -51,6 +51,9 @@ void loop_lock(struct loop *l);
  * net.core.busy_poll, and by KVM's halt_poll_ns.)
  */
 void loop_set_spin(struct loop *l, uint64_t ns);
+/* Before the next sleep it does not: whoever calls this has moved much, or waits for it, which
+ * takes longer than a spin. */
+void loop_skip_spin(struct loop *l);
 
 /* The monotonic clock in ns: as of this iteration (cheap), and right now. */
 uint64_t loop_now(const struct loop *l);

@@ -16,6 +16,8 @@
 #define LOGIN_TIMEOUT (15 * SEC_NS)
 #define LAST_TIMEOUT  (10 * SEC_NS)
 #define DEAD_PEER     (60 * SEC_NS)
+#define EXACT_LEAST   (16u << 10)
+#define RECEIVE_MOST  (CHUNK_SMALL + EXACT_LEAST)
 #define AHEAD_MAX     (8u << 20)
 #define READ_ROUNDS   8 /* a busy connection lets the others have a turn */
 
@@ -167,6 +169,8 @@ static void flush(void *arg)
 {
 	struct conn *c = arg;
 	c->ops->turn(c);
+	if (c->asked_bytes)
+		loop_skip_spin(c->loop); /* data is on its way */
 	if (!conn_transmit(c))
 		return;
 	if (!c->tx_n && c->state == CONN_LAST) {
@@ -242,8 +246,10 @@ static bool take_pdu(struct conn *c, uint32_t size)
 
 	if (digests_ok(c, h, ahs, data))
 		taken = c->ops->pdu(c, h, d, data, c->rx);
-	if (taken && c->rx)
+	if (taken && c->rx) {
 		c->rx_pos += size;
+		c->usual = size;
+	}
 	return taken;
 }
 
@@ -265,7 +271,29 @@ static bool parse(struct conn *c)
 	return false;
 }
 
-/* Makes room behind what has been received. Data that tasks still use stays where it is. */
+static void unpin(struct chunk *chunk)
+{
+	struct conn *c = chunk->owner;
+	c->pinned -= chunk->size;
+	c->server->pinned -= chunk->size;
+}
+
+/* Goes on with another piece of memory, or none. Data that tasks still use stays where it is. */
+static void change_rx(struct conn *c, struct chunk *fresh)
+{
+	struct chunk *rx = c->rx;
+	if (rx && rx->refs > 1) { /* by tasks, which the connection outlives */
+		rx->gone = unpin;
+		rx->owner = c;
+		c->pinned += rx->size;
+		c->server->pinned += rx->size;
+	}
+	chunk_unref(rx);
+	c->rx = fresh;
+	c->rx_pos = 0;
+}
+
+/* Makes room behind what has been received. */
 static int make_room(struct conn *c)
 {
 	struct chunk *rx = c->rx;
@@ -277,8 +305,9 @@ static int make_room(struct conn *c)
 		rx->used = c->rx_pos = 0;
 		return 0;
 	}
-	/* In one piece: all of the PDU that has begun, or a small one. */
-	need = size > 0 ? (uint32_t)size : CHUNK_SMALL / 4;
+	/* In one piece: all of the PDU that has begun, or one like the last; what has come of it
+	 * has to be copied else. */
+	need = size > 0 ? (uint32_t)size : MAX(CHUNK_SMALL / 4, c->usual);
 	if (rx && rx->size - c->rx_pos >= need && rx->size > rx->used)
 		return 0;
 	fresh = chunk_get(c->server->pool,
@@ -288,9 +317,7 @@ static int make_room(struct conn *c)
 	if (left)
 		memcpy(fresh->data, rx->data + c->rx_pos, left);
 	fresh->used = left;
-	chunk_unref(rx);
-	c->rx = fresh;
-	c->rx_pos = 0;
+	change_rx(c, fresh);
 	return 0;
 }
 
@@ -314,6 +341,8 @@ static uint32_t receive(struct conn *c, uint32_t room)
 		return 0;
 	}
 	c->rx->used += (uint32_t)n;
+	if (n >= CONN_MUCH)
+		loop_skip_spin(c->loop);
 	return (uint32_t)n;
 }
 
@@ -362,9 +391,7 @@ static bool room_ahead(struct conn *c)
 	if (left)
 		memcpy(fresh->data, c->rx->data + c->rx_pos, left);
 	fresh->used = left;
-	chunk_unref(c->rx);
-	c->rx = fresh;
-	c->rx_pos = 0;
+	change_rx(c, fresh);
 	return true;
 }
 
@@ -385,6 +412,17 @@ void conn_look_ahead(struct conn *c, bool on)
 		look_ahead(c);
 }
 
+/* How much to receive at a time: a large PDU to its end, so that the next begins on its own; what
+ * is parsed and written while it is in the processor's cache otherwise. */
+static uint32_t receive_most(struct conn *c)
+{
+	uint32_t room = c->rx->size - c->rx->used, left = c->rx->used - c->rx_pos;
+	int64_t size = pdu_size(c);
+	if (size >= left + (int64_t)EXACT_LEAST)
+		return MIN(room, (uint32_t)size - left);
+	return MIN(room, RECEIVE_MOST);
+}
+
 static void readable(struct conn *c)
 {
 	for (unsigned i = 0; i < READ_ROUNDS && c->state <= CONN_FULL; i++) {
@@ -393,7 +431,7 @@ static void readable(struct conn *c)
 			out_of_memory(c);
 			return;
 		}
-		room = c->rx->size - c->rx->used;
+		room = receive_most(c);
 		n = receive(c, room);
 		if (c->state == CONN_CLOSED)
 			return;
@@ -401,11 +439,8 @@ static void readable(struct conn *c)
 			break;
 	}
 	/* Idle connections hold no memory. */
-	if (c->rx && c->rx_pos == c->rx->used) {
-		chunk_unref(c->rx);
-		c->rx = NULL;
-		c->rx_pos = 0;
-	}
+	if (c->rx && c->rx_pos == c->rx->used)
+		change_rx(c, NULL);
 }
 
 void conn_resume(struct conn *c)

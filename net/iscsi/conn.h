@@ -15,6 +15,7 @@
 #define TARGET_MAX_RECV 262144u /* MaxRecvDataSegmentLength that we declare */
 #define TASK_HASH	256u
 #define LUN_RECENT	32u
+#define CONN_MUCH	(32 << 10) /* bytes moved in a turn: spinning does not pay (loop_skip_spin()) */
 
 enum conn_state {
 	CONN_LOGIN,  /* RFC 7143 7.1.3: S4 IN_LOGIN */
@@ -88,6 +89,8 @@ struct conn {
 	/* receive: bytes [rx_pos, rx->used) are still to be parsed */
 	struct chunk *rx;
 	uint32_t rx_pos;
+	uint32_t usual;	 /* size of the last PDU */
+	uint64_t pinned; /* its share of server.pinned */
 
 	/* send: parts tx[tx_head .. tx_head + tx_n), a ring of tx_cap */
 	struct tx_part *tx;

@@ -10,8 +10,9 @@
 #include "core/log.h"
 #include "net/iscsi/login_chap.h"
 
-#define TARGET_MAX_BURST   1048576u
-#define TARGET_FIRST_BURST 65536u
+#define TARGET_MAX_BURST 1048576u
+#define FIRST_BURST	 65536u
+#define FIRST_BURST_FEW	 262144u /* while there are few connections */
 
 /* What a login gathers; gone when the full feature phase begins. */
 struct login {
@@ -38,7 +39,7 @@ int login_begin(struct conn *c)
 	iscsi_params_default(&l->offer, TARGET_MAX_RECV);
 	l->offer.initial_r2t = false;
 	l->offer.max_burst = TARGET_MAX_BURST;
-	l->offer.first_burst = TARGET_FIRST_BURST;
+	l->offer.first_burst = c->server->conns_n < FEW_CONNS ? FIRST_BURST_FEW : FIRST_BURST;
 	l->offer.time2wait = 0;
 	l->offer.time2retain = 0; /* tasks are not kept for a lost connection */
 	l->offer.header_digest = l->offer.data_digest = true;

@@ -92,7 +92,7 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 		return true;
 	}
 	t = task_new(c, bhs);
-	if (!t || !gather_add(&t->out, c->server, data, len, chunk, false)) {
+	if (!t || !gather_add(&t->out, c, data, len, chunk, false)) {
 		if (t)
 			task_free(t);
 		log_error("%s: out of memory; dropped", conn_name(c));

@@ -37,19 +37,23 @@ struct task;
 /*
  * Memory is bounded whatever initiators do. Data-in, from its read until it is sent: beyond this
  * much no further PDU is taken from the connection. Data-out: beyond this much no further R2T is
- * sent. What comes unsolicited, up to TARGET_FIRST_BURST with each command, is bounded by the
+ * sent. What comes unsolicited, up to FirstBurstLength with each command, is bounded by the
  * windows: they grow as they are used, and beyond SERVER_OUT_MAX not at all. Windows that were
  * given before may still be filled: beyond SERVER_OUT_LAST such a command is refused.
+ * Data-out stays where it was received, and one byte of it keeps all of its chunk: beyond
+ * CONN_PINNED_MAX and SERVER_PINNED_MAX of such chunks it is copied (gather.c).
  */
-#define CONN_BYTES_MAX	 (4u << 20)
-#define SERVER_BYTES_MAX (24u << 20)
-#define SERVER_ASKED_MAX (16u << 20)
-#define SERVER_OUT_MAX	 (8u << 20)
-#define SERVER_OUT_LAST	 (20u << 20)
-#define QUEUE_DEPTH	 128u /* commands that an initiator may have under way */
-#define WINDOW_MIN	 8u
-#define WINDOWS		 256u /* commands that all sessions together may send at first */
-#define FEW_CONNS	 8u   /* more of them receive into smaller pieces of memory */
+#define CONN_BYTES_MAX	  (4u << 20)
+#define SERVER_BYTES_MAX  (24u << 20)
+#define SERVER_ASKED_MAX  (16u << 20)
+#define SERVER_OUT_MAX	  (8u << 20)
+#define SERVER_OUT_LAST	  (20u << 20)
+#define CONN_PINNED_MAX	  (12u << 20)
+#define SERVER_PINNED_MAX (24u << 20)
+#define QUEUE_DEPTH	  128u /* commands that an initiator may have under way */
+#define WINDOW_MIN	  8u
+#define WINDOWS		  256u /* commands that all sessions together may send at first */
+#define FEW_CONNS	  8u   /* more of them receive into smaller pieces of memory */
 
 /* A loop that serves connections. */
 struct server_loop {
@@ -87,6 +91,7 @@ struct target_server {
 	uint16_t next_tsih;
 	uint64_t in_bytes, asked_bytes; /* the sums of all connections' */
 	uint64_t out_bytes;		/* data-out that is held without having been asked for */
+	uint64_t pinned;		/* bytes of chunks that are kept for data-out in them */
 	struct conn *stalled;		/* in line for SERVER_BYTES_MAX */
 	struct task *free_tasks;
 	unsigned free_tasks_n;

@@ -43,7 +43,7 @@ struct task *task_new(struct conn *c, const uint8_t *bhs)
 	t->read = bhs[1] & ISCSI_CMD_READ;
 	t->write = bhs[1] & ISCSI_CMD_WRITE;
 	memcpy(t->lun, bhs + PDU_LUN, 8);
-	gather_init(&t->out);
+	gather_init(&t->out, t->edtl);
 	slot = hash_slot(c, t->itt);
 	t->next = *slot;
 	*slot = t;

@@ -391,6 +391,8 @@ bool conn_transmit(struct conn *c)
 			return false;
 		}
 		tx_sent(c, (size_t)n);
+		if (n >= CONN_MUCH)
+			loop_skip_spin(c->loop);
 		if ((size_t)n < want)
 			return true; /* the socket is full: no need to be told so */
 		if (disk_rc) {

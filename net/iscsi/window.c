@@ -16,7 +16,8 @@ void window_note(struct conn *c, uint32_t exp_stat_sn)
  * has ended. */
 uint32_t window_left(const struct conn *c)
 {
-	uint32_t least = MAX(WINDOWS / c->server->conns_n, WINDOW_MIN);
+	uint32_t large = MAX(c->params.first_burst / 65536, 1u);
+	uint32_t least = MAX(WINDOWS / large / c->server->conns_n, WINDOW_MIN);
 	uint32_t most = MIN(MAX(2 * c->depth, least), QUEUE_DEPTH);
 	if (c->server->out_bytes >= SERVER_OUT_MAX)
 		return c->tasks > 1 ? 0 : 1;

@@ -207,6 +207,36 @@ static bool immediate_without_end(void)
 	       hostile_fail("200,000 of them: memory grew from %lu to %lu KiB", before, after);
 }
 
+/* Half of a block each, behind and before data that is nobody's: it may not keep what lies around
+ * it. */
+static bool half_blocks(void)
+{
+	static uint8_t padding[200 << 10];
+	unsigned long before = hostile_target_kib(), after;
+	struct raw r;
+	bool ok = raw_open(&r, 2);
+
+	for (int i = 0; i < 120 && ok; i++) {
+		struct buf b = {0};
+		uint8_t cdb[10], *h;
+
+		raw_rw10(cdb, true, 128, 1);
+		raw_put_command(&r, &b, cdb, 10, ISCSI_CMD_WRITE, BLOCK, padding, BLOCK / 2);
+		for (int k = 0; k < 6; k++) {
+			h = raw_put_next(&r, &b, ISCSI_NOP_OUT | ISCSI_IMMEDIATE, ISCSI_FINAL,
+					 padding, sizeof(padding));
+			put_be32(h + PDU_ITT, ISCSI_NO_TAG);
+			put_be32(h + PDU_TTT, ISCSI_NO_TAG);
+		}
+		ok = raw_send(&r, &b) && raw_skip(&r);
+	}
+	ok = ok && raw_ping(&r);
+	after = hostile_target_kib();
+	raw_reset(&r);
+	return ok && (after < before + 32768 ||
+		      hostile_fail("30 KiB: memory grew from %lu to %lu KiB", before, after));
+}
+
 /* READs whose data nobody takes neither fill the memory nor delay others. */
 static bool stalled_readers(void)
 {
@@ -338,5 +368,6 @@ const struct attack data_attacks[] = {
 	{"an aborted WRITE", aborted_write},
 	{"task management of what is not there", aborted_nothing},
 	{"wrong digests", wrong_digest},
+	{"halves of blocks amid much else", half_blocks},
 	{NULL, NULL},
 };
