@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -314,17 +315,33 @@ static bool read_all(void)
 	return true;
 }
 
+/* The connection ends, anywhere amid what comes: by a reset or in order, half-closed before or not.
+ */
+static void break_off(void)
+{
+	static char sink[1 << 20];
+
+	if (conn.fd < 0)
+		return;
+	if (below(2))
+		shutdown(conn.fd, SHUT_WR);
+	if (below(2))
+		recv(conn.fd, sink, 1 + below(below(2) ? 4096 : sizeof(sink)), MSG_DONTWAIT);
+	if (below(2))
+		usleep(below(3000));
+	if (below(3))
+		raw_reset(&conn);
+	else
+		raw_close(&conn);
+}
+
 /* A new session, with the old one still there (it takes that one's place), or cut off before. All
  * that was under way is over then: what is there now stays. */
 static void log_in_anew(void)
 {
-	unsigned how = below(3);
-
 	give_up();
-	if (how == 0)
-		raw_reset(&conn);
-	else if (how == 1)
-		raw_close(&conn);
+	if (below(4))
+		break_off();
 	for (int i = 0;; i++) {
 		struct raw old = conn;
 
@@ -371,8 +388,10 @@ static bool batch(unsigned round)
 		}
 		return false;
 	}
-	if (below(16) == 0) { /* breaks off amid it */
-		raw_send(&conn, &b);
+	if (below(12) == 0) { /* breaks off amid it */
+		raw_add_digests(&conn, &b);
+		raw_send_bytes(&conn, b.data, below(3) ? b.len : 1 + below((unsigned)b.len));
+		buf_free(&b);
 		return false;
 	}
 	return send_batch(&b);
