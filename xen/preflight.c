@@ -193,25 +193,22 @@ static void check_name(struct toolstack *t, const libxl_domain_config *c,
 
 static void check_memory(struct toolstack *t, const char *json, struct verdicts *v)
 {
-	libxl_ctx *ctx = toolstack_ctx(t);
 	libxl_domain_config c;
 	uint64_t need = 0, spare = 0;
 
-	/* libxl fills defaults in while it reckons: in a copy. */
 	libxl_domain_config_init(&c);
-	if (libxl_domain_config_from_json(ctx, &c, json) ||
-	    libxl_domain_need_memory(ctx, &c, INVALID_DOMID, &need) ||
-	    libxl_get_free_memory(ctx, &spare))
+	if (libxl_domain_config_from_json(toolstack_ctx(t), &c, json) ||
+	    toolstack_memory(t, &c, &need, &spare))
 		verdict(v, VERDICT_NO, "memory: cannot be reckoned: %s",
 			toolstack_cause(t, ERROR_FAIL));
 	else if (need > spare)
 		verdict(v, VERDICT_NO,
 			"memory: %" PRIu64 " MB needed, %" PRIu64 " MB free: balloon that host's "
 			"dom0 or another guest down",
-			need >> 10, spare >> 10);
+			need, spare);
 	else
-		verdict(v, VERDICT_OK, "memory: %" PRIu64 " MB needed, %" PRIu64 " MB free",
-			need >> 10, spare >> 10);
+		verdict(v, VERDICT_OK, "memory: %" PRIu64 " MB needed, %" PRIu64 " MB free", need,
+			spare);
 	libxl_domain_config_dispose(&c);
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -43,6 +44,21 @@ static void close_write_end(struct restoring *r)
 	r->held = false;
 }
 
+/* It may have gone since the preflight. */
+static void because_of_libxl(struct restoring *r, int rc)
+{
+	const char *cause = toolstack_cause(r->t, rc);
+	uint64_t need = 0, spare = 0;
+
+	if (toolstack_memory(r->t, r->config, &need, &spare) == 0 && need > spare)
+		because(r->cause,
+			"restoring it failed: %" PRIu64 " MB of memory needed, %" PRIu64
+			" MB free: balloon dom0 or another guest down (%s)",
+			need, spare, cause);
+	else
+		because(r->cause, "restoring it failed: %s", cause);
+}
+
 static void on_restored(void *arg, int rc)
 {
 	struct restoring *r = arg;
@@ -51,7 +67,7 @@ static void on_restored(void *arg, int rc)
 	if (r->aborting) {
 		end(r, -ECANCELED);
 	} else if (rc) {
-		because(r->cause, "restoring it failed: %s", toolstack_cause(r->t, rc));
+		because_of_libxl(r, rc);
 		close_write_end(r);
 		end(r, -EIO);
 	} else {

@@ -92,6 +92,23 @@ const char *toolstack_cause(struct toolstack *t, int rc)
 	return t->cause;
 }
 
+int toolstack_memory(struct toolstack *t, const libxl_domain_config *c, uint64_t *need,
+		     uint64_t *spare)
+{
+	libxl_domain_config copy; /* libxl fills defaults in while it reckons */
+	int rc;
+
+	libxl_domain_config_init(&copy);
+	libxl_domain_config_copy(t->ctx, &copy, c);
+	rc = libxl_domain_need_memory(t->ctx, &copy, INVALID_DOMID, need);
+	if (!rc)
+		rc = libxl_get_free_memory(t->ctx, spare);
+	libxl_domain_config_dispose(&copy);
+	*need >>= 10;
+	*spare >>= 10;
+	return rc;
+}
+
 void toolstack_forget_cause(struct toolstack *t)
 {
 	t->cause[0] = 0;

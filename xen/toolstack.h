@@ -61,6 +61,11 @@ void toolstack_abort(struct toolstack_op *op);
 const char *toolstack_cause(struct toolstack *t, int rc);
 void toolstack_forget_cause(struct toolstack *t);
 
+/* What a guest takes of this host's memory, and how much is free: MB. 0 or libxl's error. libxl's
+ * own word for too little is "Resource busy". */
+int toolstack_memory(struct toolstack *t, const libxl_domain_config *c, uint64_t *need,
+		     uint64_t *spare);
+
 /* Who is told what our save helper reports (xen/precopy.h), and libxc's own progress. */
 struct toolstack_listener {
 	void (*report)(void *arg, const char *text);
