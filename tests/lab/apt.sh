@@ -1,11 +1,12 @@
-# Debian packages without installing them: a private apt state made from the machine's own sources.
+# Debian packages without installing them: a private apt state made from the machine's own sources,
+# for Debian 12, which the lab consists of, whatever Debian the machine is.
 # shellcheck shell=bash
 
 apt_options=()
 
 # Reads the package lists once; source packages are included even if the machine leaves them out.
 apt_prepare() {
-	local state=$CACHE/apt f
+	local state=$CACHE/apt f here
 
 	apt_options=(-q -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$state/sources"
 		-o "Dir::State::lists=$state/lists" -o "Dir::Cache=$state/cache"
@@ -13,11 +14,13 @@ apt_prepare() {
 	[ -e "$state/stamp" ] && return
 	rm -rf "$state"
 	mkdir -p "$state"/{sources,lists/partial,cache}
+	here=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
 	for f in /etc/apt/sources.list.d/*.sources; do
-		[ -e "$f" ] && sed 's/^Types:.*/Types: deb deb-src/' "$f" >"$state/sources/${f##*/}"
+		[ -e "$f" ] && sed "s/^Types:.*/Types: deb deb-src/
+			/^Suites:/s/\\b$here\\b/bookworm/g" "$f" >"$state/sources/${f##*/}"
 	done
 	for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-		[ -e "$f" ] && sed -n 's/^deb /&/p; s/^deb /deb-src /p' "$f" \
+		[ -e "$f" ] && sed -n "s/^\(deb .*[ \t]\)$here\b/\1bookworm/; s/^deb /&/p; s/^deb /deb-src /p" "$f" \
 			>"$state/sources/${f##*/}"
 	done
 	apt-get "${apt_options[@]}" update >"$state/log" 2>&1 ||
