@@ -92,12 +92,21 @@ static int resolve(const char *host, uint16_t port, int flags, struct sock_addrs
 	return out->n ? 0 : -ENXIO;
 }
 
-int sock_resolve(const char *text, uint16_t default_port, struct sock_addrs *out)
+static int parse_and_resolve(const char *text, uint16_t port, int flags, struct sock_addrs *out)
 {
 	char host[SOCK_HOST_MAX];
-	uint16_t port = default_port;
 	int rc = sock_parse(text, host, &port);
-	return rc ? rc : resolve(host, port, 0, out);
+	return rc ? rc : resolve(host, port, flags, out);
+}
+
+int sock_resolve(const char *text, uint16_t default_port, struct sock_addrs *out)
+{
+	return parse_and_resolve(text, default_port, 0, out);
+}
+
+int sock_resolve_numeric(const char *text, uint16_t default_port, struct sock_addrs *out)
+{
+	return parse_and_resolve(text, default_port, AI_NUMERICHOST, out);
 }
 
 int sock_resolve_local(const char *text, uint16_t default_port, struct sock_addrs *out)

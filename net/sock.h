@@ -40,6 +40,8 @@ int sock_parse(const char *text, char host[SOCK_HOST_MAX], uint16_t *port);
  * no answer from the name server; all have their text in sock_strerror().
  */
 int sock_resolve(const char *text, uint16_t default_port, struct sock_addrs *out);
+/* The same, and never waits: a host that is no numeric address is -ENXIO. */
+int sock_resolve_numeric(const char *text, uint16_t default_port, struct sock_addrs *out);
 /* The same for listening: no host, or `*`, means every local address, IPv6 and IPv4; port 0 lets
  * the kernel choose one. */
 int sock_resolve_local(const char *text, uint16_t default_port, struct sock_addrs *out);
