@@ -18,11 +18,11 @@
 #include "net/iscsi/keeper.h"
 #include "net/iscsi/keeper_control.h"
 #include "net/iscsi/kernel.h"
+#include "net/iscsi/logout.h"
 #include "net/iscsi/open_iscsi.h"
 
-#define LOCK_FILE   "/run/vstor-attach.lock"
-#define LOGOUT_TIME (5 * SEC_NS)
-#define PING_TIME   "5" /* seconds: of silence before a ping, and for its answer */
+#define LOCK_FILE "/run/vstor-attach.lock"
+#define PING_TIME "5" /* seconds: of silence before a ping, and for its answer */
 
 int attach_failed(char error[ATTACH_ERROR], int err, const char *fmt, ...)
 {
@@ -200,10 +200,24 @@ static int set_replacement(const struct iscsi_kernel *k, const struct iscsi_sess
 		   : 0;
 }
 
-/* Hands the logged-in socket over; the session is started then, or gone again. */
-static int hand_over(const struct iscsi_kernel *k, const struct iscsi_login *login, int sock,
-		     const char *host, uint16_t port, int replacement_timeout, uint32_t *sid)
+/* The mark of the keeper, with what the portal's name stands for. A target that has moved us told
+ * of another address than that. */
+static void make_mark(const struct initiator *i, const char *host, char mark[KEEPER_MARK])
 {
+	char peer[SOCK_TEXT_MAX];
+	struct sock_addrs a;
+
+	sock_peer_text(i->fd, peer);
+	keeper_mark(&i->login.id,
+		    i->moves == 0 && sock_resolve_numeric(host, ISCSI_PORT, &a) ? peer : NULL,
+		    mark);
+}
+
+/* Hands the logged-in socket over; the session is started then, or gone again. */
+static int hand_over(const struct iscsi_kernel *k, const struct initiator *i, const char *host,
+		     uint16_t port, int replacement_timeout, uint32_t *sid)
+{
+	const struct iscsi_login *login = &i->login;
 	const struct chap_credentials *chap = &login->id.chap;
 	char mark[KEEPER_MARK], tmo[16];
 	const struct {
@@ -226,12 +240,12 @@ static int hand_over(const struct iscsi_kernel *k, const struct iscsi_login *log
 
 	if (err)
 		return err;
-	keeper_mark(&login->id, mark);
+	make_mark(i, host, mark);
 	snprintf(tmo, sizeof(tmo), "%d", replacement_timeout);
-	err = iscsi_kernel_bind(k, *sid, sock);
-	for (size_t i = 0; i < ARRAY_SIZE(set) && !err; i++)
-		if (set[i].value)
-			err = iscsi_kernel_set(k, *sid, set[i].param, set[i].value);
+	err = iscsi_kernel_bind(k, *sid, i->fd);
+	for (size_t n = 0; n < ARRAY_SIZE(set) && !err; n++)
+		if (set[n].value)
+			err = iscsi_kernel_set(k, *sid, set[n].param, set[n].value);
 	if (!err)
 		err = iscsi_kernel_set_u32(k, *sid, ISCSI_PARAM_PERSISTENT_PORT, port);
 	if (!err)
@@ -259,7 +273,7 @@ static int new_session(const struct iscsi_kernel *k, const struct attach_request
 	err = run_initiator(&i, &me.id, r->portal, r->timeout_ns, error);
 	if (err)
 		goto out;
-	err = hand_over(k, &i.login, i.fd, host, port,
+	err = hand_over(k, &i, host, port,
 			r->replacement_timeout ? r->replacement_timeout : ATTACH_REPLACEMENT, &sid);
 	if (!err)
 		err = iscsi_session_read(sid, s);
@@ -272,21 +286,40 @@ out:
 	return err;
 }
 
-/* A LUN number may have come to stand for another disk: never the wrong one. */
+/*
+ * A LUN number may have come to stand for another disk, beneath a device that the kernel made for
+ * the one before, too: never the wrong one. A session that is down cannot be asked.
+ */
 static int check_serial(const struct attachment *a, const struct attach_request *r,
 			char error[ATTACH_ERROR])
 {
-	char serial[256];
+	const struct iscsi_session *s = &a->session;
+	char now[256], then[256];
+	int err;
 
-	if (!r->serial)
-		return 0;
-	iscsi_disk_serial(&a->disk, serial);
-	if (strcmp(serial, r->serial) == 0)
-		return 0;
-	return attach_failed(
-		error, -EMEDIUMTYPE,
-		"%s: LUN %u is not the disk that was meant: its serial is '%s', not '%s'",
-		a->session.target, r->lun, serial, r->serial);
+	if (strcmp(s->state, "LOGGED_IN")) {
+		if (!r->serial)
+			return 0;
+		return attach_failed(error, -EHOSTDOWN,
+				     "%s: the session is down (%s), and LUN %u cannot be asked for "
+				     "its serial: check %s:%u",
+				     s->target, s->state, r->lun, s->address, s->port);
+	}
+	err = iscsi_disk_serial(&a->disk, now);
+	if (err && err != -ENODATA)
+		return attach_failed(error, err, "%s: LUN %u does not tell its serial: %s",
+				     s->target, r->lun, strerror(-err));
+	if (r->serial && strcmp(now, r->serial))
+		return attach_failed(
+			error, -EMEDIUMTYPE,
+			"%s: LUN %u is not the disk that was meant: its serial is '%s', not '%s'",
+			s->target, r->lun, now, r->serial);
+	if (iscsi_disk_serial_then(&a->disk, then) == 0 && strcmp(now, then))
+		return attach_failed(error, -EMEDIUMTYPE,
+				     "%s: LUN %u has become another disk (serial '%s') beneath %s "
+				     "(serial '%s'): detach that first",
+				     s->target, r->lun, now, a->disk.path, then);
+	return 0;
 }
 
 static int find_disk(struct attachment *a, const struct attach_request *r, char error[ATTACH_ERROR])
@@ -326,66 +359,6 @@ static int find_disk(struct attachment *a, const struct attach_request *r, char 
 		return attach_failed(error, err, "%s: LUN %u: %s", s->target, r->lun,
 				     strerror(-err));
 	}
-}
-
-/* ---- the end of a session ------------------------------------------------------------------- */
-
-struct logout {
-	struct loop *loop;
-	uint32_t sid;
-};
-
-static void on_logout_event(void *arg, const struct iscsi_event *e)
-{
-	struct logout *out = arg;
-
-	/* The answer, or whatever else makes waiting for it pointless. */
-	if (e->sid == out->sid && (e->type != ISCSI_EVENT_PDU ||
-				   (e->bhs[0] & ISCSI_OPCODE_MASK) == ISCSI_LOGOUT_RESPONSE))
-		loop_stop(out->loop, 0);
-}
-
-static void on_logout_timeout(void *arg)
-{
-	loop_stop(arg, 0);
-}
-
-/* Tells the target that we leave, so that it keeps nothing for us; best effort. */
-static void logout(const struct iscsi_kernel *k, uint32_t sid)
-{
-	uint8_t bhs[ISCSI_BHS] = {ISCSI_LOGOUT_REQUEST | ISCSI_IMMEDIATE, ISCSI_FINAL};
-	struct logout out = {.loop = loop_new(), .sid = sid};
-	struct iscsi_events ev = {0};
-	struct loop_timer timer = {0};
-
-	if (!out.loop)
-		return;
-	if (iscsi_events_open(&ev, out.loop, on_logout_event, &out) == 0) {
-		if (iscsi_kernel_send(k, sid, bhs, NULL, 0) == 0) {
-			loop_timer_set(out.loop, &timer, LOGOUT_TIME, on_logout_timeout, out.loop);
-			loop_run(out.loop);
-		}
-		iscsi_events_close(&ev);
-	}
-	loop_free(out.loop);
-}
-
-/* Ends a session; its disks have been removed, or are given up. */
-static int end_session(const struct iscsi_kernel *k, const struct iscsi_session *s,
-		       char error[ATTACH_ERROR])
-{
-	int err;
-
-	if (!keeper_owns(s))
-		return open_iscsi_logout(s, error, ATTACH_ERROR);
-	keeper_release(s->sid);
-	if (strcmp(s->state, "LOGGED_IN") == 0)
-		logout(k, s->sid);
-	err = iscsi_kernel_destroy(k, s->sid);
-	if (err)
-		attach_failed(error, err, "%s: the kernel keeps the session: %s", s->target,
-			      strerror(-err));
-	return err;
 }
 
 /* Two programs that watch over one session would each undo what the other does. */
@@ -451,7 +424,7 @@ static int detach(const struct iscsi_kernel *k, const struct iscsi_session *s,
 			err = remove_disk(s, &v[i], force, error);
 	}
 	free(v);
-	return err || left ? err : end_session(k, s, error);
+	return err || left ? err : iscsi_session_end(k, s, error);
 }
 
 int iscsi_detach(const struct iscsi_session *s, const struct iscsi_disk *d, enum attach_via via,
@@ -536,7 +509,7 @@ static int attach(const struct iscsi_kernel *k, const struct attach_request *r, 
 	keeper_start(&a->session);
 	err = find_disk(a, r, error);
 	if (err && fresh)
-		end_session(k, &a->session, ignored);
+		iscsi_session_end(k, &a->session, ignored);
 	return err;
 }
 

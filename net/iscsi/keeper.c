@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -17,9 +18,11 @@
 #include "core/loop.h"
 #include "net/iscsi/keeper_control.h"
 #include "net/iscsi/kernel.h"
+#include "net/lookup.h"
 
 #define MARK	     "vstor:"
 #define DIGESTS	     "+digests"
+#define PEER	     "@"
 #define CONNECT_TIME (500 * MS_NS) /* enough where disks are, */
 #define CONNECT_LONG                                                                               \
 	(3 * SEC_NS) /* but not everywhere: a fourth of the attempts may take longer               \
@@ -30,21 +33,24 @@
 #define RETRY_MAX    (2 * SEC_NS)
 #define STEADY	     (10 * SEC_NS) /* a connection that lived this long was no mistake */
 #define FLAP_WAIT    (2 * SEC_NS)
-#define ASYNC_EVENT  36 /* offset of AsyncEvent (RFC 7143, 11.9.1) */
+#define LOOK_AGAIN   (1 * SEC_NS) /* the kernel takes a moment to show an error in sysfs */
+#define ASYNC_EVENT  36		  /* offset of AsyncEvent (RFC 7143, 11.9.1) */
 #define ASYNC_LOGOUT 1
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-void keeper_mark(const struct initiator_id *id, char out[KEEPER_MARK])
+void keeper_mark(const struct initiator_id *id, const char *peer, char out[KEEPER_MARK])
 {
 	const uint8_t *i = id->isid;
 
-	snprintf(out, KEEPER_MARK, MARK "%02x%02x%02x%02x%02x%02x%s", i[0], i[1], i[2], i[3], i[4],
-		 i[5], id->digests ? DIGESTS : "");
+	snprintf(out, KEEPER_MARK, MARK "%02x%02x%02x%02x%02x%02x%s%s%s", i[0], i[1], i[2], i[3],
+		 i[4], i[5], id->digests ? DIGESTS : "", peer && *peer ? PEER : "",
+		 peer ? peer : "");
 }
 
-static bool read_mark(const char *mark, struct initiator_id *id)
+/* peer: empty when there is none. */
+static bool read_mark(const char *mark, struct initiator_id *id, char peer[SOCK_TEXT_MAX])
 {
 	unsigned v[ISCSI_ISID];
 	int end = 0;
@@ -54,15 +60,19 @@ static bool read_mark(const char *mark, struct initiator_id *id)
 		return false;
 	for (size_t i = 0; i < ISCSI_ISID; i++)
 		id->isid[i] = (uint8_t)v[i];
-	id->digests = strcmp(mark + end, DIGESTS) == 0;
+	mark += end;
+	id->digests = strncmp(mark, DIGESTS, strlen(DIGESTS)) == 0;
+	mark += id->digests ? strlen(DIGESTS) : 0;
+	snprintf(peer, SOCK_TEXT_MAX, "%s", *mark == *PEER ? mark + 1 : "");
 	return true;
 }
 
 bool keeper_owns(const struct iscsi_session *s)
 {
 	struct initiator_id id;
+	char peer[SOCK_TEXT_MAX];
 
-	return read_mark(s->iface, &id);
+	return read_mark(s->iface, &id, peer);
 }
 
 enum state { UP, WAITING, CONNECTING, LOGIN };
@@ -87,8 +97,13 @@ struct keeper {
 	 * try next: otherwise at the portal that the user named. */
 	char moved_to[SOCK_HOST_MAX];
 	bool away;
+	/* The numeric address of a portal that the user named by a name, or empty; and where we are
+	 * connected to. */
+	char peer[SOCK_TEXT_MAX], connected_to[SOCK_TEXT_MAX];
+	struct lookup lookup;
 	char error[256];
 	uint32_t recoveries;
+	int lock; /* on the session, among keepers */
 	struct loop_fd control;
 	struct loop_fd client; /* one at a time */
 };
@@ -182,6 +197,7 @@ static void on_connected(void *arg, int fd, const char *error)
 		return;
 	}
 	sock_nodelay(fd);
+	sock_peer_text(fd, k->connected_to);
 	err = iscsi_kernel_bind(&k->kernel, k->session.sid, fd);
 	close(fd);
 	if (err) {
@@ -198,11 +214,14 @@ static void on_connected(void *arg, int fd, const char *error)
 		lost(k, k->login.error);
 }
 
-static void on_retry(void *arg)
+/*
+ * Where to try next. A name is looked up in files and by servers that may well be on the disk which
+ * this is to bring back: nothing waits for that, and the address that the name had goes first, for
+ * eight attempts in sixteen. 0 or -errno.
+ */
+static int where_to(struct keeper *k, struct sock_addrs *to)
 {
-	struct keeper *k = arg;
 	char portal[SOCK_HOST_MAX + 16];
-	struct sock_addrs to;
 	int err;
 
 	if (k->away)
@@ -211,15 +230,41 @@ static void on_retry(void *arg)
 		snprintf(portal, sizeof(portal), "[%s]", k->session.address);
 	else
 		snprintf(portal, sizeof(portal), "%s", k->session.address);
-	err = sock_resolve(portal, k->session.port, &to);
+	err = lookup(&k->lookup, k->loop, portal, k->session.port, to);
+	if (!k->away && k->peer[0] && (err || k->attempts / 8 % 2 == 0))
+		err = sock_resolve_numeric(k->peer, k->session.port, to);
+	return err;
+}
+
+static void on_retry(void *arg)
+{
+	struct keeper *k = arg;
+	struct sock_addrs to;
+	int err = where_to(k, &to);
+
 	if (err) {
-		lost(k, sock_strerror(err));
+		lost(k, err == -EINPROGRESS ? "its name is being looked up" : sock_strerror(err));
 		return;
 	}
 	enter(k, CONNECTING);
 	/* Pairs of attempts, as there may be two places. */
 	sock_connect(k->loop, &k->connect, &to,
 		     k->attempts++ / 2 % 4 == 3 ? CONNECT_LONG : CONNECT_TIME, on_connected, k);
+}
+
+/* The next keeper needs it as well: it goes into the mark. */
+static void remember_peer(struct keeper *k)
+{
+	char mark[KEEPER_MARK];
+	int err;
+
+	if (k->away || !k->peer[0] || strcmp(k->peer, k->connected_to) == 0)
+		return;
+	snprintf(k->peer, sizeof(k->peer), "%s", k->connected_to);
+	keeper_mark(&k->id, k->peer, mark);
+	err = iscsi_kernel_set(&k->kernel, k->session.sid, ISCSI_PARAM_IFACE_NAME, mark);
+	if (err)
+		log_debug("session %u: its mark: %s", k->session.sid, strerror(-err));
 }
 
 static void logged_in(struct keeper *k)
@@ -234,6 +279,7 @@ static void logged_in(struct keeper *k)
 		return;
 	}
 	loop_timer_del(k->loop, &k->timer);
+	remember_peer(k);
 	iscsi_login_free(&k->login);
 	memset(&k->login, 0, sizeof(k->login));
 	k->recoveries++;
@@ -298,6 +344,35 @@ static void on_destroyed(struct keeper *k, const struct iscsi_event *e)
 	loop_stop(k->loop, 0);
 }
 
+/* True when the session is, as far as sysfs tells, as it should be. */
+static bool look(struct keeper *k)
+{
+	struct iscsi_session now;
+
+	if (iscsi_session_read(k->session.sid, &now) || strcmp(now.target, k->session.target)) {
+		loop_stop(k->loop, 0);
+		return false;
+	}
+	if (k->state == UP && (strcmp(now.state, "LOGGED_IN") || !now.peer[0])) {
+		lost(k, "connection lost");
+		return false;
+	}
+	return true;
+}
+
+static void look_again(void *arg)
+{
+	look(arg);
+}
+
+/* Any of the others may be among what was missed. A login has its time limit. */
+static void on_missed(struct keeper *k, const struct iscsi_event *e)
+{
+	(void)e;
+	if (look(k) && k->state == UP)
+		loop_timer_set(k->loop, &k->timer, LOOK_AGAIN, look_again, k);
+}
+
 /* What an event of the kernel does in each state (RFC 7143, 8.1.3.1: connection transitions T4 to
  * T18 as the kernel reports them). Where there is no row, the event means nothing. */
 static const struct row {
@@ -313,13 +388,17 @@ static const struct row {
 	{WAITING, ISCSI_EVENT_DESTROYED, on_destroyed},
 	{CONNECTING, ISCSI_EVENT_DESTROYED, on_destroyed},
 	{LOGIN, ISCSI_EVENT_DESTROYED, on_destroyed},
+	{UP, ISCSI_EVENT_MISSED, on_missed},
+	{WAITING, ISCSI_EVENT_MISSED, on_missed},
+	{CONNECTING, ISCSI_EVENT_MISSED, on_missed},
+	{LOGIN, ISCSI_EVENT_MISSED, on_missed},
 };
 
 static void on_event(void *arg, const struct iscsi_event *e)
 {
 	struct keeper *k = arg;
 
-	if (e->sid != k->session.sid)
+	if (e->sid != k->session.sid && e->type != ISCSI_EVENT_MISSED)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (rows[i].state == k->state && rows[i].event == e->type) {
@@ -359,17 +438,11 @@ static void on_client(void *arg, unsigned events)
 static void on_control(void *arg, unsigned events)
 {
 	struct keeper *k = arg;
-	struct ucred peer = {.uid = 1};
-	socklen_t len = sizeof(peer);
 	int fd = accept4(k->control.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
 	if (fd < 0)
 		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid != 0) {
-		close(fd);
-		return;
-	}
 	/* Whoever was there and said nothing gives way. */
 	if (k->client.on)
 		drop_client(k);
@@ -377,16 +450,31 @@ static void on_control(void *arg, unsigned events)
 		close(fd);
 }
 
-/* 0 or -errno; -EADDRINUSE: the session has a keeper. */
+/* Only one keeper for a session: its byte of a file, locked for as long as the process lives.
+ * -EAGAIN: another one has it. */
+static int lock_session(struct keeper *k)
+{
+	struct flock fl = {.l_type = F_WRLCK, .l_start = k->session.sid, .l_len = 1};
+
+	if (mkdir(KEEPER_DIR, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	k->lock = open(KEEPER_DIR "/keepers.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (k->lock < 0 || fcntl(k->lock, F_OFD_SETLK, &fl) < 0)
+		return errno == EACCES ? -EAGAIN : -errno;
+	return 0;
+}
+
+/* With the session locked: what lies there is a dead keeper's. */
 static int control_open(struct keeper *k)
 {
 	struct sockaddr_un a;
-	socklen_t len = keeper_control_name(k->session.sid, &a);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
 
 	if (fd < 0)
 		return -errno;
-	if (bind(fd, (struct sockaddr *)&a, len) < 0 || listen(fd, 8) < 0)
+	keeper_control_name(k->session.sid, &a);
+	unlink(a.sun_path);
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 8) < 0)
 		err = -errno;
 	else
 		err = loop_fd_add(k->loop, &k->control, fd, LOOP_READ, on_control, k);
@@ -427,7 +515,7 @@ static int read_id(struct keeper *k)
 	};
 	int err = 0;
 
-	if (!read_mark(k->session.iface, &k->id))
+	if (!read_mark(k->session.iface, &k->id, k->peer))
 		return -ENOENT;
 	k->id.initiator = k->session.initiator;
 	k->id.target = k->session.target;
@@ -441,6 +529,7 @@ static int read_id(struct keeper *k)
 static int keep(uint32_t sid, int ready)
 {
 	static struct keeper k;
+	struct sockaddr_un a;
 	int err = iscsi_session_read(sid, &k.session);
 
 	if (!err)
@@ -452,9 +541,11 @@ static int keep(uint32_t sid, int ready)
 		return -errno;
 	err = iscsi_kernel_open(&k.kernel);
 	if (!err)
+		err = lock_session(&k);
+	if (err == -EAGAIN) /* somebody was faster */
+		return write(ready, "", 1) < 0 ? -errno : 0;
+	if (!err)
 		err = control_open(&k);
-	if (err == -EADDRINUSE) /* somebody was faster */
-		return 0;
 	if (!err)
 		err = iscsi_events_open(&k.events, k.loop, on_event, &k);
 	if (err)
@@ -469,7 +560,10 @@ static int keep(uint32_t sid, int ready)
 		return 0;
 	if (strcmp(k.session.state, "LOGGED_IN"))
 		lost(&k, "the session is down");
-	return loop_run(k.loop);
+	err = loop_run(k.loop);
+	keeper_control_name(sid, &a);
+	unlink(a.sun_path);
+	return err;
 }
 
 int keeper_run(uint32_t sid)
@@ -490,6 +584,7 @@ int keeper_run(uint32_t sid)
 		return read(ready[0], &ok, 1) == 1 ? 0 : 1;
 	}
 	setsid();
+	umask(077);
 	prctl(PR_SET_NAME, "vstor-keeper", 0, 0, 0); /* not "exe" */
 	if (chdir("/") < 0)
 		log_debug("/: %s", strerror(errno));

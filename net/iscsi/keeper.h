@@ -15,13 +15,14 @@
 #include "net/iscsi/initiator_login.h"
 #include "net/iscsi/sysfs.h"
 
-#define KEEPER_MARK 32
+#define KEEPER_MARK 128
 
 /*
- * The mark that a session of ours bears as its interface name: "vstor:", the ISID and, with
- * digests, "+digests". It is what the kernel would not keep otherwise.
+ * The mark that a session of ours bears as its interface name: "vstor:", the ISID, with digests
+ * "+digests", and after "@" the numeric address of the portal (NULL or empty: left out), where that
+ * was named otherwise. It is what the kernel would not keep by itself.
  */
-void keeper_mark(const struct initiator_id *id, char out[KEEPER_MARK]);
+void keeper_mark(const struct initiator_id *id, const char *peer, char out[KEEPER_MARK]);
 /* True when the session bears our mark. */
 bool keeper_owns(const struct iscsi_session *s);
 

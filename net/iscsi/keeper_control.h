@@ -4,13 +4,14 @@
 #define NET_ISCSI_KEEPER_CONTROL_H
 
 #include <stdint.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 
 #include "net/iscsi/sysfs.h"
 
-/* Where a session's keeper answers: an abstract name, so that nothing stays when it dies. */
-socklen_t keeper_control_name(uint32_t sid, struct sockaddr_un *a);
+#define KEEPER_DIR "/run/vstor" /* root's alone to write to */
+
+/* Where a session's keeper answers. What a dead one has left there answers nothing. */
+void keeper_control_name(uint32_t sid, struct sockaddr_un *a);
 
 /*
  * Gives the session a keeper, if it is ours and has none: runs `/proc/self/exe keeper SID`, and

@@ -362,14 +362,22 @@ static void on_event(void *arg, unsigned events)
 	} msg;
 	const struct uevent *u = NLMSG_DATA(&msg.h);
 	struct iscsi_event e;
+	struct sockaddr_nl from = {0};
+	socklen_t from_len = sizeof(from);
 	ssize_t n;
 
 	(void)events;
-	/* ENOBUFS: events were lost. Whoever waits for one has a timer. */
-	n = recv(ev->w.fd, &msg, sizeof(msg), MSG_DONTWAIT);
-	if (n < (ssize_t)NLMSG_LENGTH(sizeof(*u)))
-		return;
 	memset(&e, 0, sizeof(e));
+	n = recvfrom(ev->w.fd, &msg, sizeof(msg), MSG_DONTWAIT, (struct sockaddr *)&from,
+		     &from_len);
+	if (n < 0 && errno == ENOBUFS) {
+		e.type = ISCSI_EVENT_MISSED;
+		ev->fn(ev->arg, &e);
+		return;
+	}
+	/* Programs can send here, too; the kernel's own messages come from port 0. */
+	if (n < (ssize_t)NLMSG_LENGTH(sizeof(*u)) || from.nl_pid != 0)
+		return;
 	switch (u->type) {
 	case KEVENT_RECV_PDU:
 		if (n < (ssize_t)(NLMSG_LENGTH(sizeof(*u)) + BHS_LEN))

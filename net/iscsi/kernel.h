@@ -97,10 +97,11 @@ enum iscsi_event_type {
 	ISCSI_EVENT_PDU,       /* an answer to iscsi_kernel_send(), or an asynchronous message */
 	ISCSI_EVENT_ERROR,     /* the connection is lost */
 	ISCSI_EVENT_DESTROYED, /* the session is gone */
+	ISCSI_EVENT_MISSED, /* there were more events, of whatever session, than there was room */
 };
 struct iscsi_event {
 	enum iscsi_event_type type;
-	uint32_t sid;
+	uint32_t sid;	    /* not of what was missed */
 	uint32_t error;	    /* enum iscsi_err of iscsi_if.h */
 	const uint8_t *bhs; /* 48 bytes, with the data after them */
 	size_t len;	    /* of the data */

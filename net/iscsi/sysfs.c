@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <linux/netlink.h>
 #include <poll.h>
+#include <scsi/sg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,11 @@
 #define PATH_LEN 512
 /* SCSI numbers LUNs from 256 on with the flat addressing bit, as scsilun_to_int() does. */
 #define FLAT 0x4000u
+
+#define INQUIRY	     0x12
+#define VPD_SERIAL   0x80
+#define INQUIRY_MS   10000
+#define DRIVER_SENSE 8 /* of sg's driver_status: there is sense data */
 
 /* One line of a file, without its newline. */
 static int read_line(const char *path, char *out, size_t size)
@@ -297,6 +303,21 @@ static int uevents_open(void)
 	return fd;
 }
 
+/* As iscsi_disk_find(); -EAGAIN also while the kernel has made the node, but lets nobody open it.
+ */
+static int find_openable(const struct iscsi_session *s, unsigned lun, struct iscsi_disk *d)
+{
+	int err = iscsi_disk_find(s, lun, d), fd;
+
+	if (err)
+		return err;
+	fd = open(d->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -EAGAIN;
+	close(fd);
+	return 0;
+}
+
 int iscsi_disk_scan(const struct iscsi_session *s, unsigned lun, uint64_t timeout_ns,
 		    struct iscsi_disk *d)
 {
@@ -316,7 +337,7 @@ int iscsi_disk_scan(const struct iscsi_session *s, unsigned lun, uint64_t timeou
 	snprintf(text, sizeof(text), "0 %u %u", s->target_id, lun_number(lun));
 	err = write_text(path, text);
 	if (!err)
-		err = iscsi_disk_find(s, lun, d);
+		err = find_openable(s, lun, d);
 	while (err == -EAGAIN) {
 		now = clock_ns();
 		if (now >= deadline) {
@@ -326,39 +347,76 @@ int iscsi_disk_scan(const struct iscsi_session *s, unsigned lun, uint64_t timeou
 		if (poll(&p, 1, (int)((deadline - now) / MS_NS) + 1) > 0)
 			while (recv(p.fd, event, sizeof(event), 0) > 0)
 				;
-		err = iscsi_disk_find(s, lun, d);
+		err = find_openable(s, lun, d);
 	}
 	close(p.fd);
 	return err;
 }
 
-int iscsi_disk_serial(const struct iscsi_disk *d, char out[256])
+/* The text of a Unit Serial Number page of n bytes. */
+static int serial_of(const uint8_t *page, size_t n, char out[256])
+{
+	const char *start;
+	size_t len;
+
+	out[0] = '\0';
+	if (n < 4 || page[1] != VPD_SERIAL)
+		return -ENODATA;
+	len = MIN(n - 4, (size_t)get_be16(page + 2));
+	start = (const char *)page + 4;
+	while (len && *start == ' ')
+		start++, len--;
+	while (len && start[len - 1] == ' ')
+		len--;
+	snprintf(out, 256, "%.*s", (int)len, start);
+	return *out ? 0 : -ENODATA;
+}
+
+int iscsi_disk_serial_then(const struct iscsi_disk *d, char out[256])
 {
 	uint8_t page[4 + 255];
-	char path[PATH_LEN], *start;
+	char path[PATH_LEN];
 	ssize_t n;
-	size_t len;
 	int fd;
 
 	out[0] = '\0';
 	snprintf(path, sizeof(path), "/sys/class/block/%s/device/vpd_pg80", d->name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return -ENODATA;
 	n = read(fd, page, sizeof(page));
 	close(fd);
-	if (n < 4)
-		return -ENODATA;
-	len = MIN((size_t)n - 4, (size_t)get_be16(page + 2));
-	memcpy(out, page + 4, len);
-	out[len] = '\0';
-	start = out + strspn(out, " ");
-	len = strlen(start);
-	while (len && start[len - 1] == ' ')
-		len--;
-	memmove(out, start, len);
-	out[len] = '\0';
-	return 0;
+	return serial_of(page, n > 0 ? (size_t)n : 0, out);
+}
+
+int iscsi_disk_serial(const struct iscsi_disk *d, char out[256])
+{
+	uint8_t page[4 + 251], sense[32]; /* of a length that is one byte in every SPC */
+	uint8_t cdb[6] = {INQUIRY, 1 /* EVPD */, VPD_SERIAL, 0, sizeof(page)};
+	struct sg_io_hdr io = {
+		.interface_id = 'S',
+		.dxfer_direction = SG_DXFER_FROM_DEV,
+		.cmd_len = sizeof(cdb),
+		.mx_sb_len = sizeof(sense),
+		.dxfer_len = sizeof(page),
+		.dxferp = page,
+		.cmdp = cdb,
+		.sbp = sense,
+		.timeout = INQUIRY_MS,
+	};
+	int fd = open(d->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), err = 0;
+
+	out[0] = '\0';
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, SG_IO, &io) < 0)
+		err = -errno;
+	close(fd);
+	if (!err && (io.host_status || io.driver_status & ~DRIVER_SENSE))
+		err = -EIO;
+	if (!err && io.status) /* it does not know the page */
+		err = -ENODATA;
+	return err ? err : serial_of(page, sizeof(page) - (size_t)io.resid, out);
 }
 
 int iscsi_disk_remove(const struct iscsi_disk *d)

@@ -25,7 +25,7 @@ struct iscsi_session {
 	uint16_t port;
 	char peer[SOCK_HOST_MAX]; /* the address that the name stood for; empty while down */
 	char state[16];		  /* LOGGED_IN, FAILED, FREE */
-	char iface[48];		  /* who made it, see net/iscsi/attachment.h */
+	char iface[128];	  /* who made it, see net/iscsi/keeper.h */
 	int recovery_tmo;	  /* seconds; -1: for ever */
 };
 
@@ -61,8 +61,13 @@ int iscsi_disk_of(const char *path, struct iscsi_session *s, struct iscsi_disk *
  */
 int iscsi_disk_scan(const struct iscsi_session *s, unsigned lun, uint64_t timeout_ns,
 		    struct iscsi_disk *d);
-/* The disk's unit serial number (SPC-6, 7.7.19), without the blanks around it; 0 or -errno. */
+/*
+ * The disk's unit serial number (SPC-6, 7.7.19), without the blanks around it: as the device itself
+ * answers now, which waits while the session is down, and as the kernel found it when it made the
+ * disk. 0, or -errno and an empty text; -ENODATA: the device has none.
+ */
 int iscsi_disk_serial(const struct iscsi_disk *d, char out[256]);
+int iscsi_disk_serial_then(const struct iscsi_disk *d, char out[256]);
 /* Writes back what the kernel holds of the disk, and takes the disk away. 0 or -errno. */
 int iscsi_disk_remove(const struct iscsi_disk *d);
 /* Why the disk must not be taken away: "mounted on /x", "held by dm-0", ...; NULL: it is free. */

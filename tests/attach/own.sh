@@ -32,6 +32,51 @@ wrong_things() {
 			"vstor detach /dev/sda"
 }
 
+# The portal by a name; then /etc/hosts keeps whoever opens it waiting, as a disk does that is away.
+by_name() {
+	on i "echo $TESTER storage >/etc/hosts; vstor attach storage --target $IQN && rm /etc/hosts && mkfifo /etc/hosts" &&
+		outage 2 "$RUN/disk.img" target_kill "another_keeper; target_start vstor"
+	local status=$?
+
+	on i 'rm -f /etc/hosts'
+	return $status
+}
+
+another_keeper() {
+	on i 'kill -KILL $(pidof vstor-keeper)
+		while pidof vstor-keeper >/dev/null; do usleep 20000; done
+		vstor attach --resume'
+}
+
+# Nobody else can take the keeper's place.
+keeper_private() {
+	on i 'ls -la /run/vstor
+		[ "$(stat -c %a:%u /run/vstor)" = 700:0 ] && [ "$(stat -c %a:%u /run/vstor/keeper-*)" = 700:0 ] &&
+			! grep @vstor /proc/net/unix'
+}
+
+# The LUN becomes another disk beneath the device: what the kernel remembers of it does not count.
+another_disk() {
+	local was login="vstor attach $TESTER --target $IQN" list='vstor attach --list'
+
+	attach_here && was=$(on i 'tail -c +5 /sys/block/sda/device/vpd_pg80' | tr -d ' \0') && [ -n "$was" ] &&
+		on i "$login --serial $was" || return
+	target_kill
+	truncate -s 64M "$RUN/another.img"
+	target_start vstor --lun "$RUN/another.img,serial=ANOTHER"
+	on i "until $list | grep -qE ' LOGGED_IN +up +[0-9]+s +1 '; do usleep 100000; done
+		$login --serial $was && exit 1
+		$login && exit 1
+		$login --serial $was 2>&1 | grep \"its serial is 'ANOTHER', not '$was'\" &&
+			$login 2>&1 | grep \"become another disk (serial 'ANOTHER') beneath /dev/sda (serial '$was'): detach\" &&
+			vstor detach /dev/sda && $login --serial ANOTHER && $login" && detach_all
+	local status=$?
+
+	target_kill
+	target_start vstor
+	return $status
+}
+
 part_quick() {
 	target_start vstor
 	check "the basics, vstor target" basics "$TESTER" 0
@@ -40,8 +85,12 @@ part_quick() {
 	check "target killed, back after 5 s" outage 5 "$RUN/disk.img" target_kill "target_start vstor"
 	check "connection reset" outage 0 "$RUN/disk.img" reset_connection :
 	check "keeper killed, another takes over" outage 0 "$RUN/disk.img" keeper_killed :
+	check "the keeper's socket is root's alone" keeper_private
 	check "detach refuses a mounted disk" in_use
 	check "detached" detach_all
+	check "a name that cannot be looked up any more" by_name
+	check "detached" detach_all
+	check "another disk beneath the device" another_disk
 	target_kill
 }
 
