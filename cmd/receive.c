@@ -32,12 +32,19 @@ struct server {
 	struct channel_key key;
 	struct channel_listener *listener;
 	struct guest_slot *slots;
-	bool listening, stopping;
+	bool listening, stopping, swept;
 	int status;
 	struct handover_sweep sweep;
 	struct guardian guardian;
 	struct loop_signal sigint, sigterm, sighup;
 };
+
+/* Not before the sweep is done: libxl cannot be closed with an operation under way. */
+static void stop_when_done(struct server *s)
+{
+	if (s->swept && !s->slots && (s->stopping || !s->listening))
+		loop_stop(s->loop, s->status);
+}
 
 static void slot_free(void *arg)
 {
@@ -53,8 +60,7 @@ static void slot_free(void *arg)
 	reception_free(g->r);
 	toolstack_close(g->t);
 	free(g);
-	if (!s->slots && (s->stopping || !s->listening))
-		loop_stop(s->loop, s->status);
+	stop_when_done(s);
 }
 
 static void on_done(void *arg, enum reception_end end)
@@ -111,8 +117,7 @@ static void on_signal(void *arg, int signo)
 	s->listener = NULL;
 	for (struct guest_slot *g = s->slots; g; g = g->next)
 		reception_cancel(g->r, "the receiver was told to stop");
-	if (!s->slots)
-		loop_stop(s->loop, s->status);
+	stop_when_done(s);
 }
 
 /* One migration over stdin and stdout. */
@@ -134,7 +139,10 @@ static int serve_stdio(struct server *s)
 
 static void on_swept(void *arg)
 {
-	(void)arg;
+	struct server *s = arg;
+
+	s->swept = true;
+	stop_when_done(s);
 }
 
 static void stop_loop(void *arg)
