@@ -299,11 +299,21 @@ static bool append_numbered(struct luns_change *c, void (*start)(struct luns_cha
 	return step != NULL;
 }
 
-/* Is the disk served, under another number or otherwise? Then it can be opened only afterwards. */
-static bool in_use(const struct luns_change *c, const char *path)
+static bool same_state(const struct lun_config *a, const struct lun_config *b)
+{
+	char of_a[LUN_STATE_NAME], of_b[LUN_STATE_NAME];
+	lun_state_name(of_a, a);
+	lun_state_name(of_b, b);
+	return strcmp(of_a, of_b) == 0;
+}
+
+/* Is the disk served, under another number or otherwise, or its state in use? Then it can be opened
+ * only afterwards. */
+static bool in_use(const struct luns_change *c, const struct lun_config *mine)
 {
 	for (struct served_lun *s = c->luns->list; s; s = s->next)
-		if (!s->kept && same_text(s->setup.c.path, path))
+		if (!s->kept &&
+		    (same_text(s->setup.c.path, mine->path) || same_state(&s->setup.c, mine)))
 			return true;
 	return false;
 }
@@ -422,7 +432,7 @@ static void start_replace(struct luns_change *c)
 		if (mine->kept)
 			lun_setup_free(mine);
 		else
-			mine->deferred = in_use(c, mine->c.path);
+			mine->deferred = in_use(c, &mine->c);
 	}
 	submit(c, open_new, open_ended);
 }

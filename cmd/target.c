@@ -11,6 +11,7 @@
 #include "cmd/target_control.h"
 #include "cmd/target_luns.h"
 #include "cmd/target_opener.h"
+#include "cmd/target_state.h"
 #include "core/log.h"
 #include "core/loop_group.h"
 #include "core/sandbox.h"
@@ -40,6 +41,7 @@ struct target_run {
 	struct control *control;
 	struct metrics *metrics;
 	struct loop_signal term, intr, hup;
+	int lock; /* of the state directory; -1: there is none */
 	bool draining, again;
 };
 
@@ -293,9 +295,13 @@ static int serve(struct target_run *r)
 	r->luns.stateful = c->state_dir != NULL;
 	r->requests = (struct target_control){
 		.server = r->server, .luns = &r->luns, .config = &r->config};
+	if (c->state_dir && target_state_lock(c->state_dir, &r->lock))
+		return 1;
 	rc = add_luns(r);
 	if (rc)
 		return rc;
+	if (c->state_dir)
+		target_state_review(&r->luns);
 	for (unsigned i = 0; i < portals(c); i++)
 		if (!listen_at(r, portal(c, i)))
 			return 1;
@@ -327,7 +333,7 @@ static int enter_sandbox(struct target_run *r)
 	const struct target_config *c = r->config;
 	const struct sandbox box = {.user = &r->user,
 				    .dir = c->state_dir,
-				    .ours = target_luns_state_file,
+				    .ours = target_state_file,
 				    .prepare = make_rings,
 				    .arg = r,
 				    .syslog = log_is_syslog()};
@@ -374,7 +380,7 @@ static int find_user(struct target_run *r)
 
 int cmd_target(int argc, char **argv)
 {
-	struct target_run r = {.argc = argc, .argv = argv};
+	struct target_run r = {.argc = argc, .argv = argv, .lock = -1};
 	int rc = target_config_read(&r.config, argc, argv, NULL), status;
 
 	if (rc)
@@ -393,6 +399,8 @@ int cmd_target(int argc, char **argv)
 	if (target_luns_close(&r.luns))
 		status = 1;
 	loop_group_free(r.loops);
+	if (r.lock >= 0)
+		close(r.lock);
 	opener_end(r.opener);
 	loop_free(r.loop);
 	target_config_free(r.config);

@@ -119,18 +119,10 @@ void served_lun_free(struct target_luns *t, struct served_lun *s)
 	free(s);
 }
 
-/* TARGET,NUMBER and what lun_open() adds to that. */
-bool target_luns_state_file(const char *name)
-{
-	const char *comma = strrchr(name, ',');
-	const char *end = comma ? comma + 1 + strspn(comma + 1, "0123456789") : NULL;
-	return end && end > comma + 1 && (!*end || *end == '.');
-}
-
 int lun_setup_open(const struct target_luns *t, struct lun_setup *setup, struct lun **out)
 {
 	struct disk_opts *o = &setup->c.disk;
-	char *path = NULL;
+	char name[LUN_STATE_NAME];
 	int rc;
 	*out = NULL;
 	if (!o->opened) {
@@ -140,12 +132,10 @@ int lun_setup_open(const struct target_luns *t, struct lun_setup *setup, struct 
 			return o->fd;
 		o->opened = true;
 	}
-	if (t->stateful && asprintf(&path, "%s,%u", setup->c.target, setup->c.number) < 0)
-		return -ENOMEM;
-	setup->c.state_path = path;
+	lun_state_name(name, &setup->c);
+	setup->c.state_path = t->stateful ? name : NULL;
 	rc = lun_open(out, &setup->c);
 	setup->c.state_path = NULL;
-	free(path);
 	close(o->fd); /* the LUN has a copy */
 	o->opened = false;
 	return rc;

@@ -39,8 +39,6 @@ typedef void (*luns_done)(void *arg, const char *error);
 
 void target_luns_init(struct target_luns *t, struct target_server *s, struct disk_engine *e,
 		      struct opener *o);
-/* Is this the name of a file of theirs in that directory? */
-bool target_luns_state_file(const char *name);
 /* Opens and serves at once, blocking: before the loop runs. Logged; 0, -EEXIST: the number or the
  * identity is taken, or another negative errno. Takes over what is in the setup. */
 int target_luns_start(struct target_luns *t, struct lun_setup *setup);

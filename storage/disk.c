@@ -34,6 +34,12 @@ bool disk_readonly(const struct disk *d)
 	return d->readonly;
 }
 
+uint64_t disk_inode(const struct disk *d)
+{
+	struct stat st;
+	return d->blockdev || fstat(d->fd, &st) < 0 ? 0 : st.st_ino;
+}
+
 int disk_flush_error(const struct disk *d)
 {
 	return __atomic_load_n(&d->flush_error, __ATOMIC_RELAXED);

@@ -64,6 +64,8 @@ int disk_resize(struct disk *d, uint64_t grow, uint64_t *size);
 const char *disk_path(const struct disk *d);
 uint64_t disk_size(const struct disk *d); /* bytes */
 bool disk_readonly(const struct disk *d);
+/* Tells a file from another that has its name later: its inode number; 0 for a device. */
+uint64_t disk_inode(const struct disk *d);
 
 /*
  * A flush that fails has lost what was written before it, and the kernel says so once: to whoever

@@ -24,6 +24,10 @@ struct lun_identity {
 	uint8_t naa[16]; /* NAA 6 identifier */
 };
 
+/* What is added to the name of the state file for those beside it. */
+#define LUN_STATE_JOURNAL  ".atomic"
+#define LUN_STATE_SANITIZE ".sanitize"
+
 #define LUN_UA_MAX 8
 
 /* How an EXTENDED COPY ended, until the nexus asks or starts more (SPC-4, 6.27.2). */
@@ -61,6 +65,7 @@ struct lun {
 
 	struct lun_nexus *nexuses;
 	struct reservations *reservations; /* scsi/reserve.c's; never NULL */
+	char *state_path;		   /* see struct lun_config; NULL: there is none */
 	struct journal *journal;	   /* of WRITE ATOMIC; NULL without a state file */
 	struct lun_nexus *reserved_by;	   /* RESERVE(6) holder */
 

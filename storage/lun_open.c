@@ -37,18 +37,33 @@ void lun_identify(struct lun_identity *id, const struct lun_config *c)
 			snprintf(id->serial + 2 * i, 3, "%02x", hash[i]);
 }
 
+void lun_state_name(char name[LUN_STATE_NAME], const struct lun_config *c)
+{
+	static const char *const by[] = {"path ", "serial "};
+	const char *what = c->serial ? c->serial : c->path;
+	uint8_t hash[SHA256_LEN];
+	struct sha256 s;
+	sha256_init(&s);
+	sha256_update(&s, by[c->serial != NULL], strlen(by[c->serial != NULL]));
+	sha256_update(&s, what, strlen(what));
+	sha256_final(&s, hash);
+	strcpy(name, LUN_STATE_PREFIX);
+	for (unsigned i = 0; i < 8; i++)
+		snprintf(name + strlen(LUN_STATE_PREFIX) + 2 * i, 3, "%02x", hash[i]);
+}
+
 bool lun_identity_same(const struct lun_identity *a, const struct lun_identity *b)
 {
 	return strcmp(a->serial, b->serial) == 0 || memcmp(a->naa, b->naa, sizeof(a->naa)) == 0;
 }
 
-static int open_journal(struct lun *l, const char *state_path)
+static int open_journal(struct lun *l)
 {
 	char *path;
 	int rc = 0;
-	if (!state_path)
+	if (!l->state_path)
 		return 0;
-	if (asprintf(&path, "%s.atomic", state_path) < 0)
+	if (asprintf(&path, "%s" LUN_STATE_JOURNAL, l->state_path) < 0)
 		return -ENOMEM;
 	rc = journal_open(&l->journal, path, l->disk);
 	free(path);
@@ -69,7 +84,10 @@ int lun_open(struct lun **out, const struct lun_config *c)
 	l->removable = c->removable;
 	l->writethrough = c->disk.writethrough;
 	l->waiting_tail = &l->waiting;
-	rc = reservations_new(&l->reservations, c->state_path);
+	l->state_path = c->state_path ? strdup(c->state_path) : NULL;
+	if (c->state_path && !l->state_path)
+		goto fail;
+	rc = reservations_new(&l->reservations, c->state_path, c->path);
 	if (rc)
 		goto fail;
 	rc = disk_open(&l->disk, c->path, &c->disk);
@@ -86,7 +104,10 @@ int lun_open(struct lun **out, const struct lun_config *c)
 			 c->path, l->block_size,
 			 (unsigned long long)(disk_size(l->disk) & (l->block_size - 1)));
 	lun_identify(&l->id, c);
-	rc = open_journal(l, c->state_path);
+	rc = open_journal(l);
+	if (rc)
+		goto fail;
+	rc = sanitize_recall(l);
 	if (rc)
 		goto fail;
 	*out = l;
@@ -114,6 +135,7 @@ int lun_close(struct lun *l)
 	stats_fini(&l->stats);
 	reservations_free(l->reservations);
 	free(l->sanitize);
+	free(l->state_path);
 	free(l);
 	return rc;
 }

@@ -14,10 +14,17 @@ struct lun_config {
 	bool thin, removable;
 	struct disk_opts disk;
 	/* File for persistent reservations that survive loss of power; NULL: they do not. One for
-	 * each LUN, the same after a restart. Beside it, with ".atomic" added, lies the journal of
-	 * atomic writes. */
+	 * each disk, the same after a restart: see lun_state_name(). With more added to its name,
+	 * beside it: the journal of atomic writes, and the mark of a SANITIZE that has not ended
+	 * well. */
 	const char *state_path;
 };
+
+/* The name of a disk's state file: not by where it is served, which may change, but by its serial
+ * number where it was given one, else by its path. */
+#define LUN_STATE_PREFIX "disk-"
+#define LUN_STATE_NAME	 32
+void lun_state_name(char name[LUN_STATE_NAME], const struct lun_config *c);
 
 /* The identity that a LUN of this configuration will have: by its serial, or its target and
  * number. */

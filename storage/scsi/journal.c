@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "core/bytes.h"
 #include "core/crc32c.h"
 #include "core/log.h"
+#include "storage/scsi/state_file.h"
 
 /*
  * The record: a header, then the data. It is valid when the first bytes say so and the CRC32C,
@@ -20,14 +22,23 @@
 #define HEADER	     4096
 #define PATH_MAX_LEN (HEADER - 64)
 
-enum { AT_MAGIC = 0, AT_CRC = 8, AT_LENGTH = 12, AT_OFFSET = 16, AT_PATH = 64 };
+enum {
+	AT_MAGIC = 0,
+	AT_CRC = 8,
+	AT_LENGTH = 12,
+	AT_OFFSET = 16,
+	AT_INODE = 24,
+	AT_SIZE = 32,
+	AT_PATH = 64
+};
 
-static const char magic[8] = "vstor-j1";
+static const char magic[8] = "vstor-j2";
 
 struct journal {
 	int fd;
 	char *path;
 	struct disk *disk;
+	bool stuck;
 };
 
 static uint32_t record_crc(const uint8_t *record, size_t len)
@@ -57,10 +68,55 @@ static int forget(struct journal *j)
 {
 	static const uint8_t nothing[sizeof(magic)];
 	int rc = write_fully(j->fd, nothing, sizeof(nothing), 0);
-	if (rc && (ftruncate(j->fd, 0) < 0 || fdatasync(j->fd) < 0))
-		log_error("%s: the record of an atomic write cannot be ended: %s; remove the file "
-			  "before the next start, or that write comes back",
-			  j->path, strerror(-rc));
+	if (rc && (ftruncate(j->fd, 0) < 0 || fdatasync(j->fd) < 0)) {
+		__atomic_store_n(&j->stuck, true, __ATOMIC_RELAXED);
+		log_error("%s: the record of an atomic write cannot be ended: %s; the next start "
+			  "does that write again, so nothing else is written to %s until then",
+			  j->path, strerror(-rc), disk_path(j->disk));
+	}
+	return rc;
+}
+
+bool journal_stuck(const struct journal *j)
+{
+	return j && __atomic_load_n(&j->stuck, __ATOMIC_RELAXED);
+}
+
+/* Nothing of the file's content is left. */
+static int wipe(int fd)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	uint8_t *zeros = calloc(1, HEADER + JOURNAL_MAX);
+	int rc = zeros ? 0 : -ENOMEM;
+	if (size < 0)
+		rc = -errno;
+	for (off_t at = 0; at < size && rc == 0; at += HEADER + JOURNAL_MAX)
+		rc = write_fully(fd, zeros, (size_t)MIN(size - at, (off_t)(HEADER + JOURNAL_MAX)),
+				 at);
+	if (rc == 0 && (ftruncate(fd, 0) < 0 || fdatasync(fd) < 0))
+		rc = -errno;
+	free(zeros);
+	return rc;
+}
+
+int journal_wipe(struct journal *j)
+{
+	char *aside;
+	int fd, rc = wipe(j->fd);
+	if (rc)
+		return rc;
+	if (asprintf(&aside, "%s" STATE_FILE_ASIDE, j->path) < 0)
+		return -ENOMEM;
+	fd = open(aside, O_RDWR | O_CLOEXEC);
+	if (fd < 0) {
+		rc = errno == ENOENT ? 0 : -errno;
+	} else {
+		rc = wipe(fd);
+		close(fd);
+		if (rc == 0)
+			rc = state_file_remove(aside);
+	}
+	free(aside);
 	return rc;
 }
 
@@ -74,6 +130,8 @@ int journal_write(struct journal *j, const void *p, size_t n, uint64_t off)
 	memcpy(record + AT_MAGIC, magic, sizeof(magic));
 	put_be32(record + AT_LENGTH, (uint32_t)n);
 	put_be64(record + AT_OFFSET, off);
+	put_be64(record + AT_INODE, disk_inode(j->disk));
+	put_be64(record + AT_SIZE, disk_size(j->disk));
 	memccpy(record + AT_PATH, disk_path(j->disk), 0, PATH_MAX_LEN);
 	memcpy(record + HEADER, p, n);
 	put_be32(record + AT_CRC, record_crc(record, n));
@@ -91,13 +149,13 @@ int journal_write(struct journal *j, const void *p, size_t n, uint64_t off)
 /* ---- at the start ---- */
 
 /* Reads the record: its length, 0 when there is none, or negative errno. */
-static int64_t read_record(struct journal *j, uint8_t *record)
+static int64_t read_record(int fd, uint8_t *record)
 {
 	size_t have = 0;
 	uint32_t len;
 
 	while (have < HEADER + JOURNAL_MAX) {
-		ssize_t r = pread(j->fd, record + have, HEADER + JOURNAL_MAX - have, (off_t)have);
+		ssize_t r = pread(fd, record + have, HEADER + JOURNAL_MAX - have, (off_t)have);
 		if (r < 0 && errno != EINTR)
 			return -errno;
 		if (r == 0)
@@ -112,35 +170,84 @@ static int64_t read_record(struct journal *j, uint8_t *record)
 	return len;
 }
 
-static int replay(struct journal *j)
+/* Is it the disk that the record was written for? Another that has its place now must not get
+ * the data: a file is another when it was made anew, a device when it has another size. */
+static bool is_of(const uint8_t *record, const struct disk *d)
+{
+	uint64_t inode = disk_inode(d), size = disk_size(d), was = get_be64(record + AT_SIZE);
+	return strncmp((const char *)record + AT_PATH, disk_path(d), PATH_MAX_LEN) == 0 &&
+	       get_be64(record + AT_INODE) == inode && (inode ? size >= was : size == was);
+}
+
+/* Puts away a record that is not to be done, and says so. */
+static int set_aside(const char *path, const uint8_t *record, const char *why)
+{
+	int rc = state_file_set_aside(path);
+	if (rc == 0)
+		log_warn("%.300s: %s: an atomic write of %u bytes at byte %llu, which was cut off, "
+			 "is not finished; it is kept in %s" STATE_FILE_ASIDE,
+			 (const char *)record + AT_PATH, why, get_be32(record + AT_LENGTH),
+			 (unsigned long long)get_be64(record + AT_OFFSET), path);
+	return rc;
+}
+
+int journal_abandon(const char *path)
+{
+	uint8_t *record = malloc(HEADER + JOURNAL_MAX);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int64_t n = fd < 0 ? -errno : record ? read_record(fd, record) : -ENOMEM;
+	int rc = n < 0 ? (int)n : 0;
+	if (n > 0)
+		rc = set_aside(path, record, "not served");
+	if (fd >= 0)
+		close(fd);
+	free(record);
+	return rc;
+}
+
+static int open_file(struct journal *j)
+{
+	j->fd = open(j->path, O_RDWR | O_CLOEXEC);
+	if (j->fd < 0 && errno == ENOENT) {
+		j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		/* Its records have to be found after loss of power. */
+		return j->fd < 0 ? -errno : state_file_sync_name(j->path);
+	}
+	return j->fd < 0 ? -errno : 0;
+}
+
+static int do_again(struct journal *j, const uint8_t *record, size_t n)
 {
 	const char *path = disk_path(j->disk);
-	uint8_t *record = malloc(HEADER + JOURNAL_MAX);
-	int64_t n = record ? read_record(j, record) : -ENOMEM;
-	uint64_t off = n > 0 ? get_be64(record + AT_OFFSET) : 0, size = disk_size(j->disk);
-	int rc = n < 0 ? (int)n : 0;
+	int rc;
 
-	if (n <= 0)
-		goto out;
-	if (strncmp((char *)record + AT_PATH, path, PATH_MAX_LEN) != 0 || off > size ||
-	    (uint64_t)n > size - off) {
-		log_warn("%s: the state directory has an atomic write for %.200s; it is dropped",
-			 path, (char *)record + AT_PATH);
-		rc = forget(j);
-		goto out;
-	}
 	if (disk_readonly(j->disk)) {
 		log_warn("%s: an atomic write waits to be finished; export it without ,ro", path);
-		goto out;
+		return 0;
 	}
-	log_warn("%s: finishing an atomic write of %lld bytes that was cut off", path,
-		 (long long)n);
-	rc = disk_write(j->disk, record + HEADER, (size_t)n, off, false, NULL);
+	log_warn("%s: finishing an atomic write of %zu bytes that was cut off", path, n);
+	rc = disk_write(j->disk, record + HEADER, n, get_be64(record + AT_OFFSET), false, NULL);
 	if (rc == 0)
 		rc = disk_sync(j->disk);
-	if (rc == 0)
-		rc = forget(j);
-out:
+	return rc ? rc : forget(j);
+}
+
+static int replay(struct journal *j)
+{
+	uint8_t *record = malloc(HEADER + JOURNAL_MAX);
+	int64_t n = record ? read_record(j->fd, record) : -ENOMEM;
+	int rc = n < 0 ? (int)n : 0;
+
+	if (n > 0 && is_of(record, j->disk)) {
+		rc = do_again(j, record, (size_t)n);
+	} else if (n > 0) {
+		rc = set_aside(j->path, record, "another disk has its place");
+		close(j->fd);
+		if (rc == 0)
+			rc = open_file(j);
+		else
+			j->fd = -1;
+	}
 	free(record);
 	return rc;
 }
@@ -157,8 +264,9 @@ int journal_open(struct journal **out, const char *path, struct disk *d)
 	j->fd = -1;
 	j->path = strdup(path);
 	if (j->path) {
-		j->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		rc = j->fd < 0 ? -errno : replay(j);
+		rc = open_file(j);
+		if (rc == 0)
+			rc = replay(j);
 	}
 	if (rc) {
 		log_error("%s: cannot be used for atomic writes: %s; make it writable", path,

@@ -7,6 +7,7 @@
 #ifndef STORAGE_SCSI_JOURNAL_H
 #define STORAGE_SCSI_JOURNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,14 +15,23 @@
 
 struct journal;
 
-/* Opens or creates the file, and finishes what its record began. Blocks. 0 or negative errno; the
- * error is logged. */
+/* Opens or creates the file, and finishes what its record began; one of another disk is put aside,
+ * with a line in the log. Blocks. 0 or negative errno; the error is logged. */
 int journal_open(struct journal **out, const char *path, struct disk *d);
 void journal_close(struct journal *j);
+/* The file of a disk that is not served: a record in it is put aside, with a line in the log. When
+ * the disk is back its blocks may have been written by others. Blocks. 0 or negative errno. */
+int journal_abandon(const char *path);
 
 /* Writes n bytes (at most JOURNAL_MAX) at off, all or none; they are on the medium when it
  * returns. Blocks; one call at a time. 0 or negative errno. */
 #define JOURNAL_MAX (1u << 20)
 int journal_write(struct journal *j, const void *p, size_t n, uint64_t off);
+
+/* A record could not be ended: nothing may be written to the disk until it is opened anew, which
+ * would undo it. NULL: no. From any thread. */
+bool journal_stuck(const struct journal *j);
+/* Leaves no data in the file, nor in one that was put aside. Blocks. 0 or negative errno. */
+int journal_wipe(struct journal *j);
 
 #endif

@@ -3,7 +3,8 @@
  * The file that persistent reservations survive in: text, one line a fact, the last one the CRC32C
  * of all before it.
  *
- *	vstor-reservations 1
+ *	vstor-reservations 2
+ *	disk PATH
  *	type 5
  *	register KEY TARGET-PORT a- h- INITIATOR	(A: at all ports; H: holds the reservation)
  *	crc 01234567
@@ -12,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,122 +25,86 @@
 #include "core/log.h"
 #include "storage/scsi/limits.h"
 #include "storage/scsi/persist.h"
+#include "storage/scsi/state_file.h"
 
-#define FIRST_LINE "vstor-reservations 1"
+#define FIRST_LINE "vstor-reservations 2"
 #define CRC_FORMAT "crc %08" PRIx32 "\n"
 #define CRC_LINE   13 /* its length */
 #define FILE_MAX   (1u << 20)
 
 /* ---- saving ---- */
 
-/* A name with blanks or line ends in it would be read back as something else. */
-static bool name_ok(const char *name)
+/* Blanks and line ends are what separates: they become %20 and the like. */
+static void put_text(struct buf *b, const char *text)
 {
-	for (const char *c = name; *c; c++)
-		if (!isgraph((unsigned char)*c))
-			return false;
-	return *name;
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+		if (c <= ' ' || c == 0x7f || c == '%')
+			buf_printf(b, "%%%02x", c);
+		else
+			buf_put_u8(b, c);
+	}
+	buf_put_u8(b, '\n');
 }
 
-static int format(struct buf *b, const struct pr_state *s)
+static int format(struct buf *b, const char *disk, const struct pr_state *s)
 {
-	buf_printf(b, FIRST_LINE "\ntype %d\n", (int)s->type);
+	buf_printf(b, FIRST_LINE "\ndisk ");
+	put_text(b, disk);
+	buf_printf(b, "type %d\n", (int)s->type);
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct registration *reg = &s->reg[i];
 		if (reg->gone)
 			continue;
-		if (!name_ok(reg->initiator))
-			return -EINVAL;
-		buf_printf(b, "register %016" PRIx64 " %u %c %c %s\n", reg->key, reg->target_port,
-			   reg->all_ports ? 'A' : 'a', s->holder == (int)i ? 'H' : 'h',
-			   reg->initiator);
+		buf_printf(b, "register %016" PRIx64 " %u %c %c ", reg->key, reg->target_port,
+			   reg->all_ports ? 'A' : 'a', s->holder == (int)i ? 'H' : 'h');
+		put_text(b, reg->initiator);
 	}
 	if (!b->failed)
 		buf_printf(b, CRC_FORMAT, crc32c(0, b->data, b->len));
 	return b->failed ? -ENOMEM : 0;
 }
 
-static int write_all(int fd, const struct buf *b)
+int pr_save(const char *path, const char *disk, const struct pr_state *s)
 {
-	size_t at = 0;
-	while (at < b->len) {
-		ssize_t n = write(fd, b->data + at, b->len - at);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		at += n < 0 ? 0 : (size_t)n;
+	struct buf content = {0};
+	int rc;
+	if (s->aptpl) {
+		rc = format(&content, disk, s);
+		if (rc == 0)
+			rc = state_file_write(path, content.data, content.len);
+		buf_free(&content);
+	} else {
+		rc = state_file_remove(path);
 	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
-static int write_file(const char *path, const struct buf *b)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	int rc;
-	if (fd < 0)
-		return -errno;
-	rc = write_all(fd, b);
-	if (close(fd) < 0 && rc == 0)
-		rc = -errno;
-	return rc;
-}
-
-/* A rename or a removal has happened only once the directory is on the medium. */
-static int sync_directory(const char *path)
-{
-	char *copy = strdup(path);
-	int rc = -ENOMEM, fd;
-	if (!copy)
-		return rc;
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	rc = fd < 0 || fsync(fd) < 0 ? -errno : 0;
-	if (fd >= 0)
-		close(fd);
-	free(copy);
-	return rc;
-}
-
-static int replace(const char *path, const struct pr_state *s)
-{
-	struct buf content = {0}, name = {0};
-	const char *fresh;
-	int rc = format(&content, s);
-
-	buf_printf(&name, "%s.new", path);
-	buf_put_u8(&name, 0);
-	if (name.failed)
-		rc = -ENOMEM;
 	if (rc)
-		goto out;
-	fresh = (const char *)name.data;
-	rc = write_file(fresh, &content);
-	if (rc == 0 && rename(fresh, path) < 0)
-		rc = -errno;
-	if (rc == 0)
-		rc = sync_directory(path);
-out:
-	buf_free(&content);
-	buf_free(&name);
-	return rc;
-}
-
-int pr_save(const char *path, const struct pr_state *s)
-{
-	int rc;
-	if (s->aptpl)
-		rc = replace(path, s);
-	else if (unlink(path) < 0 && errno != ENOENT)
-		rc = -errno;
-	else
-		rc = sync_directory(path);
-	if (rc)
-		log_error("%s: cannot keep the reservations: %s; the initiator was told so", path,
-			  strerror(-rc));
+		log_error("%s: cannot keep the reservations of %s: %s; the initiator was told so",
+			  path, disk, strerror(-rc));
 	return rc;
 }
 
 /* ---- loading ---- */
 
-static bool parse_registration(struct pr_state *s, const char *line)
+/* Undoes put_text(), in place. False: it cannot be of it. */
+static bool take_text(char *text)
+{
+	char *to = text;
+	for (const char *from = text; *from; from++) {
+		unsigned c = (unsigned char)*from;
+		if (c == '%') {
+			if (!isxdigit((unsigned char)from[1]) ||
+			    !isxdigit((unsigned char)from[2]) || sscanf(from + 1, "%2x", &c) != 1 ||
+			    !c)
+				return false;
+			from += 2;
+		}
+		*to++ = (char)c;
+	}
+	*to = '\0';
+	return to != text;
+}
+
+static bool parse_registration(struct pr_state *s, char *line)
 {
 	struct registration *reg = &s->reg[s->n];
 	unsigned port;
@@ -150,7 +114,7 @@ static bool parse_registration(struct pr_state *s, const char *line)
 	if (s->n == LIMIT_REGISTRATIONS ||
 	    sscanf(line, "register %" SCNx64 " %u %c %c %n", &reg->key, &port, &all, &holds, &at) !=
 		    4 ||
-	    at == 0 || port > UINT16_MAX || !name_ok(line + at) ||
+	    at == 0 || port > UINT16_MAX || !take_text(line + at) ||
 	    strlen(line + at) >= sizeof(reg->initiator))
 		return false;
 	reg->target_port = (uint16_t)port;
@@ -162,8 +126,8 @@ static bool parse_registration(struct pr_state *s, const char *line)
 	return true;
 }
 
-/* `text` ends with NUL and is cut into lines. */
-static bool parse(struct pr_state *s, char *text, size_t len)
+/* `text` ends with NUL and is cut into lines, of which *disk is one. */
+static bool parse(struct pr_state *s, char *text, size_t len, const char **disk)
 {
 	char want[CRC_LINE + 1], *next, *line;
 	unsigned type;
@@ -178,6 +142,10 @@ static bool parse(struct pr_state *s, char *text, size_t len)
 	line = strtok_r(text, "\n", &next);
 	if (!line || strcmp(line, FIRST_LINE) != 0)
 		return false;
+	line = strtok_r(NULL, "\n", &next);
+	if (!line || strncmp(line, "disk ", 5) != 0 || !take_text(line + 5))
+		return false;
+	*disk = line + 5;
 	line = strtok_r(NULL, "\n", &next);
 	if (!line || sscanf(line, "type %u", &type) != 1 || (type && !pr_type_valid(type)))
 		return false;
@@ -213,6 +181,7 @@ static int read_file(const char *path, struct buf *b)
 
 int pr_load(const char *path, struct pr_state *s, bool *found)
 {
+	const char *disk;
 	struct buf b = {0};
 	int rc = read_file(path, &b);
 
@@ -223,12 +192,28 @@ int pr_load(const char *path, struct pr_state *s, bool *found)
 		log_error("%s: cannot read the reservations: %s; give vstor the right to, or "
 			  "remove the file to start without any",
 			  path, strerror(-rc));
-	} else if (!parse(s, (char *)b.data, b.len - 1)) {
+	} else if (!parse(s, (char *)b.data, b.len - 1, &disk)) {
 		rc = -EBADMSG;
 		log_error("%s: damaged; restore it, or remove it to start without reservations",
 			  path);
 	}
 	s->aptpl = *found;
+	buf_free(&b);
+	return rc;
+}
+
+int pr_whose(const char *path, char *disk, size_t size)
+{
+	struct pr_state s = {.holder = -1};
+	const char *whose = "?";
+	struct buf b = {0};
+	int rc = read_file(path, &b);
+
+	s.reg = rc == 0 ? calloc(LIMIT_REGISTRATIONS, sizeof(*s.reg)) : NULL;
+	if (rc == 0 && !(s.reg && parse(&s, (char *)b.data, b.len - 1, &whose)))
+		rc = -EBADMSG;
+	snprintf(disk, size, "%s", whose);
+	free(s.reg);
 	buf_free(&b);
 	return rc;
 }

@@ -46,6 +46,7 @@ struct pr_state {
 
 struct reservations {
 	char *path;	      /* of the file that keeps the state; NULL: there is none */
+	char *disk;	      /* the path of the disk, to be named in it */
 	bool kept;	      /* the file is there */
 	struct pr_state now;  /* in force */
 	struct pr_state next; /* the change in the making; valid while its command runs */

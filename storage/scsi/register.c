@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* REGISTER, REGISTER AND IGNORE EXISTING KEY, REGISTER AND MOVE (SPC-4, 5.13.7 and 5.13.8). */
-#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -47,7 +46,7 @@ static uint32_t parse_transport_id(const uint8_t *p, uint32_t left, char *name, 
 	if (n == 0 || n == len - 4 || n >= PORT_NAME_SIZE)
 		return 0;
 	for (size_t i = 0; i < n; i++)
-		if (!isgraph(p[4 + i]))
+		if (p[4 + i] <= ' ' || p[4 + i] == 0x7f) /* names are UTF-8 */
 			return 0;
 	memcpy(name, p + 4, n + 1);
 	mark = strstr(name, isid_mark);

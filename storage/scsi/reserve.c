@@ -224,7 +224,7 @@ static void commit(struct scsi_cmd *cmd, bool abort)
 static int save_work(struct disk_io *io)
 {
 	const struct reservations *r = container_of(io, struct scsi_cmd, io)->lun->reservations;
-	return pr_save(r->path, &r->next);
+	return pr_save(r->path, r->disk, &r->next);
 }
 
 static void save_done(struct disk_io *io)
@@ -323,7 +323,7 @@ void scsi_pr_out(struct scsi_cmd *cmd)
 
 /* ---- the LUN's own ---- */
 
-int reservations_new(struct reservations **out, const char *state_path)
+int reservations_new(struct reservations **out, const char *state_path, const char *disk)
 {
 	struct reservations *r = calloc(1, sizeof(*r));
 	int rc = -ENOMEM;
@@ -335,7 +335,8 @@ int reservations_new(struct reservations **out, const char *state_path)
 	r->now.reg = calloc(LIMIT_REGISTRATIONS, sizeof(*r->now.reg));
 	r->next.reg = calloc(LIMIT_REGISTRATIONS, sizeof(*r->next.reg));
 	r->path = state_path ? strdup(state_path) : NULL;
-	if (r->now.reg && r->next.reg && (r->path || !state_path))
+	r->disk = strdup(disk);
+	if (r->now.reg && r->next.reg && r->disk && (r->path || !state_path))
 		rc = r->path ? pr_load(r->path, &r->now, &r->kept) : 0;
 	if (rc) {
 		reservations_free(r);
@@ -351,5 +352,6 @@ void reservations_free(struct reservations *r)
 	free(r->now.reg);
 	free(r->next.reg);
 	free(r->path);
+	free(r->disk);
 	free(r);
 }

@@ -5,12 +5,17 @@
  * little else than that.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "storage/scsi/journal.h"
 #include "storage/scsi/scsi.h"
+#include "storage/scsi/state_file.h"
 
 #define ERASE_STEP (1u << 30)
 #define WRITE_STEP (1u << 20)
@@ -29,7 +34,9 @@ enum { IMMED = 0x80, RESERVED = 0x40, AUSE = 0x20 }; /* byte 1 of the CDB */
 struct sanitize {
 	struct disk_io io;
 	struct lun *lun;
+	struct disk_engine *engine;
 	struct scsi_cmd *cmd; /* ends when the work does; NULL: nobody waits */
+	bool immed;	      /* or when it begins */
 	struct loop_task give_up;
 	bool erase;  /* unmap instead of writing */
 	bool invert; /* the pattern, after each pass */
@@ -55,7 +62,9 @@ static int erase(struct lun *l)
 	uint64_t size = l->blocks << l->block_shift;
 	int rc = 0;
 
-	for (uint64_t off = 0; off < size && rc == 0 && !stopping(l); off += ERASE_STEP) {
+	for (uint64_t off = 0; off < size && rc == 0; off += ERASE_STEP) {
+		if (stopping(l))
+			return -ECANCELED;
 		rc = disk_discard(l->disk, off, MIN(size - off, (uint64_t)ERASE_STEP));
 		progress(l, off >> 20, (size >> 20) + 1);
 	}
@@ -73,9 +82,11 @@ static int overwrite(const struct sanitize *s)
 		uint8_t flip = s->invert && pass % 2 ? 0xff : 0;
 		for (uint32_t i = 0; i < WRITE_STEP; i++)
 			p[i] = s->pattern[(i & (l->block_size - 1)) % s->pattern_len] ^ flip;
-		for (uint64_t off = 0; off < size && rc == 0 && !stopping(l); off += WRITE_STEP) {
-			rc = disk_write(l->disk, p, MIN(size - off, (uint64_t)WRITE_STEP), off,
-					false, NULL);
+		for (uint64_t off = 0; off < size && rc == 0; off += WRITE_STEP) {
+			rc = stopping(l)
+				     ? -ECANCELED
+				     : disk_write(l->disk, p, MIN(size - off, (uint64_t)WRITE_STEP),
+						  off, false, NULL);
 			progress(l, (pass * size + off) >> 20, (s->passes * size >> 20) + 1);
 		}
 	}
@@ -83,11 +94,39 @@ static int overwrite(const struct sanitize *s)
 	return rc;
 }
 
+/* What is not done is remembered beyond the end of the target: the file is there meanwhile. */
+static int set_mark(const struct lun *l, bool on)
+{
+	const char *path = disk_path(l->disk);
+	char *mark;
+	int rc;
+	if (!l->state_path)
+		return 0;
+	if (asprintf(&mark, "%s" LUN_STATE_SANITIZE, l->state_path) < 0)
+		return -ENOMEM;
+	rc = on ? state_file_write(mark, path, strlen(path)) : state_file_remove(mark);
+	if (rc)
+		log_error("%s: cannot note how far SANITIZE of %s is: %s", mark, path,
+			  strerror(-rc));
+	free(mark);
+	return rc;
+}
+
+static int note(struct disk_io *io)
+{
+	return set_mark(container_of(io, struct sanitize, io)->lun, true);
+}
+
 static int work(struct disk_io *io)
 {
 	const struct sanitize *s = container_of(io, struct sanitize, io);
-	int rc = s->erase ? erase(s->lun) : overwrite(s);
-	return rc ? rc : disk_sync(s->lun->disk);
+	struct lun *l = s->lun;
+	int rc = s->erase ? erase(l) : overwrite(s);
+	if (rc == 0)
+		rc = disk_sync(l->disk);
+	if (rc == 0 && l->journal) /* it holds what was written last */
+		rc = journal_wipe(l->journal);
+	return rc ? rc : set_mark(l, false);
 }
 
 /* ---- in the loop ---- */
@@ -100,7 +139,7 @@ static void done(struct disk_io *io)
 
 	l->sanitize = NULL;
 	l->sanitize_failed = io->rc != 0;
-	if (io->rc)
+	if (io->rc && io->rc != -ECANCELED) /* lun_stop() has told of that */
 		log_error("%s: cannot sanitize: %s; the LUN is closed until it is sanitized",
 			  disk_path(l->disk), strerror(-io->rc));
 	if (cmd)
@@ -111,6 +150,30 @@ static void done(struct disk_io *io)
 		scsi_good(cmd);
 	free(s);
 	lun_ended(l);
+}
+
+static void submit(struct sanitize *s, int (*call)(struct disk_io *io),
+		   void (*then)(struct disk_io *io))
+{
+	s->io = (struct disk_io){.op = DISK_CALL, .disk = s->lun->disk, .call = call, .done = then};
+	disk_submit(s->engine, &s->io); /* a call is never done at once */
+}
+
+/* Only now: who is told that it has begun must hear of it when it does not end. */
+static void noted(struct disk_io *io)
+{
+	struct sanitize *s = container_of(io, struct sanitize, io);
+	struct scsi_cmd *cmd = s->cmd;
+	if (io->rc) {
+		done(io);
+		return;
+	}
+	if (s->immed && cmd) {
+		s->cmd = NULL;
+		loop_defer_cancel(disk_engine_loop(s->engine), &s->give_up);
+		scsi_good(cmd);
+	}
+	submit(s, work, done);
 }
 
 /* The command is aborted: the work is not. */
@@ -132,20 +195,17 @@ static void start(struct scsi_cmd *cmd)
 {
 	struct sanitize *s = cmd->state;
 	struct lun *l = cmd->lun;
-	struct disk_engine *engine = cmd->engine;
 
 	cmd->state = NULL;
 	l->sanitize = s;
 	l->sanitize_failed = false;
 	progress(l, 0, 1);
-	if (cmd->cdb[1] & IMMED) {
-		scsi_good(cmd);
-	} else {
-		s->cmd = cmd;
-		cmd->on_abort = aborted;
-		scsi_leave(cmd);
-	}
-	disk_submit(engine, &s->io); /* a call is never done at once */
+	s->engine = cmd->engine;
+	s->immed = cmd->cdb[1] & IMMED;
+	s->cmd = cmd;
+	cmd->on_abort = aborted;
+	scsi_leave(cmd);
+	submit(s, note, noted);
 }
 
 static struct sanitize *prepare(struct scsi_cmd *cmd, uint32_t pattern_len)
@@ -160,8 +220,6 @@ static struct sanitize *prepare(struct scsi_cmd *cmd, uint32_t pattern_len)
 	s->give_up = (struct loop_task){.fn = give_up, .arg = s};
 	s->passes = 1;
 	s->pattern_len = pattern_len;
-	s->io = (struct disk_io){
-		.op = DISK_CALL, .disk = cmd->lun->disk, .call = work, .done = done};
 	return s;
 }
 
@@ -212,14 +270,47 @@ static void prepare_erase(struct scsi_cmd *cmd, uint32_t len)
 	scsi_run_alone(cmd, start);
 }
 
+static int exit_work(struct disk_io *io)
+{
+	return set_mark(container_of(io, struct scsi_cmd, io)->lun, false);
+}
+
+static void exit_done(struct disk_io *io)
+{
+	struct scsi_cmd *cmd = container_of(io, struct scsi_cmd, io);
+	if (io->rc == 0)
+		cmd->lun->sanitize_failed = false;
+	scsi_io_result(cmd, io->rc, true);
+}
+
 static void exit_failure_mode(struct scsi_cmd *cmd, uint32_t len)
 {
 	if (len) {
 		scsi_invalid_cdb(cmd, 7, -1);
 		return;
 	}
-	cmd->lun->sanitize_failed = false;
-	scsi_good(cmd);
+	cmd->io = (struct disk_io){
+		.op = DISK_CALL, .disk = cmd->lun->disk, .call = exit_work, .done = exit_done};
+	disk_submit(cmd->engine, &cmd->io); /* a call is never done at once */
+}
+
+int sanitize_recall(struct lun *l)
+{
+	char *mark;
+	int fd;
+	if (!l->state_path)
+		return 0;
+	if (asprintf(&mark, "%s" LUN_STATE_SANITIZE, l->state_path) < 0)
+		return -ENOMEM;
+	fd = open(mark, O_RDONLY | O_CLOEXEC);
+	l->sanitize_failed = fd >= 0 || errno != ENOENT;
+	if (l->sanitize_failed)
+		log_warn("%s: was not sanitized to the end; the LUN is closed until it is",
+			 disk_path(l->disk));
+	if (fd >= 0)
+		close(fd);
+	free(mark);
+	return 0;
 }
 
 void scsi_sanitize(struct scsi_cmd *cmd)

@@ -8,6 +8,7 @@
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "storage/scsi/journal.h"
 #include "storage/scsi/pr_state.h"
 
 /* A full or failing disk fails every command. */
@@ -438,7 +439,8 @@ static bool medium_ready(struct scsi_cmd *cmd)
 		scsi_check(cmd, SENSE_NOT_READY, ASC_MEDIUM_NOT_PRESENT);
 		return false;
 	}
-	if (cmd->op->flags & OP_MODIFY && (l->swp || disk_readonly(l->disk))) {
+	if (cmd->op->flags & OP_MODIFY &&
+	    (l->swp || disk_readonly(l->disk) || journal_stuck(l->journal))) {
 		scsi_check(cmd, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
 		return false;
 	}

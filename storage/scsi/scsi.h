@@ -216,6 +216,8 @@ void scsi_prevent_allow(struct scsi_cmd *cmd);
 void scsi_read_defect_data(struct scsi_cmd *cmd);
 /* sanitize.c */
 void scsi_sanitize(struct scsi_cmd *cmd);
+/* When the LUN is opened: one that was cut off has failed. 0 or -ENOMEM. */
+int sanitize_recall(struct lun *l);
 /* report.c */
 void scsi_request_sense(struct scsi_cmd *cmd);
 void scsi_report_luns(struct scsi_cmd *cmd);
@@ -224,8 +226,9 @@ void scsi_report_tmfs(struct scsi_cmd *cmd);
 void scsi_report_port_groups(struct scsi_cmd *cmd);
 /* reserve.c */
 /* `state_path`: the file that keeps what must survive loss of power (APTPL), NULL: nothing does.
- * What it holds is in force again. 0 or negative errno; the error is logged. */
-int reservations_new(struct reservations **out, const char *state_path);
+ * What it holds is in force again. `disk`: whose it is. 0 or negative errno; the error is logged.
+ */
+int reservations_new(struct reservations **out, const char *state_path, const char *disk);
 void reservations_free(struct reservations *r);
 void scsi_reserve6(struct scsi_cmd *cmd);
 void scsi_release6(struct scsi_cmd *cmd);

@@ -3,7 +3,39 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include "storage/scsi/journal.h"
 #include "tests/unit/storage/scsi/harness.h"
+
+/* What would be there after loss of power: a name is only when its directory has been synced. */
+static bool name_synced, cannot_end;
+
+int fsync(int fd)
+{
+	(void)fd; /* of a directory: the journal itself takes fdatasync() */
+	name_synced = access(rig_path("state0.atomic"), F_OK) == 0;
+	return 0;
+}
+
+int ftruncate(int fd, off_t n)
+{
+	char path[32];
+	if (cannot_end) {
+		errno = EIO;
+		return -1;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return truncate(path, n);
+}
+
+ssize_t pwrite(int fd, const void *p, size_t n, off_t off)
+{
+	struct iovec v = {(void *)p, n};
+	if (cannot_end && n == 8) {
+		errno = EIO;
+		return -1;
+	}
+	return pwritev(fd, &v, 1, off);
+}
 
 #define SIZE   512
 #define COUNT  16
@@ -31,7 +63,7 @@ static void restart(void)
 static void record_valid_again(void)
 {
 	int fd = open(rig_path("state0.atomic"), O_WRONLY);
-	CHECK_EQ(pwrite(fd, "vstor-j1", 8, 0), 8);
+	CHECK_EQ(pwrite(fd, "vstor-j2", 8, 0), 8);
 	close(fd);
 }
 
@@ -135,6 +167,75 @@ static void test_other_disk(void)
 	CHECK_EQ(lun_open(&rig.lun[0], &c), 0);
 	rig_login(0, 0);
 	CHECK(filled_with(0, 0, COUNT, 'o'));
+	CHECK_EQ(access(rig_path("state0.atomic.stale"), F_OK), 0); /* not thrown away either */
+	rig_down();
+}
+
+/* Nor is a file that was made anew under the name of the old one, as one is that is put back from a
+ * copy. */
+static void test_other_file(void)
+{
+	char old[64];
+	rig_up(NULL, true);
+	CHECK_EQ(write_atomic(0, COUNT, 'n'), SCSI_GOOD);
+	record_valid_again();
+	rig_close_lun(0);
+	snprintf(old, sizeof(old), "%s", rig_path("disk0"));
+	CHECK_EQ(rename(old, rig_path("state1")), 0); /* so that its number is not used again */
+	CHECK_EQ(rig_open_lun(0), 0);
+	rig_login(0, 0);
+	CHECK(filled_with(0, 0, COUNT, 0));
+	CHECK_EQ(access(rig_path("state0.atomic.stale"), F_OK), 0);
+	CHECK_EQ(write_atomic(0, COUNT, 'l'), SCSI_GOOD);
+	rig_down();
+}
+
+/* A disk that is not served when the target starts may be written elsewhere. */
+static void test_abandoned(void)
+{
+	rig_up(NULL, true);
+	fill(0, 0, COUNT, 'o');
+	CHECK_EQ(write_atomic(0, COUNT, 'n'), SCSI_GOOD);
+	fill(0, 0, COUNT, 'o');
+	rig_close_lun(0);
+	CHECK_EQ(journal_abandon(rig_path("state0.atomic")), 0); /* nothing is under way */
+	CHECK_EQ(access(rig_path("state0.atomic"), F_OK), 0);
+	record_valid_again();
+	CHECK_EQ(journal_abandon(rig_path("state0.atomic")), 0);
+	CHECK_EQ(access(rig_path("state0.atomic.stale"), F_OK), 0);
+	CHECK_EQ(rig_open_lun(0), 0);
+	rig_login(0, 0);
+	CHECK(filled_with(0, 0, COUNT, 'o'));
+	rig_down();
+}
+
+static void test_its_name_is_on_the_medium(void)
+{
+	name_synced = false;
+	rig_up(NULL, true);
+	CHECK(name_synced);
+	rig_down();
+}
+
+/* A record that stays would undo what is written later: nothing is, until it has been done again.
+ */
+static void test_cannot_be_ended(void)
+{
+	rig_up(NULL, true);
+	fill(0, 0, COUNT, 'o');
+	cannot_end = true;
+	CHECK_EQ(write_atomic(0, COUNT, 'n'), SCSI_CHECK_CONDITION);
+	cannot_end = false;
+	CHECK_EQ(write_atomic(0, COUNT, 'l'), SCSI_CHECK_CONDITION);
+	CHECK_EQ(last.key, SENSE_DATA_PROTECT);
+	CHECK_EQ(last.asc, ASC_WRITE_PROTECTED);
+	CHECK_EQ(write_blocks(0, 1, 100, 1, (uint8_t[SIZE]){0}), SCSI_CHECK_CONDITION);
+	CHECK(filled_with(0, 0, COUNT, 'n'));
+	restart();
+	CHECK(filled_with(0, 0, COUNT, 'n'));
+	fill(0, 0, COUNT, 'l');
+	restart();
+	CHECK(filled_with(0, 0, COUNT, 'l'));
 	rig_down();
 }
 
@@ -162,6 +263,10 @@ int main(void)
 	CHECK_RUN(test_torn_record);
 	CHECK_RUN(test_failed);
 	CHECK_RUN(test_other_disk);
+	CHECK_RUN(test_other_file);
+	CHECK_RUN(test_abandoned);
+	CHECK_RUN(test_its_name_is_on_the_medium);
+	CHECK_RUN(test_cannot_be_ended);
 	CHECK_RUN(test_no_place);
 	return CHECK_DONE();
 }

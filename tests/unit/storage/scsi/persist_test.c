@@ -4,6 +4,34 @@
 
 #include "tests/unit/storage/scsi/pr.h"
 
+/* What would be found after loss of power: the content as of the last fsync() of the file, under
+ * the name that its directory had at its own last one. */
+static struct {
+	ino_t inode;
+	char content[1024];
+} synced;
+static char durable[1024];
+
+int fsync(int fd)
+{
+	struct stat st, named;
+	if (fstat(fd, &st) < 0)
+		return -1;
+	if (!S_ISDIR(st.st_mode)) {
+		synced.inode = st.st_ino;
+		snprintf(synced.content, sizeof(synced.content), "/proc/self/fd/%d", fd);
+		fd = open(synced.content, O_RDONLY);
+		memset(synced.content, 0, sizeof(synced.content));
+		CHECK(read(fd, synced.content, sizeof(synced.content) - 1) >= 0);
+		close(fd);
+	} else if (stat(rig_path("state0"), &named) == 0) {
+		strcpy(durable, named.st_ino == synced.inode ? synced.content : "not written");
+	} else {
+		strcpy(durable, "none");
+	}
+	return 0;
+}
+
 /* As after kill -9 and a new start: nothing of what was in memory is asked for again. */
 static void restart(void)
 {
@@ -45,6 +73,51 @@ static void test_survives(void)
 		CHECK(!file_there("state0")); /* nothing to keep */
 		restart();
 		CHECK_EQ(key_count(), 0);
+	}
+	rig_down();
+}
+
+/* An answer means that all of it is on the medium. */
+static void test_on_the_medium(void)
+{
+	rig_up(NULL, true);
+	strcpy(durable, "none");
+	CHECK_EQ(pr_out(0, REGISTER, 0, 0, 0xabcdef, APTPL), SCSI_GOOD);
+	CHECK(strstr(durable, "abcdef") && !strstr(durable, " H "));
+	CHECK_EQ(pr_out(1, REGISTER, 0, 0, 0x123456, APTPL), SCSI_GOOD);
+	CHECK(strstr(durable, "abcdef") && strstr(durable, "123456"));
+	CHECK_EQ(pr_out(0, RESERVE, EA, 0xabcdef, 0, 0), SCSI_GOOD);
+	CHECK(strstr(durable, " H ") != NULL);
+	CHECK_EQ(pr_out(0, CLEAR, 0, 0xabcdef, 0, 0), SCSI_GOOD);
+	CHECK_STR(durable, "none");
+	rig_down();
+}
+
+/* A name that is not ASCII, or worse, keeps nobody from registering, and survives itself. */
+static void test_names(void)
+{
+	static const char *const names[] = {
+		"iqn.2026-11.test:gr\xc3\xbc\xc3\x9f\x65,i,0x1",
+		"iqn.2026-11.test:\xff\x80,i,0x2",
+		"iqn.2026-11.test:a b\nregister %25,i,0x3",
+	};
+	rig_up(NULL, true);
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		lun_nexus_remove(&rig.nexus[0][1]);
+		lun_nexus_add(rig.lun[0], &rig.nexus[0][1], names[i], 1);
+		rig.nexus[0][1].ua_n = 0;
+		CHECK_EQ(pr_out(1, REGISTER, 0, 0, 7, APTPL), SCSI_GOOD);
+		CHECK_EQ(pr_out(0, REGISTER, 0, 0, 10, APTPL), SCSI_GOOD);
+		CHECK_EQ(pr_out(1, RESERVE, EA, 7, 0, 0), SCSI_GOOD);
+		restart();
+		CHECK(reserved(EA, 7));
+		CHECK_EQ(key_count(), 2);
+		lun_nexus_remove(&rig.nexus[0][1]);
+		lun_nexus_add(rig.lun[0], &rig.nexus[0][1], names[i], 1);
+		rig.nexus[0][1].ua_n = 0;
+		CHECK(can_write(1) && !can_write(0));
+		CHECK_EQ(pr_out(1, CLEAR, 0, 7, 0, 0), SCSI_GOOD);
+		clear_attentions();
 	}
 	rig_down();
 }
@@ -171,6 +244,8 @@ int main(void)
 {
 	log_init("persist_test");
 	CHECK_RUN(test_survives);
+	CHECK_RUN(test_on_the_medium);
+	CHECK_RUN(test_names);
 	CHECK_RUN(test_move_survives);
 	CHECK_RUN(test_latest_decides);
 	CHECK_RUN(test_no_state_file);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <sys/stat.h>
+
 #include "tests/unit/storage/scsi/harness.h"
 
 static const struct lun_config thin = {.thin = true};
@@ -210,13 +212,108 @@ static void test_failed(void)
 	rig_down();
 }
 
-/* The target ends: it does not wait for a whole disk to be written. */
+static void restart(void)
+{
+	rig_close_lun(0);
+	CHECK_EQ(rig_open_lun(0), 0);
+	for (unsigned h = 0; h < HOSTS; h++)
+		rig_login(0, h);
+}
+
+/* The LUN is taken away, or the target ends, in the middle of it. */
+static void cut_off(struct call *c)
+{
+	list[0] = 31;
+	memset(list + 4, 0x55, 512);
+	start(c, OVERWRITE, 512);
+	CHECK(!c->done);
+	lun_stop(rig.lun[0]);
+	call_wait(c);
+}
+
+/* It does not wait for a whole disk to be written, and what is not done is not called done. */
 static void test_stop(void)
 {
+	struct call c;
 	rig_up(NULL, false);
+	fill(0, BLOCKS - 8, 8, 'A');
+	cut_off(&c);
+	CHECK_EQ(c.cmd.status, SCSI_CHECK_CONDITION);
+	CHECK_EQ(c.asc, ASC_SANITIZE_FAILED);
+	CHECK_EQ(ready(1), ASC_SANITIZE_FAILED);
+	CHECK_EQ(read_blocks(0, 1, 0, 1, NULL), SCSI_CHECK_CONDITION);
+	rig_down();
+}
+
+/* Nor after a restart, when somebody polls who had asked for it with IMMED. */
+static void test_stop_is_remembered(void)
+{
+	struct call c;
+	rig_up(NULL, true);
+	cut_off(&c);
+	CHECK_EQ(c.cmd.status, SCSI_CHECK_CONDITION);
+	restart();
+	CHECK_EQ(ready(0), ASC_SANITIZE_FAILED);
+	restart();
+	CHECK_EQ(ready(0), ASC_SANITIZE_FAILED);
+	list[0] = 1;
+	CHECK_EQ(sanitize(OVERWRITE, 512), SCSI_GOOD);
+	restart();
+	CHECK_EQ(ready(0), 0);
+	cut_off(&c);
+	restart();
+	CHECK_EQ(sanitize(EXIT_FAILURE_MODE, 0), SCSI_GOOD);
+	CHECK_EQ(ready(0), 0);
+	restart();
+	CHECK_EQ(ready(0), 0);
+	rig_down();
+}
+
+/* As is one that kill -9 cuts off: it is noted before it begins. */
+static void test_noted_at_once(void)
+{
+	struct loop_timer timer = {0};
+	struct call c;
+	rig_up(NULL, true);
 	list[0] = 31;
-	CHECK_EQ(sanitize(OVERWRITE | IMMED, 512), SCSI_GOOD);
+	memset(list + 4, 0x55, 512);
+	start(&c, OVERWRITE, 512);
+	while (sanitize_progress(rig.lun[0]) < 100) { /* some MiB are written */
+		loop_timer_set(rig.loop, &timer, MS_NS, stop_loop, rig.loop);
+		loop_run(rig.loop);
+	}
+	CHECK_EQ(access(rig_path("state0.sanitize"), F_OK), 0);
 	lun_stop(rig.lun[0]);
+	call_wait(&c);
+	rig_down();
+}
+
+static long size_of(const char *name)
+{
+	struct stat st;
+	return stat(rig_path(name), &st) < 0 ? -errno : (long)st.st_size;
+}
+
+/* What was written last by WRITE ATOMIC lies in the journal, too. */
+static void test_journal(void)
+{
+	uint8_t cdb[16] = {0x9c, [13] = 8}, data[8 * 512];
+	char journal[64];
+	rig_up(NULL, true);
+	memset(data, 'A', sizeof(data));
+	CHECK_EQ(run(0, 0, cdb, sizeof(cdb), data, sizeof(data)), SCSI_GOOD);
+	CHECK(size_of("state0.atomic") > (long)sizeof(data));
+	rig_close_lun(0);
+	snprintf(journal, sizeof(journal), "%s", rig_path("state0.atomic"));
+	CHECK_EQ(rename(journal, rig_path("state0.atomic.stale")), 0); /* put aside */
+	CHECK_EQ(rig_open_lun(0), 0);
+	rig_login(0, 0);
+	CHECK_EQ(run(0, 0, cdb, sizeof(cdb), data, sizeof(data)), SCSI_GOOD);
+	list[0] = 1;
+	CHECK_EQ(sanitize(OVERWRITE, 512), SCSI_GOOD);
+	CHECK_EQ(size_of("state0.atomic"), 0);
+	CHECK_EQ(size_of("state0.atomic.stale"), -ENOENT);
+	CHECK_EQ(run(0, 0, cdb, sizeof(cdb), data, sizeof(data)), SCSI_GOOD);
 	rig_down();
 }
 
@@ -233,5 +330,8 @@ int main(void)
 	CHECK_RUN(test_queued_before);
 	CHECK_RUN(test_failed);
 	CHECK_RUN(test_stop);
+	CHECK_RUN(test_stop_is_remembered);
+	CHECK_RUN(test_noted_at_once);
+	CHECK_RUN(test_journal);
 	return CHECK_DONE();
 }
