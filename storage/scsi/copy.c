@@ -63,7 +63,7 @@ static int copy_step(const struct segment *s, uint8_t *b, uint64_t at, size_t n)
 }
 
 /* From the end where the start of the destination is the source of what comes later. */
-static int copy_segment(const struct segment *s, uint8_t *b)
+static int copy_segment(const struct scsi_cmd *cmd, const struct segment *s, uint8_t *b)
 {
 	bool backward = s->from == s->to && s->dst > s->src && s->dst - s->src < s->len;
 	uint64_t left = s->len;
@@ -71,6 +71,8 @@ static int copy_segment(const struct segment *s, uint8_t *b)
 
 	while (left && rc == 0) {
 		size_t n = (size_t)MIN(left, (uint64_t)STEP);
+		if (__atomic_load_n(&cmd->aborted, __ATOMIC_RELAXED))
+			return -ECANCELED;
 		rc = copy_step(s, b, backward ? left - n : s->len - left, n);
 		left -= n;
 	}
@@ -79,12 +81,13 @@ static int copy_segment(const struct segment *s, uint8_t *b)
 
 static int copy_work(struct disk_io *io)
 {
-	struct copy *c = container_of(io, struct scsi_cmd, io)->state;
+	const struct scsi_cmd *cmd = container_of(io, struct scsi_cmd, io);
+	struct copy *c = cmd->state;
 	uint8_t *b = malloc(STEP);
 	int rc = b ? 0 : -ENOMEM;
 
 	for (unsigned i = 0; i < c->segments && rc == 0; i++) {
-		rc = copy_segment(&c->segment[i], b);
+		rc = copy_segment(cmd, &c->segment[i], b);
 		if (rc == 0) {
 			c->status.segments++;
 			c->status.bytes += c->segment[i].len;
@@ -118,6 +121,10 @@ static void copy_done(struct disk_io *io)
 	if (kept)
 		*kept = c->status;
 	part(c);
+	if (io->rc == -ECANCELED) {
+		scsi_status(cmd, SCSI_TASK_ABORTED);
+		return;
+	}
 	if (io->rc)
 		log_error("%s: copy of segment %u: %s", disk_path(cmd->lun->disk),
 			  c->status.segments, strerror(-io->rc));

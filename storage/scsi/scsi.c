@@ -491,7 +491,7 @@ void scsi_execute(struct scsi_cmd *cmd)
 
 void scsi_abort(struct scsi_cmd *cmd)
 {
-	cmd->aborted = true;
+	__atomic_store_n(&cmd->aborted, true, __ATOMIC_RELAXED); /* workers look at it */
 	if (cmd->on_abort)
 		cmd->on_abort(cmd);
 }

@@ -118,6 +118,26 @@ static void test_same_lun(void)
 	rig_down();
 }
 
+/* An aborted one stops, and keeps nobody waiting for the rest. */
+static void test_abort(void)
+{
+	uint8_t cdb[16];
+	struct call c;
+	rig_up(NULL, false);
+	fill(0, 0, 16384, 'A');
+	list_new(0, 3);
+	add_target(rig.lun[0]->id.naa);
+	for (unsigned i = 0; i < LIMIT_COPY_SEGMENTS; i++)
+		add_segment(0, 0, 32768, 0, i + 1 < LIMIT_COPY_SEGMENTS ? 32768 : 98304);
+	copy_cdb(cdb);
+	call_start(&c, 0, 0, cdb, sizeof(cdb), list.p, list.len);
+	CHECK(!c.done);
+	scsi_abort(&c.cmd);
+	CHECK_EQ(call_wait(&c), SCSI_TASK_ABORTED);
+	CHECK(filled_with(0, 98304, 16384, 0)); /* the last segment, after 1 GiB */
+	rig_down();
+}
+
 static void test_other_lun(void)
 {
 	rig_up(NULL, false);
@@ -414,6 +434,7 @@ int main(void)
 {
 	log_init("copy_test");
 	CHECK_RUN(test_same_lun);
+	CHECK_RUN(test_abort);
 	CHECK_RUN(test_other_lun);
 	CHECK_RUN(test_overlap);
 	CHECK_RUN(test_byte_offsets);
