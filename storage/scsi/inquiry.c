@@ -69,7 +69,9 @@ static unsigned device_id(const struct lun *l, uint8_t *p)
 static unsigned extended(const struct lun *l, uint8_t *p)
 {
 	(void)l;
-	p[1] = 0x07; /* ordered, head of queue, simple tasks */
+	/* Simple tasks. What ORDERED and HEAD OF QUEUE ask for would have to hold while their data
+	 * is on the way, too. */
+	p[1] = 0x01;
 	p[2] = 0x01; /* V_SUP: a volatile cache */
 	return 60;
 }
