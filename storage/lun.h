@@ -28,7 +28,8 @@ struct lun_identity {
 #define LUN_STATE_JOURNAL  ".atomic"
 #define LUN_STATE_SANITIZE ".sanitize"
 
-#define LUN_UA_MAX 8
+/* As many as there are different ones (the last group of sense.h), and some: none is lost. */
+#define LUN_UA_MAX 16
 
 /* How an EXTENDED COPY ended, until the nexus asks or starts more (SPC-4, 6.27.2). */
 enum copy_state { COPY_NONE, COPY_RUNNING, COPY_DONE, COPY_FAILED };

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/bytes.h"
 #include "core/log.h"
 #include "storage/scsi/scsi.h"
 #include "tests/unit/check.h"
@@ -152,6 +153,33 @@ static void test_an_attention_is_taken_back(void)
 	CHECK_EQ(lun_close(l), 0);
 }
 
+/* An initiator that sends nothing misses none of the news, however much there is. */
+static void test_no_attention_is_lost(void)
+{
+	static const uint16_t codes[] = {
+		ASC_POWER_ON,
+		ASC_BUS_DEVICE_RESET,
+		ASC_MODE_PARAMETERS_CHANGED,
+		ASC_RESERVATIONS_PREEMPTED,
+		ASC_RESERVATIONS_RELEASED,
+		ASC_REGISTRATIONS_PREEMPTED,
+		ASC_CAPACITY_CHANGED,
+		ASC_COMMANDS_CLEARED,
+		ASC_REPORTED_LUNS_CHANGED,
+		ASC_MEDIUM_CHANGED,
+	};
+	struct lun *l = open_lun();
+	struct lun_nexus n;
+	lun_nexus_add(l, &n, "iqn.2026-11.local:a,i,0x1", 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(codes); i++)
+		lun_attention_all(l, NULL, codes[i]);
+	CHECK_EQ(n.ua_n, ARRAY_SIZE(codes));
+	for (unsigned i = 0; i < ARRAY_SIZE(codes); i++)
+		CHECK(pending(&n, codes[i]));
+	lun_nexus_remove(&n);
+	CHECK_EQ(lun_close(l), 0);
+}
+
 static void test_operations_are_counted(void)
 {
 	static struct stats s;
@@ -192,6 +220,7 @@ int main(void)
 	CHECK_RUN(test_without_a_nexus_it_is_closed_at_once);
 	CHECK_RUN(test_it_takes_over_the_size_of_the_file);
 	CHECK_RUN(test_an_attention_is_taken_back);
+	CHECK_RUN(test_no_attention_is_lost);
 	CHECK_RUN(test_operations_are_counted);
 	disk_engine_free(engine);
 	loop_free(loop);
