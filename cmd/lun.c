@@ -12,16 +12,33 @@
 #include "core/opts.h"
 #include "net/control.h"
 
+/* As lun_setup_parse() takes it. */
+static char *escaped(const char *path)
+{
+	char *out = malloc(2 * strlen(path) + 1), *to = out;
+	if (!out)
+		return NULL;
+	for (; *path; path++) {
+		if (*path == ',' || *path == '\\')
+			*to++ = '\\';
+		*to++ = *path;
+	}
+	*to = '\0';
+	return out;
+}
+
 /* The target has another working directory, perhaps: PATH of PATH[,KEY=VALUE...] in full. */
 static int full_word(const char *word, char **out)
 {
-	char *directory;
+	char *directory, *prefix;
 	int n;
 	*out = NULL;
 	if (*word == '/')
 		return (*out = strdup(word)) ? 0 : -1;
 	directory = realpath(".", NULL);
-	n = directory ? asprintf(out, "%s/%s", directory, word) : -1;
+	prefix = directory ? escaped(directory) : NULL;
+	n = prefix ? asprintf(out, "%s/%s", prefix, word) : -1;
+	free(prefix);
 	free(directory);
 	return n < 0 ? -1 : 0;
 }

@@ -36,7 +36,8 @@ static const char *default_name(void)
 static int bad_key(const struct lun_setup *s, const char *what)
 {
 	log_error("%s: %s; keys: lun=N serial=S ro thin removable block-size=512|4096 "
-		  "cache=writeback|writethrough size=BYTES name=IQN",
+		  "cache=writeback|writethrough size=BYTES name=IQN; a comma in PATH is written "
+		  "\\,",
 		  s->where, what);
 	return -EINVAL;
 }
@@ -92,10 +93,27 @@ static int lun_key(struct lun_setup *s, const char *key, const char *val)
 	return 0;
 }
 
+/* Cuts off a part, up to a comma; "\," is a comma and "\\" a backslash of it. NULL: none is left.
+ */
+static char *next_part(char **rest)
+{
+	char *part = *rest, *to = part, *from = part;
+	if (!part)
+		return NULL;
+	for (; *from && *from != ','; from++) {
+		if (*from == '\\' && (from[1] == ',' || from[1] == '\\'))
+			from++;
+		*to++ = *from;
+	}
+	*rest = *from ? from + 1 : NULL;
+	*to = '\0';
+	return part;
+}
+
 int lun_setup_parse(struct lun_setup *s, const char *word, const char *target, const char *where)
 {
 	size_t len = strlen(word) + 1;
-	char *save = NULL;
+	char *rest;
 
 	*s = (struct lun_setup){.c = {.block_size = 512, .number = LUN_NUMBER_ANY}};
 	snprintf(s->where, sizeof(s->where), "%s %s", where, word);
@@ -104,12 +122,15 @@ int lun_setup_parse(struct lun_setup *s, const char *word, const char *target, c
 		return -ENOMEM;
 	memcpy(s->text, word, len);
 	s->c.target = strcpy(s->text + len, target);
-	s->c.path = strtok_r(s->text, ",", &save);
-	if (!s->c.path)
+	rest = s->text;
+	s->c.path = next_part(&rest);
+	if (!*s->c.path)
 		return bad_key(s, "no path");
-	for (char *key; (key = strtok_r(NULL, ",", &save));) {
+	for (char *key; (key = next_part(&rest));) {
 		char *val = strchr(key, '=');
 		int rc;
+		if (!*key)
+			continue;
 		if (val)
 			*val++ = '\0';
 		rc = lun_key(s, key, val);

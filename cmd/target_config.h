@@ -46,8 +46,9 @@ int target_config_read(struct target_config **out, int argc, char **argv, struct
 int target_config_words(struct target_config **out, int argc, char **argv, struct opener *o);
 void target_config_free(struct target_config *c);
 
-/* Parses PATH[,KEY=VALUE...]; `target`: the name that it belongs to without name= (copied).
- * `where` begins the messages. 0 or negative errno; the error is logged. */
+/* Parses PATH[,KEY=VALUE...], where "\," is a comma that belongs to either; `target`: the name that
+ * it belongs to without name= (copied). `where` begins the messages. 0 or negative errno; the error
+ * is logged. */
 int lun_setup_parse(struct lun_setup *s, const char *word, const char *target, const char *where);
 void lun_setup_free(struct lun_setup *s);
 

@@ -93,6 +93,11 @@ int lun_open(struct lun **out, const struct lun_config *c)
 	rc = disk_open(&l->disk, c->path, &c->disk);
 	if (rc)
 		goto fail;
+	if (c->disk.create_size > disk_size(l->disk))
+		log_warn("%s: it is there and has %llu bytes, less than size=; it stays so: vstor "
+			 "lun resize %u %llu makes a file longer",
+			 c->path, (unsigned long long)disk_size(l->disk), c->number,
+			 (unsigned long long)c->disk.create_size);
 	l->blocks = disk_size(l->disk) >> l->block_shift;
 	if (!l->blocks) {
 		log_error("%s: smaller than one block of %u bytes", c->path, c->block_size);
