@@ -32,7 +32,7 @@ struct server {
 	struct channel_key key;
 	struct channel_listener *listener;
 	struct guest_slot *slots;
-	bool listening, stopping, swept;
+	bool listening, stopping, swept, silent;
 	int status;
 	struct handover_sweep sweep;
 	struct guardian guardian;
@@ -86,6 +86,8 @@ static struct guest_slot *slot_new(struct server *s)
 		free(g);
 		return NULL;
 	}
+	if (s->silent)
+		reception_silent(g->r);
 	g->next = s->slots;
 	s->slots = g;
 	return g;
@@ -230,11 +232,15 @@ int cmd_receive(int argc, char **argv)
 		 .out = &key_file,
 		 .arg = "F",
 		 .help = "with --listen: the secret that both ends have"},
+		{.name = "no-announce",
+		 .type = OPT_FLAG,
+		 .out = &s.silent,
+		 .help = "do not tell the network where the guests are now; something else does"},
 		{.type = OPT_END},
 	};
 	const struct opts o = {
 		.name = "receive",
-		.synopsis = "[--listen ADDR[:PORT] --key-file F]",
+		.synopsis = "[--listen ADDR[:PORT] --key-file F] [--no-announce]",
 		.description = "Takes in guests that vstor migrate sends from another host.",
 		.table = table,
 	};

@@ -14,11 +14,12 @@
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "xen/devices.h"
+#include "xen/disk_id.h"
 #include "xen/hotplug.h"
 
 #define SELF	 "/proc/self/exe"
 #define SCRIPT	 "block-vstor"
-#define SCRIPTS	 "/etc/xen/scripts"
 #define TEXT_MAX 4096
 
 extern char **environ;
@@ -57,8 +58,22 @@ static void remember(struct disks *d, const char *device)
 		d->n_attached++;
 }
 
+/* Whether that device there is the disk that the guest writes to here. */
+static bool another_disk(struct disks *d, const char *vdev, const char *device, dev_t number)
+{
+	char here[DISK_ID_MAX], there[DISK_ID_MAX];
+
+	if (disk_ids_get(d->ids->data, d->ids->len, vdev, here) || disk_id(number, there) ||
+	    strcmp(here, there) == 0)
+		return false;
+	verdict(d->v, VERDICT_NO, "disk %s: %s there is another disk (%s) than here (%s)", vdev,
+		device, there, here);
+	return true;
+}
+
 static void attached(struct disks *d)
 {
+	struct stat st;
 	const libxl_device_disk *disk = &d->config->disks[d->next - 1];
 	char line[512], device[64] = "?";
 	const char *at;
@@ -76,6 +91,8 @@ static void attached(struct disks *d)
 		sscanf(at, "\"device\":\"%63[^\"]", device);
 	if (strstr(line, "\"existed\":false"))
 		remember(d, device);
+	if (stat(device, &st) == 0 && another_disk(d, disk->vdev, device, st.st_rdev))
+		return;
 	verdict(d->v, VERDICT_OK, "disk %s: attached there as %s", disk->vdev, device);
 }
 
@@ -227,8 +244,14 @@ failed:
 static bool attach_one(struct disks *d, const libxl_device_disk *disk)
 {
 	struct hotplug_words w;
-	char error[ATTACH_ERROR];
+	char error[ATTACH_ERROR], script[512];
 	int rc;
+
+	if (!devices_script(disk->script, SCRIPT, script, sizeof(script))) {
+		verdict(d->v, VERDICT_NO, "disk %s: there is no %s there, a link to vstor",
+			disk->vdev, script);
+		return false;
+	}
 
 	if (hotplug_parse(disk->pdev_path ? disk->pdev_path : "", &w, error)) {
 		verdict(d->v, VERDICT_NO, "disk %s: %s", disk->vdev, error);
@@ -245,13 +268,11 @@ static bool attach_one(struct disks *d, const libxl_device_disk *disk)
 static void look_at(struct disks *d, const libxl_device_disk *disk)
 {
 	const char *path = disk->pdev_path;
-	char script[512];
+	char script[512], id[DISK_ID_MAX];
 	struct stat st;
 
 	if (disk->script) {
-		snprintf(script, sizeof(script), disk->script[0] == '/' ? "%s" : SCRIPTS "/%s",
-			 disk->script);
-		if (access(script, X_OK))
+		if (!devices_script(disk->script, NULL, script, sizeof(script)))
 			verdict(d->v, VERDICT_NO, "disk %s: there is no %s there", disk->vdev,
 				script);
 		else
@@ -260,6 +281,13 @@ static void look_at(struct disks *d, const libxl_device_disk *disk)
 		verdict(d->v, VERDICT_OK, "disk %s: empty", disk->vdev);
 	} else if (stat(path, &st)) {
 		verdict(d->v, VERDICT_NO, "disk %s: there is no %s there", disk->vdev, path);
+	} else if (S_ISBLK(st.st_mode) && another_disk(d, disk->vdev, path, st.st_rdev)) {
+		return;
+	} else if (S_ISBLK(st.st_mode) &&
+		   disk_ids_get(d->ids->data, d->ids->len, disk->vdev, id) == 0 &&
+		   disk_id(st.st_rdev, id) == 0) {
+		verdict(d->v, VERDICT_OK, "disk %s: %s is there, the same disk (%s)", disk->vdev,
+			path, id);
 	} else {
 		verdict(d->v, VERDICT_WARN,
 			"disk %s: %s is there; that it is the same storage as here cannot be seen",
@@ -284,10 +312,11 @@ static void next_disk(void *arg)
 }
 
 void disks_attach(struct disks *d, struct loop *l, const libxl_domain_config *config,
-		  struct verdicts *v, void (*done)(void *arg), void *arg)
+		  const struct buf *ids, struct verdicts *v, void (*done)(void *arg), void *arg)
 {
 	*d = (struct disks){.loop = l,
 			    .config = config,
+			    .ids = ids,
 			    .v = v,
 			    .done = done,
 			    .arg = arg,

@@ -7,11 +7,13 @@
 #define XEN_DISKS_H
 
 #include "core/buf.h"
-#include "xen/preflight.h"
+#include "xen/guest.h"
+#include "xen/verdicts.h"
 
 struct disks {
 	struct loop *loop;
 	const libxl_domain_config *config;
+	const struct buf *ids;
 	struct verdicts *v;
 	int next;
 	struct loop_task task;
@@ -35,11 +37,12 @@ struct disks {
 
 /*
  * Goes through the disks in turn: those of block-vstor are attached, others are looked for as far
- * as one can; a verdict for each is added to v. Then done(arg), never before it has returned.
- * config and v stay the caller's until then. It cannot be stopped: nothing half-attached stays.
+ * as one can; a verdict for each is added to v. `ids` has the other host's disk_ids_put(): the
+ * disks must be the same. Then done(arg), never before it has returned. config, ids and v stay the
+ * caller's until then. It cannot be stopped: nothing half-attached stays.
  */
 void disks_attach(struct disks *d, struct loop *l, const libxl_domain_config *config,
-		  struct verdicts *v, void (*done)(void *arg), void *arg);
+		  const struct buf *ids, struct verdicts *v, void (*done)(void *arg), void *arg);
 /* Starts to detach what disks_attach() attached (the guest has not come), and does not wait.
  * Devices that a guest uses by now stay. Harmless when all zero. */
 void disks_release(struct disks *d);

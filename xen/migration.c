@@ -290,6 +290,7 @@ void migration_free(struct migration *m)
 	events_fini(&m->events);
 	verdicts_fini(&m->verdicts);
 	guest_fini(&m->guest);
+	guest_fini(&m->again);
 	guardian_dismiss(&m->guardian);
 	if (m->claim >= 0)
 		close(m->claim);

@@ -6,9 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/log.h"
+#include "xen/addresses.h"
 #include "xen/cpu.h"
+#include "xen/devices.h"
+#include "xen/disk_id.h"
 #include "xen/host.h"
 #include "xen/recovery.h"
 
@@ -170,9 +174,12 @@ static void send_hello(struct migration *m)
 
 static void send_guest(struct migration *m)
 {
-	char *json = libxl_domain_config_to_json(toolstack_ctx(m->t), &m->guest.config);
+	struct timespec now;
 	struct buf b = {0};
+	char *json;
 
+	m->guest.config.c_info.domid = 0; /* a wish for a number is for this host, as in xl */
+	json = libxl_domain_config_to_json(toolstack_ctx(m->t), &m->guest.config);
 	preflight_source(&m->guest, !m->o.saving.offline, &m->verdicts);
 	if (json)
 		buf_put(&b, json, strlen(json));
@@ -187,6 +194,10 @@ static void send_guest(struct migration *m)
 	buf_printf(&b, "cpu=");
 	cpu_policy_print(m->guest.domid, &b);
 	buf_printf(&b, "\n");
+	clock_gettime(CLOCK_REALTIME, &now);
+	message_put(&b, "time_ms", "%lld", (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+	disk_ids_put(m->guest.domid, &b);
+	addresses_put(m->guest.domid, &b);
 	say(m, MSG_PREFLIGHT, &b);
 }
 
@@ -262,6 +273,44 @@ static int rename_away(struct migration *m)
 											     : 0;
 }
 
+static bool same_devices(struct migration *m)
+{
+	char *before = devices_text(toolstack_ctx(m->t), &m->guest.config);
+	char *now = devices_text(toolstack_ctx(m->t), &m->again.config);
+	bool same = before && now && strcmp(before, now) == 0;
+
+	free(before);
+	free(now);
+	return same;
+}
+
+static void resume(struct migration *m);
+
+static void on_reread(void *arg, int err)
+{
+	struct migration *m = arg;
+
+	if (m->state == S_RESUME) {
+		resume(m); /* which has waited for this */
+	} else if (err || !same_devices(m)) {
+		because(m->cause, err ? "its configuration cannot be read again"
+				      : "its devices are not those any more that it had when "
+					"this began: try again");
+		migration_raise(m, SE_CANCEL);
+	} else {
+		quiesce_start(&m->quiesce, m->loop, m->guest.domid, QUIESCE_NS, on_quiet, m);
+	}
+}
+
+/* Devices may have come or gone during the copy: the receiver would not know of them. */
+static void reread(struct migration *m)
+{
+	m->again = (struct guest){.t = m->t, .domid = m->guest.domid};
+	snprintf(m->again.name, sizeof(m->again.name), "%s", m->guest.name);
+	libxl_domain_config_init(&m->again.config);
+	guest_read(&m->again, on_reread, m);
+}
+
 /* While the receiver restores: END first, the rest costs no downtime then. */
 static void settle(struct migration *m)
 {
@@ -274,7 +323,7 @@ static void settle(struct migration *m)
 		because(m->cause, "cannot rename it here: %s", toolstack_cause(m->t, ERROR_FAIL));
 		migration_raise(m, SE_CANCEL);
 	}
-	quiesce_start(&m->quiesce, m->loop, m->guest.domid, QUIESCE_NS, on_quiet, m);
+	reread(m);
 }
 
 static void hand_over(struct migration *m)
@@ -335,6 +384,8 @@ static void resume(struct migration *m)
 	/* Whatever the receiver still holds, it destroys when it hears no more of us. */
 	migration_drop_channel(m);
 	quiesce_stop(&m->quiesce);
+	if (m->again.op.running)
+		return;
 	settle_start(&m->settle, m->t, m->loop, &g, on_settled, m);
 }
 

@@ -17,6 +17,7 @@ struct migration {
 	struct loop *loop;
 	struct toolstack *t;
 	struct guest guest;
+	struct guest again; /* its configuration, read once more when it has stopped */
 	char id[MIGRATION_ID_LEN + 1];
 	enum sender_state state;
 

@@ -3,75 +3,21 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
+#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <libxl_utils.h>
 
 #include "core/bytes.h"
 #include "xen/cpu.h"
+#include "xen/devices.h"
 #include "xen/handover.h"
 #include "xen/message.h"
 
-#define SCRIPTS "/etc/xen/scripts"
-
-/* ---- verdicts ---- */
-
-static const char *const words[] = {
-	[VERDICT_OK] = "ok", [VERDICT_WARN] = "warn", [VERDICT_NO] = "no"};
-
-static void add(struct verdicts *v, enum verdict_is is, const char *text)
-{
-	message_put(&v->fields, words[is], "%s", text);
-	if (is == VERDICT_NO && !v->refused++)
-		snprintf(v->why, sizeof(v->why), "%.250s", text);
-}
-
-void verdict(struct verdicts *v, enum verdict_is is, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	add(v, is, text);
-}
-
-int verdicts_merge(struct verdicts *v, const uint8_t *p, size_t n)
-{
-	struct message_field f;
-	size_t at = 0;
-
-	if (message_check(p, n))
-		return -EPROTO;
-	while (message_next(p, n, &at, &f)) {
-		for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-			if (message_field_is(&f, words[i]))
-				verdict(v, i, "%.*s", (int)MIN(f.value_len, 500), f.value);
-	}
-	return 0;
-}
-
-void verdicts_each(const struct verdicts *v,
-		   void (*fn)(void *arg, const char *word, const char *text, size_t len), void *arg)
-{
-	struct message_field f;
-	size_t at = 0;
-
-	while (message_next(v->fields.data, v->fields.len, &at, &f))
-		for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-			if (message_field_is(&f, words[i]))
-				fn(arg, words[i], f.value, f.value_len);
-}
-
-void verdicts_fini(struct verdicts *v)
-{
-	buf_free(&v->fields);
-}
+#define MIB (1024u * 1024)
 
 /* ---- at the source ---- */
 
@@ -124,12 +70,13 @@ void preflight_source(struct guest *g, bool live, struct verdicts *v)
 
 	check_life(g, v);
 	check_live(g, live, v);
-	if (c->num_pcidevs || c->num_dtdevs || c->num_usbdevs)
-		verdict(v, VERDICT_NO,
-			"devices: a device of this host is passed through to the guest: detach it "
-			"first");
+	devices_source(g, v);
 	if (c->b_info.num_vnuma_nodes)
 		verdict(v, VERDICT_NO, "memory: a guest with vNUMA cannot be migrated by Xen");
+	if (!libxl_defbool_is_default(c->b_info.nested_hvm) &&
+	    libxl_defbool_val(c->b_info.nested_hvm))
+		verdict(v, VERDICT_NO,
+			"guest: nested virtualization cannot be migrated by Xen: nestedhvm=0");
 }
 
 /* ---- at the destination ---- */
@@ -212,32 +159,80 @@ static void check_memory(struct toolstack *t, const char *json, struct verdicts 
 	libxl_domain_config_dispose(&c);
 }
 
-static bool script_there(const char *script, const char *fallback)
+/* Where the guest is to run, and what it will be booted from the next time. */
+static void check_config(struct toolstack *t, const libxl_domain_config *c, struct verdicts *v)
 {
-	char path[512];
+	const libxl_domain_build_info *b = &c->b_info;
+	const char *const files[] = {b->kernel, b->ramdisk, b->device_tree};
+	uint32_t pool;
 
-	if (!script)
-		script = fallback;
-	snprintf(path, sizeof(path), script[0] == '/' ? "%s" : SCRIPTS "/%s", script);
-	return access(path, X_OK) == 0;
+	if (c->c_info.pool_name &&
+	    libxl_name_to_cpupoolid(toolstack_ctx(t), c->c_info.pool_name, &pool))
+		verdict(v, VERDICT_NO, "cpupool: that host has none called %s: xl cpupool-create",
+			c->c_info.pool_name);
+	for (size_t i = 0; !b->bootloader && i < ARRAY_SIZE(files); i++)
+		if (files[i] && access(files[i], R_OK))
+			verdict(v, VERDICT_WARN,
+				"boot: that host has no %s: the guest can move, but not be started "
+				"again there",
+				files[i]);
+	if (b->bootloader && b->bootloader[0] == '/' && access(b->bootloader, X_OK))
+		verdict(v, VERDICT_WARN,
+			"boot: that host has no %s: the guest can move, but not be started again "
+			"there",
+			b->bootloader);
 }
 
-static void check_nics(const libxl_domain_config *c, struct verdicts *v)
+/* libxl keeps the guest's configuration, logs of its scripts and of QEMU. */
+static void check_space(struct verdicts *v)
 {
-	for (int i = 0; i < c->num_nics; i++) {
-		const libxl_device_nic *n = &c->nics[i];
-		const char *bridge = n->bridge ? n->bridge : "xenbr0";
-		char path[256];
+	static const struct {
+		const char *path;
+		uint64_t need, like;
+	} places[] = {
+		{"/var/lib/xen", MIB, 16 * MIB},
+		{"/var/log/xen", MIB / 4, 16 * MIB},
+		{"/run", MIB, 4 * MIB},
+	};
+	struct statvfs s;
+	bool fine = true;
 
-		snprintf(path, sizeof(path), "/sys/class/net/%.200s", bridge);
-		if (n->bridge && (strchr(bridge, '/') || access(path, F_OK)))
-			verdict(v, VERDICT_NO, "network %d: that host has no bridge %s", i, bridge);
-		else if (!script_there(n->script, "vif-bridge"))
-			verdict(v, VERDICT_NO, "network %d: that host has no " SCRIPTS "/%s", i,
-				n->script ? n->script : "vif-bridge");
-		else
-			verdict(v, VERDICT_OK, "network %d: bridge %s", i, bridge);
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		uint64_t spare;
+
+		/* A file system without a size is in memory. */
+		if (statvfs(places[i].path, &s) || !s.f_blocks)
+			continue;
+		spare = (uint64_t)s.f_bavail * s.f_frsize;
+		if (spare >= places[i].like)
+			continue;
+		fine = false;
+		verdict(v, spare < places[i].need ? VERDICT_NO : VERDICT_WARN,
+			"space: %s of that host has %" PRIu64 " KiB left: make room there",
+			places[i].path, spare >> 10);
 	}
+	if (fine)
+		verdict(v, VERDICT_OK, "space: there is some for the guest's logs");
+}
+
+/* The guest's own clock goes by its host's. */
+static void check_clock(const struct preflight_peer *peer, struct verdicts *v)
+{
+	uint64_t theirs;
+	struct timespec now;
+	double skew;
+
+	if (message_get_u64(peer->said, peer->said_len, "time_ms", &theirs))
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	skew = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - (double)theirs / 1e3;
+	if (fabs(skew) < 1)
+		verdict(v, VERDICT_OK, "clock: both hosts have the same time");
+	else
+		verdict(v, VERDICT_WARN,
+			"clock: that host's is %.1f s %s: the guest's will jump: let both follow "
+			"one time server",
+			fabs(skew), skew > 0 ? "ahead" : "behind");
 }
 
 static void check_cpu(const libxl_domain_config *c, const char *cpu, struct verdicts *v)
@@ -264,5 +259,8 @@ void preflight_destination(struct toolstack *t, const libxl_domain_config *confi
 	check_cpu(config, peer->cpu, v);
 	check_name(t, config, peer, v);
 	check_memory(t, json, v);
-	check_nics(config, v);
+	check_config(t, config, v);
+	check_space(v);
+	check_clock(peer, v);
+	devices_destination(config, v);
 }

@@ -29,6 +29,9 @@ int reception_new(struct loop *l, struct toolstack *t,
 void reception_channel(struct reception *r, struct channel *c);
 extern const struct channel_ops reception_ops;
 
+/* The network learns where the guest is by other means: it is not announced (net/announce.h). */
+void reception_silent(struct reception *r);
+
 /* Ends it: undone unless GO has come. done() follows. */
 void reception_cancel(struct reception *r, const char *why);
 void reception_free(struct reception *r);

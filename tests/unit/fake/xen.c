@@ -300,14 +300,19 @@ int __wrap_libxl_retrieve_domain_configuration(libxl_ctx *ctx, uint32_t domid,
 	c->c_info.name = strdup(d->name);
 	c->c_info.uuid = d->uuid;
 	c->c_info.type = LIBXL_DOMAIN_TYPE_PVH;
+	c->num_disks = d->disks;
+	c->disks = calloc((size_t)d->disks + 1, sizeof(*c->disks));
+	for (int i = 0; i < d->disks; i++)
+		libxl_device_disk_init(&c->disks[i]);
 	return ends(how, 0);
 }
 
 char *__wrap_libxl_domain_config_to_json(libxl_ctx *ctx, libxl_domain_config *c)
 {
+	char *text;
+
 	(void)ctx;
-	(void)c;
-	return strdup("{}");
+	return asprintf(&text, "{\"disks\": %d}", c->num_disks) < 0 ? NULL : text;
 }
 
 int __wrap_libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flags,
@@ -481,11 +486,13 @@ char **__wrap_xs_directory(struct xs_handle *xs, xs_transaction_t t, const char 
 {
 	char **list = calloc(FAKE_RINGS, sizeof(*list));
 	unsigned domid = 0;
+	int end = 0;
 
 	(void)xs;
 	(void)t;
 	*num = 0;
-	sscanf(path, "/local/domain/%u/device/vbd", &domid);
+	if (sscanf(path, "/local/domain/%u/device/vbd%n", &domid, &end) != 1 || !end || path[end])
+		domid = 0;
 	for (int i = 0; list && i < FAKE_RINGS; i++)
 		if (domid && fake.rings[i].domid == domid && fake.rings[i].queue < 1)
 			list[(*num)++] = (char *)fake.rings[i].vdev;

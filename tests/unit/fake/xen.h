@@ -24,6 +24,7 @@ struct fake_domain {
 	int cap;
 	unsigned vcpus;
 	uint64_t cpu_ns;  /* that it has used */
+	int disks;	  /* how many its configuration has */
 	char control[16]; /* its control/shutdown in xenstore */
 };
 

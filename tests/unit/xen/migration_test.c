@@ -208,7 +208,26 @@ static void test_moves(void)
 	migrate();
 	CHECK_EQ(w.result.end, MIGRATION_MOVED);
 	CHECK_STR(w.result.cause, "");
-	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, destroy 5, ");
+	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, "
+			    "retrieve 5, destroy 5, ");
+	end();
+}
+
+/* ---- its devices change in mid-copy ---- */
+
+static void attaches_then_saves(void)
+{
+	w.guest->disks = 1;
+	saves();
+}
+
+/* The receiver knows nothing of the new disk. */
+static void test_disk_attached_in_mid_copy(void)
+{
+	begin();
+	w.copying = attaches_then_saves;
+	stays();
+	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
 	end();
 }
 
@@ -439,7 +458,8 @@ static void test_receiver_fails(void)
 	stays();
 	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
 	CHECK_STR(w.result.cause, "b: no room");
-	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, rename 5, resume 5, ");
+	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, "
+			    "retrieve 5, rename 5, resume 5, ");
 	end();
 }
 
@@ -500,7 +520,8 @@ static void test_lost_after_go(void)
 	w.answer = "running";
 	migrate();
 	CHECK_EQ(w.result.end, MIGRATION_MOVED);
-	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, destroy 5, ");
+	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, "
+			    "retrieve 5, destroy 5, ");
 	end();
 }
 
@@ -546,6 +567,7 @@ int main(void)
 		mkdir(path, 0700);
 	}
 	CHECK_RUN(test_moves);
+	CHECK_RUN(test_disk_attached_in_mid_copy);
 	CHECK_RUN(test_called_off_in_mid_copy);
 	CHECK_RUN(test_receiver_dies_in_mid_copy);
 	CHECK_RUN(test_called_off_at_once);

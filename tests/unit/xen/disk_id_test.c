@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "xen/disk_id.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "tests/unit/check.h"
+
+static char dir[] = "/tmp/vstor-disk-id-XXXXXX";
+
+static void put(const char *path, const char *text)
+{
+	char full[256], part[256];
+	FILE *f;
+
+	snprintf(full, sizeof(full), "%s/%s", dir, path);
+	for (char *slash = strchr(full + strlen(dir) + 1, '/'); slash;
+	     slash = strchr(slash + 1, '/')) {
+		snprintf(part, sizeof(part), "%.*s", (int)(slash - full), full);
+		mkdir(part, 0700);
+	}
+	f = fopen(full, "w");
+	if (!CHECK(f != NULL))
+		return;
+	fputs(text, f);
+	fclose(f);
+}
+
+static void test_ids(void)
+{
+	char id[DISK_ID_MAX];
+
+	put("dev/block/8:16/device/wwid", "naa.6001405abc   \n");
+	put("dev/block/253:1/dm/uuid", "LVM-abc\n");
+	put("dev/block/7:0/size", "12\n");
+	CHECK_EQ(disk_id(makedev(8, 16), id), 0);
+	CHECK_STR(id, "naa.6001405abc");
+	CHECK_EQ(disk_id(makedev(253, 1), id), 0);
+	CHECK_STR(id, "LVM-abc");
+	CHECK_EQ(disk_id(makedev(7, 0), id), -ENOENT);
+	CHECK_EQ(disk_id(makedev(8, 32), id), -ENOENT);
+}
+
+static void test_fields(void)
+{
+	static const char said[] = "cpu=x\ndisk=xvda naa.1 p2\ndisk=xvdab naa.2\n";
+	const uint8_t *p = (const uint8_t *)said;
+	char id[DISK_ID_MAX];
+
+	CHECK_EQ(disk_ids_get(p, sizeof(said) - 1, "xvda", id), 0);
+	CHECK_STR(id, "naa.1 p2");
+	CHECK_EQ(disk_ids_get(p, sizeof(said) - 1, "xvdab", id), 0);
+	CHECK_STR(id, "naa.2");
+	CHECK_EQ(disk_ids_get(p, sizeof(said) - 1, "xvdb", id), -ENOENT);
+}
+
+int main(void)
+{
+	char command[64];
+
+	if (!mkdtemp(dir))
+		return 1;
+	disk_id_sysfs = dir;
+	CHECK_RUN(test_ids);
+	CHECK_RUN(test_fields);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	return system(command) != 0 || CHECK_DONE();
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the receiver does at each step. */
+#include "xen/reception_priv.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/bytes.h"
+#include "core/log.h"
+#include "xen/compression.h"
+#include "xen/host.h"
+#include "xen/message.h"
+#include "xen/monitor.h"
+
+static void send_hello(struct reception *r)
+{
+	unsigned major, minor;
+	struct buf b = {0};
+
+	toolstack_xen_version(r->t, &major, &minor);
+	message_put(&b, "protocol", "%u", MIGRATION_PROTOCOL);
+	message_put(&b, "vstor", "%s", VSTOR_VERSION);
+	message_put(&b, "xen", "%u.%u", major, minor);
+	message_put(&b, "boot", "%s", host_boot_id());
+	r->cache_max = compression_cache_max();
+	compression_offer(&b, r->cache_max);
+	reception_say(r, MSG_HELLO, &b);
+}
+
+static void take_config(struct reception *r)
+{
+	const char *name;
+
+	r->has_config = true;
+	libxl_domain_config_init(&r->config);
+	toolstack_forget_cause(r->t);
+	if (!r->json || libxl_domain_config_from_json(toolstack_ctx(r->t), &r->config, r->json)) {
+		because(r->cause, "the guest's configuration cannot be read: %s",
+			toolstack_cause(r->t, ERROR_FAIL));
+		reception_raise(r, RE_CANCEL);
+		return;
+	}
+	name = r->config.c_info.name;
+	if (!name || !name[0] || strlen(name) >= sizeof(r->name) || strchr(name, '\n')) {
+		reception_refuse(r, "the guest's name is not usable");
+		return;
+	}
+	snprintf(r->name, sizeof(r->name), "%s", name);
+	guest_uuid_text(&r->config.c_info.uuid, r->uuid);
+}
+
+static void on_disks(void *arg)
+{
+	reception_raise(arg, RE_VERDICTS);
+}
+
+static void check(struct reception *r)
+{
+	const struct preflight_peer peer = {.same_host = r->same_host,
+					    .xen_major = r->xen_major,
+					    .xen_minor = r->xen_minor,
+					    .cpu = r->cpu,
+					    .said = r->said.data,
+					    .said_len = r->said.len};
+
+	preflight_destination(r->t, &r->config, r->json, &peer, &r->verdicts);
+	disks_attach(&r->disks, r->loop, &r->config, &r->said, &r->verdicts, on_disks, r);
+}
+
+static void send_verdicts(struct reception *r)
+{
+	struct buf b = {0};
+
+	buf_put(&b, r->verdicts.fields.data, r->verdicts.fields.len);
+	reception_say(r, MSG_VERDICTS, &b);
+}
+
+static void on_restored(void *arg, int err)
+{
+	struct reception *r = arg;
+
+	if (err && r->restoring.cause[0])
+		because(r->cause, "%s", r->restoring.cause);
+	reception_raise(r, err ? RE_RESTORE_FAILED : RE_RESTORED);
+}
+
+static void restore(struct reception *r)
+{
+	char *incoming;
+	int rc;
+
+	if (r->verdicts.refused) {
+		because(r->cause, "a condition is not met");
+		reception_raise(r, RE_RESTORE_FAILED);
+		return;
+	}
+	rc = handover_begin(&r->handover, r->id, r->uuid, r->name);
+	if (rc || asprintf(&incoming, "%s%s", r->name, HANDOVER_INCOMING) < 0) {
+		because(r->cause, "cannot keep a record in %s: %s", handover_dir, strerror(-rc));
+		reception_raise(r, RE_RESTORE_FAILED);
+		return;
+	}
+	free(r->config.c_info.name);
+	r->config.c_info.name = incoming;
+	log_info("domain %s: receiving it", r->name);
+	restoring_start(&r->restoring, r->loop, r->t, &r->config, r->c, on_restored, r);
+	stream_allow_packed(&r->restoring.stream, r->cache_max);
+}
+
+/* When there is nothing to call off, nothing more comes either. */
+static void abort_restore(struct reception *r)
+{
+	if (r->restoring.started && !r->restoring.ended)
+		restoring_abort(&r->restoring);
+	else
+		reception_raise(r, RE_RESTORE_FAILED);
+}
+
+static void on_op(void *arg, int rc)
+{
+	struct reception *r = arg;
+
+	if (rc)
+		because(r->cause, "%s", toolstack_cause(r->t, rc));
+	reception_raise(r, rc ? RE_UNDONE : RE_DONE);
+}
+
+static void start(struct reception *r)
+{
+	int rc = handover_set(&r->handover, HANDOVER_STARTING);
+
+	r->go_at = clock_ns();
+	if (rc) {
+		because(r->cause, "cannot keep a record in %s: %s", handover_dir, strerror(-rc));
+		reception_raise(r, RE_UNDONE);
+		return;
+	}
+	rc = libxl_domain_unpause(toolstack_ctx(r->t), r->restoring.domid,
+				  toolstack_how(r->t, &r->op, on_op, r));
+	if (rc)
+		toolstack_failed(&r->op, rc);
+}
+
+/* ---- once it runs here ---- */
+
+/* Its address may be known by the configuration, or by what the guest has told the other host. */
+static void add_addresses(struct reception *r, const libxl_device_nic *from,
+			  struct announce_nic *nic)
+{
+	char word[64];
+	size_t at = 0;
+	struct message_field f;
+	int devid, start;
+
+	for (const char *p = from->ip ? from->ip : ""; sscanf(p, "%63[^ ,]", word) == 1;) {
+		announce_add_address(nic, word);
+		p += strlen(word);
+		p += strspn(p, " ,");
+	}
+	while (message_next(r->said.data, r->said.len, &at, &f)) {
+		snprintf(word, sizeof(word), "%.*s", (int)MIN(f.value_len, 60), f.value);
+		if (message_field_is(&f, "address") && sscanf(word, "%d %n", &devid, &start) == 1 &&
+		    devid == from->devid)
+			announce_add_address(nic, word + start);
+	}
+}
+
+static void on_announced(void *arg)
+{
+	struct reception *r = arg;
+
+	r->announcing = false;
+	reception_look(r);
+}
+
+static void announce(struct reception *r)
+{
+	int n = r->config.num_nics, rc;
+	struct announce_nic *nics = calloc((size_t)n + 1, sizeof(*nics));
+
+	for (int i = 0; nics && i < n; i++) {
+		const libxl_device_nic *from = &r->config.nics[i];
+
+		if (from->ifname)
+			snprintf(nics[i].port, sizeof(nics[i].port), "%s", from->ifname);
+		else
+			snprintf(nics[i].port, sizeof(nics[i].port), "vif%u.%d", r->restoring.domid,
+				 from->devid);
+		memcpy(nics[i].mac, from->mac, sizeof(nics[i].mac));
+		add_addresses(r, from, &nics[i]);
+	}
+	rc = nics ? announce_start(&r->announce, r->loop, nics, (unsigned)n, on_announced, r)
+		  : -ENOMEM;
+	r->announcing = rc == 0;
+	if (rc)
+		log_warn("domain %s: cannot be announced to the network: %s", r->name,
+			 strerror(-rc));
+	free(nics);
+}
+
+/* What costs no downtime because the sender has its answer. */
+static void look_after(void *arg)
+{
+	struct reception *r = arg;
+
+	if (r->looked_after)
+		return;
+	r->looked_after = true;
+	if (!r->silent)
+		announce(r);
+	monitor_start(r->renamed ? r->name : r->config.c_info.name);
+}
+
+/* Everything but the answer could wait, and does: the sender's clock is running. */
+static void send_running(struct reception *r)
+{
+	uint64_t took_ns = clock_ns() - r->go_at;
+	struct buf b = {0};
+
+	message_put(&b, "took_ns", "%" PRIu64, took_ns);
+	reception_say(r, MSG_RUNNING, &b);
+	handover_set(&r->handover, HANDOVER_RUNNING);
+	r->end = RECEPTION_RUNNING;
+	r->renamed = !libxl_domain_rename(toolstack_ctx(r->t), r->restoring.domid,
+					  r->config.c_info.name, r->name);
+	if (!r->renamed)
+		log_warn("domain %s: it runs here, but as %s: %s: xl rename gives it its name",
+			 r->name, r->config.c_info.name, toolstack_cause(r->t, ERROR_FAIL));
+	log_info("domain %s: runs here, started %.1f ms after it was handed over", r->name,
+		 (double)took_ns / MS_NS);
+	/* Once the answer is on its way. */
+	loop_timer_set(r->loop, &r->timer, 0, look_after, r);
+}
+
+static void end_running(struct reception *r)
+{
+	look_after(r);
+	handover_end(&r->handover);
+}
+
+static void on_destroyed(void *arg, int rc)
+{
+	struct reception *r = arg;
+
+	if (rc) {
+		r->failed_to_destroy = true;
+		log_error("domain %s: what has come of it cannot be destroyed: %s; it is paused: "
+			  "xl destroy %s",
+			  r->name, toolstack_cause(r->t, rc), r->config.c_info.name);
+	}
+	reception_raise(r, rc ? RE_UNDONE : RE_DONE);
+}
+
+static void destroy(struct reception *r)
+{
+	uint32_t domid = r->restoring.domid;
+	int rc;
+
+	r->end = RECEPTION_FAILED;
+	/* libxl has destroyed it already, unless it was complete or called off. */
+	if (!domid || domid == (uint32_t)INVALID_DOMID || guest_life(r->t, domid) == GUEST_ABSENT) {
+		reception_raise(r, RE_DONE);
+		return;
+	}
+	rc = libxl_domain_destroy(toolstack_ctx(r->t), domid,
+				  toolstack_how(r->t, &r->op, on_destroyed, r));
+	if (rc)
+		toolstack_failed(&r->op, rc);
+}
+
+/* It could not be started. From here on nobody may, should we die while it goes. */
+static void take_back(struct reception *r)
+{
+	int rc = handover_set(&r->handover, HANDOVER_PREPARING);
+
+	if (rc == 0) {
+		destroy(r);
+		return;
+	}
+	r->end = RECEPTION_FAILED;
+	r->failed_to_destroy = true;
+	log_error("domain %s: it does not start (%s), and that cannot be recorded in %s: %s; it is "
+		  "paused: xl unpause %s",
+		  r->name, r->cause, handover_dir, strerror(-rc), r->config.c_info.name);
+	reception_raise(r, RE_UNDONE);
+}
+
+static void end_gone(struct reception *r)
+{
+	struct buf b = {0};
+
+	if (!r->failed_to_destroy)
+		handover_set(&r->handover, HANDOVER_GONE);
+	handover_end(&r->handover);
+	disks_release(&r->disks);
+	if (r->end == RECEPTION_FAILED)
+		log_error("domain %s: not received: %s", r->name, r->cause);
+	if (!r->c || r->finishing)
+		return;
+	/* Only what is destroyed can be promised never to start. */
+	if (!r->failed_to_destroy) {
+		message_put(&b, "cause", "%s", r->cause);
+		reception_say(r, MSG_FAILED, &b);
+	}
+	reception_goodbye(r);
+}
+
+void reception_act(struct reception *r, enum receiver_action a)
+{
+	switch (a) {
+	case RA_NONE: break;
+	case RA_SEND_HELLO: send_hello(r); break;
+	case RA_TAKE_CONFIG: take_config(r); break;
+	case RA_CHECK: check(r); break;
+	case RA_SEND_VERDICTS: send_verdicts(r); break;
+	case RA_RESTORE: restore(r); break;
+	case RA_ABORT_RESTORE: abort_restore(r); break;
+	case RA_SEND_READY: reception_say(r, MSG_READY, &(struct buf){0}); break;
+	case RA_START: start(r); break;
+	case RA_SEND_RUNNING: send_running(r); break;
+	case RA_TAKE_BACK: take_back(r); break;
+	case RA_DESTROY: destroy(r); break;
+	case RA_END_RUNNING: end_running(r); break;
+	case RA_END_GONE: end_gone(r); break;
+	}
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the two halves of the receiver's side share: events and life (reception.c), and what is done
+ * at each step (reception_actions.c). */
+#ifndef XEN_RECEPTION_PRIV_H
+#define XEN_RECEPTION_PRIV_H
+
+#include "net/announce.h"
+#include "xen/disks.h"
+#include "xen/events.h"
+#include "xen/handover.h"
+#include "xen/message.h"
+#include "xen/migration_table.h"
+#include "xen/preflight.h"
+#include "xen/reception.h"
+#include "xen/restoring.h"
+
+#define RECEPTION_CPU_MAX 2048
+
+struct reception {
+	struct loop *loop;
+	struct toolstack *t;
+	struct channel *c;
+	enum receiver_state state;
+	struct events events;
+	struct loop_timer timer; /* what follows by itself */
+	struct loop_timer limit; /* of the state: see receiver_about() */
+
+	char id[MIGRATION_ID_LEN + 1];
+	char name[GUEST_NAME_MAX], uuid[GUEST_UUID_MAX];
+	char *json;
+	libxl_domain_config config;
+	bool has_config;
+	unsigned xen_major, xen_minor;
+	bool same_host;
+	char cpu[RECEPTION_CPU_MAX];
+	uint64_t cache_max; /* bytes; what the sender has been offered */
+	struct buf said;    /* its PREFLIGHT message */
+	struct verdicts verdicts;
+	struct disks disks;
+
+	struct handover handover;
+	struct handover_ask ask;
+	bool asking;
+	struct restoring restoring;
+	struct toolstack_op op;
+	bool waiting; /* a frame is held until the events have run */
+	uint64_t go_at;
+	struct announce announce;
+
+	char cause[512];
+	bool failed_to_destroy, renamed, finishing, ended;
+	bool silent; /* it is not to announce the guest */
+	bool looked_after, announcing;
+	enum reception_end end;
+	void (*done)(void *arg, enum reception_end end);
+	void *arg;
+};
+
+/* reception.c */
+void reception_raise(struct reception *r, enum receiver_event e);
+/* Ends it when nothing is left to wait for. */
+void reception_look(struct reception *r);
+/* The sender did or sent what it may not: it is told, and what there is of the guest goes. */
+void reception_refuse(struct reception *r, const char *why);
+/* Sends b, and frees it. */
+void reception_say(struct reception *r, enum message_type type, struct buf *b);
+/* Ends the channel in an orderly way. */
+void reception_goodbye(struct reception *r);
+
+/* reception_actions.c */
+void reception_act(struct reception *r, enum receiver_action a);
+
+#endif
