@@ -156,14 +156,15 @@ static void send_frame(struct announce *a, unsigned bridge, const uint8_t *frame
 static void tell_others(struct announce *a, const struct announce_nic *nic, unsigned bridge)
 {
 	uint8_t frame[ANNOUNCE_FRAME_MAX];
+	size_t n = announce_rarp(nic->mac, frame);
 
-	send_frame(a, bridge, frame, announce_rarp(nic->mac, frame));
+	send_frame(a, bridge, frame, n);
 	for (unsigned i = 0; i < nic->n_addresses; i++) {
 		const struct announce_address *ip = &nic->addresses[i];
 
-		send_frame(a, bridge, frame,
-			   ip->family == AF_INET6 ? announce_na(nic->mac, ip->ip, frame)
-						  : announce_arp(nic->mac, ip->ip, frame));
+		n = ip->family == AF_INET6 ? announce_na(nic->mac, ip->ip, frame)
+					   : announce_arp(nic->mac, ip->ip, frame);
+		send_frame(a, bridge, frame, n);
 	}
 }
 
