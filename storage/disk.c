@@ -420,6 +420,7 @@ int disk_close(struct disk *d)
 	int rc = 0;
 	if (!d)
 		return 0;
+	disk_pool_free(d);
 	if (!d->readonly) {
 		rc = disk_sync(d);
 		if (rc)

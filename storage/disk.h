@@ -19,7 +19,8 @@ struct disk;
 
 /* Where the I/O of one loop runs. */
 struct disk_engine;
-/* `threads` workers; NULL with errno. Freeing waits for I/O in flight. */
+/* `threads` workers for each disk that needs any; NULL with errno. Freeing waits for I/O in flight.
+ */
 struct disk_engine *disk_engine_new(struct loop *l, unsigned threads);
 /* One for another loop, with e's workers; NULL with errno. To be freed before e. */
 struct disk_engine *disk_engine_beside(const struct disk_engine *e, struct loop *l);
@@ -81,7 +82,8 @@ enum disk_op {
 	DISK_READ,
 	DISK_WRITE,
 	DISK_SYNC, /* what was written before is on the medium afterwards (fdatasync) */
-	DISK_CALL, /* call(io) runs in a worker: several steps as one */
+	/* call(io) runs in a worker: several steps as one. `disk` is NULL where it closes one. */
+	DISK_CALL,
 };
 
 struct disk_io {

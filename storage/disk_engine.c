@@ -10,9 +10,11 @@
  * - buffered writes that are not done at once: a worker, which does them all for one wake-up;
  * - what has to be on the medium, and calls of several steps: workers. io_uring has but threads
  *   of its own for these, which are no faster.
+ * Each disk has workers of its own: one that hangs keeps those that wait for it, and no others.
  */
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "core/bytes.h"
@@ -23,16 +25,33 @@
 #define RING_MAX   (64u << 10) /* bytes */
 #define PAGE	   4096u       /* a part of one may have to be read first */
 #define SLOW_WRITE (25 * MS_NS)
+#define HANGING	   (100 * MS_NS) /* longer than a flush takes */
 #define PAUSE_MIN  (10 * SEC_NS)
 #define PAUSE_MAX  (640 * SEC_NS)
 
-/* Buffered writes are gathered here and go to one worker together: a wake-up costs more than a
- * copy into the page cache. What waits for the medium gets a job each, to run side by side. */
+struct disk_pool {
+	struct disk *disk;
+	struct pools *pools;
+	struct workers *workers;
+	struct disk_pool *next;
+};
+
+/* Of all engines that go together: whoever frees the first of them waits for all of it. */
+struct pools {
+	pthread_mutex_t lock; /* of the list: disks are closed by workers, too */
+	struct disk_pool *list;
+	struct workers *common; /* for what is of no disk, or ends one */
+	unsigned threads;	/* of each pool */
+};
+
+/* Buffered writes are gathered here and go to one worker of their disk together: a wake-up costs
+ * more than a copy into the page cache. What waits for the medium gets a job each, to run side by
+ * side. */
 struct disk_engine {
 	struct loop *loop;
-	struct workers *workers;
+	struct pools *pools;
 	struct uring *uring; /* NULL: workers do it all */
-	bool shares;	     /* the workers are another engine's */
+	bool shares;	     /* the pools are another engine's */
 	struct disk_io *batch, **batch_tail;
 	struct loop_task flush;
 };
@@ -65,6 +84,95 @@ static void job_run(struct job *j)
 	run_blocking(container_of(j, struct disk_io, job));
 }
 
+/* ---- workers ---- */
+
+static struct workers *workers_of(struct disk_engine *e, struct disk *d)
+{
+	struct disk_pool *p = d ? d->pool : NULL;
+	if (p || !d)
+		return p ? p->workers : e->pools->common;
+	p = calloc(1, sizeof(*p));
+	if (p)
+		p->workers = workers_new(e->pools->threads);
+	if (!p || !p->workers) {
+		free(p);
+		return e->pools->common;
+	}
+	p->disk = d;
+	p->pools = e->pools;
+	pthread_mutex_lock(&e->pools->lock);
+	p->next = e->pools->list;
+	e->pools->list = p;
+	pthread_mutex_unlock(&e->pools->lock);
+	d->pool = p;
+	return p->workers;
+}
+
+void disk_pool_free(struct disk *d)
+{
+	struct disk_pool *mine = d->pool, **p;
+	if (!mine)
+		return;
+	pthread_mutex_lock(&mine->pools->lock);
+	for (p = &mine->pools->list; *p != mine; p = &(*p)->next)
+		;
+	*p = mine->next;
+	pthread_mutex_unlock(&mine->pools->lock);
+	workers_free(mine->workers);
+	free(mine);
+	d->pool = NULL;
+}
+
+static struct pools *pools_new(unsigned threads)
+{
+	struct pools *p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->threads = threads;
+	p->common = workers_new(threads);
+	if (!p->common) {
+		int saved = errno;
+		free(p);
+		errno = saved;
+		return NULL;
+	}
+	pthread_mutex_init(&p->lock, NULL);
+	return p;
+}
+
+static void pools_free(struct pools *p)
+{
+	workers_free(p->common); /* which may be closing disks */
+	while (p->list)
+		disk_pool_free(p->list->disk);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+static void submit_job(struct disk_engine *e, struct disk_io *io, void (*run)(struct job *),
+		       void (*done)(struct job *))
+{
+	struct disk *d = io->disk;
+	io->job = (struct job){.run = run, .done = done, .loop = e->loop};
+	if (d && d->jobs++ == 0)
+		d->stirred = clock_ns();
+	workers_submit(workers_of(e, d), &io->job);
+}
+
+static void job_ended(struct disk *d)
+{
+	if (!d)
+		return;
+	d->jobs--;
+	d->stirred = clock_ns();
+}
+
+/* Do its workers wait for the medium, and no end of it? */
+static bool hangs(const struct disk *d, uint64_t now)
+{
+	return d->jobs && now > d->stirred + HANGING;
+}
+
 /* Of flushes at the same time one is told of the error: that it was this one's, too, is known by
  * now. */
 static void end(struct disk_io *io)
@@ -76,7 +184,9 @@ static void end(struct disk_io *io)
 
 static void job_done(struct job *j)
 {
-	end(container_of(j, struct disk_io, job));
+	struct disk_io *io = container_of(j, struct disk_io, job);
+	job_ended(io->disk);
+	end(io);
 }
 
 static void batch_run(struct job *j)
@@ -88,17 +198,11 @@ static void batch_run(struct job *j)
 static void batch_done(struct job *j)
 {
 	struct disk_io *io = container_of(j, struct disk_io, job), *next;
+	job_ended(io->disk);
 	for (; io; io = next) {
 		next = io->next;
 		io->done(io);
 	}
-}
-
-static void submit_job(struct disk_engine *e, struct disk_io *io, void (*run)(struct job *),
-		       void (*done)(struct job *))
-{
-	io->job = (struct job){.run = run, .done = done, .loop = e->loop};
-	workers_submit(e->workers, &io->job);
 }
 
 /* ---- io_uring ---- */
@@ -143,11 +247,27 @@ static bool ring_submit(struct disk_engine *e, struct disk_io *io)
 static void flush_batch(void *arg)
 {
 	struct disk_engine *e = arg;
-	struct disk_io *head = e->batch;
+	struct disk_io *left = e->batch;
 	e->batch = NULL;
 	e->batch_tail = &e->batch;
-	if (head)
+	while (left) {
+		struct disk_io *head = left, **tail = &head->next, **p = &left;
+		const struct disk *d = head->disk;
+		left = head->next;
+		*tail = NULL;
+		while (*p) {
+			struct disk_io *io = *p;
+			if (io->disk != d) {
+				p = &io->next;
+				continue;
+			}
+			*p = io->next;
+			io->next = NULL;
+			*tail = io;
+			tail = &io->next;
+		}
 		submit_job(e, head, batch_run, batch_done);
+	}
 }
 
 /* A read straight from the page cache. True when the cache had all of it (or the read failed). */
@@ -176,7 +296,7 @@ static bool is_buffered(const struct disk_io *io)
 static bool may_write(const struct disk_io *io, uint64_t now)
 {
 	return is_buffered(io) && (io->off | length(io)) % PAGE == 0 &&
-	       now >= io->disk->writes_from;
+	       now >= io->disk->writes_from && !hangs(io->disk, now);
 }
 
 /* A slow one so soon after the last pause: a longer pause. */
@@ -249,8 +369,8 @@ struct disk_engine *disk_engine_new(struct loop *l, unsigned threads)
 	struct disk_engine *e = new_engine(l);
 	if (!e)
 		return NULL;
-	e->workers = workers_new(threads);
-	if (!e->workers) {
+	e->pools = pools_new(threads);
+	if (!e->pools) {
 		int saved = errno;
 		free(e);
 		errno = saved;
@@ -263,7 +383,7 @@ struct disk_engine *disk_engine_beside(const struct disk_engine *e, struct loop 
 {
 	struct disk_engine *new = new_engine(l);
 	if (new) {
-		new->workers = e->workers;
+		new->pools = e->pools;
 		new->shares = true;
 	}
 	return new;
@@ -286,6 +406,6 @@ void disk_engine_free(struct disk_engine *e)
 	flush_batch(e);
 	uring_free(e->uring);
 	if (!e->shares)
-		workers_free(e->workers);
+		pools_free(e->pools);
 	free(e);
 }

@@ -27,6 +27,9 @@ struct disk {
 
 	/* disk_engine.c's: loops do not write before (clock_ns()), and how long that pause is */
 	uint64_t writes_from, pause;
+	struct disk_pool *pool; /* its workers; NULL before it needs any */
+	unsigned jobs;		/* that they have */
+	uint64_t stirred;	/* clock_ns() of when one has ended, or the first of these began */
 
 	/* disk_send.c's: a mapping that is only asked about, never touched */
 	uint8_t *map;
@@ -56,6 +59,9 @@ ssize_t disk_rw(struct disk *d, bool write, const struct iovec *iov, unsigned n,
  * error when a flush has failed before; *off is then what it was. 0 or -errno. */
 int disk_transfer(struct disk *d, bool write, struct iovec *iov, unsigned n, uint64_t *off,
 		  int flags);
+
+/* disk_engine.c: a disk is about to be closed. Waits for its workers. */
+void disk_pool_free(struct disk *d);
 
 /* disk_send.c: a disk has been opened, is about to be closed. */
 void disk_send_begin(struct disk *d);

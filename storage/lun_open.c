@@ -147,11 +147,10 @@ int lun_close(struct lun *l)
 
 /* ---- changes while it is in use ---- */
 
-static void start_change(struct lun *l, int (*call)(struct disk_io *io),
+static void start_change(struct lun *l, struct disk *d, int (*call)(struct disk_io *io),
 			 void (*done)(struct disk_io *io))
 {
-	l->change.io =
-		(struct disk_io){.op = DISK_CALL, .disk = l->disk, .call = call, .done = done};
+	l->change.io = (struct disk_io){.op = DISK_CALL, .disk = d, .call = call, .done = done};
 	disk_submit(l->change.engine, &l->change.io); /* a call is never done at once */
 }
 
@@ -191,7 +190,7 @@ void lun_resize(struct lun *l, struct disk_engine *e, uint64_t grow,
 		return;
 	}
 	l->change = (struct lun_change){.engine = e, .done = done, .arg = arg, .size = grow};
-	start_change(l, resize_work, resized);
+	start_change(l, l->disk, resize_work, resized);
 }
 
 static int close_work(struct disk_io *io)
@@ -217,7 +216,7 @@ static void check_retired(void *arg)
 	/* Another LUN's EXTENDED COPY may be at work here without a nexus. */
 	if (!l->nexuses && !l->sanitize && !l->running) {
 		l->retiring = false; /* nothing may start this twice */
-		start_change(l, close_work, closed);
+		start_change(l, NULL, close_work, closed);
 	}
 }
 
