@@ -86,8 +86,8 @@ xen-libs: $(XEN_LIBS)
 LOW_TESTS := $(patsubst tests/%.c,$(B)/%,$(call sources,$(addprefix tests/unit/,core storage net)))
 HIGH_TESTS := $(patsubst tests/%.c,$(B)/%,$(call sources,$(addprefix tests/unit/,xen cmd)))
 # The upper floors' tests play the Xen host: what the fake defines takes the place of libxl's own.
-FAKE := $(O)/tests/unit/fake/xen.o
-FAKE_LINK := $(addprefix -Wl$(comma)--wrap=,$(shell sed -n 's/.*__wrap_\([a-z_]*\).*/\1/p' tests/unit/fake/xen.c | sort -u))
+FAKE := $(patsubst %.c,$(O)/%.o,$(wildcard tests/unit/fake/*.c))
+FAKE_LINK := $(addprefix -Wl$(comma)--wrap=,$(shell sed -n 's/.*__wrap_\([a-z_]*\).*/\1/p' tests/unit/fake/*.c | sort -u))
 TEST_OBJS := $(patsubst $(B)/%,$(O)/tests/%.o,$(LOW_TESTS) $(HIGH_TESTS)) $(FAKE)
 $(FAKE) $(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): STD += $(HIGH_CFLAGS)
 $(FAKE) $(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): $(O)/config.h $(XEN_LIBS)
