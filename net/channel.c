@@ -152,6 +152,11 @@ bool channel_over(struct channel *c)
 	return true;
 }
 
+int channel_socket(const struct channel *c)
+{
+	return c->in == c->out ? c->out : -1;
+}
+
 const char *channel_peer(const struct channel *c)
 {
 	return c->peer;

@@ -122,5 +122,7 @@ void channel_set_ops(struct channel *c, const struct channel_ops *ops, void *arg
 
 void channel_stats(const struct channel *c, struct channel_stats *s);
 const char *channel_peer(const struct channel *c);
+/* Its socket, which stays its own; -1 when it runs over two pipes. */
+int channel_socket(const struct channel *c);
 
 #endif

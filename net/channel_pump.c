@@ -66,7 +66,11 @@ static bool has_credit(struct channel_pump *p)
 	if (p->credit > 0)
 		return true;
 	loop_fd_del(p->loop, &p->watch);
-	loop_timer_set(p->loop, &p->timer, CHANNEL_PUMP_BURST_NS / 2, on_credit, p);
+	/* Some more than none, so that not each frame has to wait. */
+	loop_timer_set(p->loop, &p->timer,
+		       (uint64_t)((double)-p->credit * SEC_NS / (double)p->rate) +
+			       CHANNEL_PUMP_BURST_NS / 10,
+		       on_credit, p);
 	return false;
 }
 

@@ -28,8 +28,9 @@ struct channel_pump {
 /* fd stays the caller's and is made non-blocking. 0 or -errno. */
 int channel_pump_start(struct loop *l, struct channel_pump *p, struct channel *c, uint8_t type,
 		       int fd, void (*done)(void *arg, int err), void *arg);
-/* Sends no more than so many bytes a second, averaged over CHANNEL_PUMP_BURST_NS; 0: no limit. */
-#define CHANNEL_PUMP_BURST_NS (20 * MS_NS)
+/* Sends no more than so many bytes a second, averaged over CHANNEL_PUMP_BURST_NS: as long as the
+ * loop may be busy with other things without falling behind the rate. 0: no limit. */
+#define CHANNEL_PUMP_BURST_NS (100 * MS_NS)
 void channel_pump_limit(struct channel_pump *p, uint64_t bytes_per_s);
 void channel_pump_kick(struct channel_pump *p);
 /* Harmless when not started (all zero) or at its end. */

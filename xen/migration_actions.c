@@ -40,6 +40,7 @@ void migration_drop_channel(struct migration *m)
 	if (!m->c)
 		return;
 	saving_stop_sending(&m->saving);
+	share_stop(&m->share);
 	channel_stats(m->c, &s);
 	m->bytes = s.bytes_sent;
 	channel_free(m->c);
@@ -217,6 +218,7 @@ static void on_asks(void *arg)
 
 	m->asked = true;
 	migration_note(m, false);
+	share_stop(&m->share); /* what is left of the stream is waited for */
 }
 
 static void copy(struct migration *m)
@@ -224,11 +226,13 @@ static void copy(struct migration *m)
 	m->throttled = saving_throttle(&m->saving, &m->guest, &m->o.saving, &m->cap);
 	migration_note(m, false);
 	say(m, MSG_BEGIN, &(struct buf){0});
-	if (m->c)
-		saving_start(&m->saving, m->loop, &m->guest, &m->o.saving, m->c, MSG_DATA, on_asks,
-			     on_saved, m);
-	else
+	if (!m->c) {
 		migration_raise(m, SE_SAVE_FAILED);
+		return;
+	}
+	saving_start(&m->saving, m->loop, &m->guest, &m->o.saving, m->c, MSG_DATA, on_asks,
+		     on_saved, m);
+	share_start(&m->share, m->loop, m->c, m->guest.domid);
 }
 
 static void on_quiet(void *arg, int err)

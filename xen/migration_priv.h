@@ -10,6 +10,7 @@
 #include "xen/message.h"
 #include "xen/migration.h"
 #include "xen/quiesce.h"
+#include "xen/share.h"
 #include "xen/settle.h"
 
 struct migration {
@@ -25,6 +26,7 @@ struct migration {
 
 	struct channel *c;
 	struct saving saving;
+	struct share share;
 	struct toolstack_op op;
 	struct settle settle;
 	struct quiesce quiesce;

@@ -71,6 +71,7 @@ static void on_report(void *arg, const char *text)
 		break;
 	case PRECOPY_SUSPEND: /* what it has to do now, it must do at once */
 		s->suspend_at = r.at;
+		s->report.speed = 100;
 		throttle_end(s);
 		s->asks(s->arg);
 		return;

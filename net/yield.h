@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Bulk that yields to others on the same link: a TCP socket is paced so that its own packets hardly
+ * queue anywhere on the way. Whoever else has something to send then finds the way free, whatever
+ * the queues are made of (RFC 6817, LEDBAT, does the same by one-way delays; here the kernel's
+ * round-trip time is at hand). Alone on the link it uses nearly all of it.
+ */
+#ifndef NET_YIELD_H
+#define NET_YIELD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define YIELD_STEP_NS  50000000ull /* how often to call yield_step() */
+#define YIELD_QUEUE_US 4000u	   /* the delay that its own queue may make */
+
+struct yield {
+	int fd;
+	bool on;
+	uint64_t acked, at; /* bytes that had arrived then */
+	double rate;	    /* bytes/s, paced; 0: not yet */
+	double carried;	    /* bytes/s, smoothed */
+	double best;	    /* the most that was carried while it did not yield */
+};
+
+/* fd: a connected TCP socket, which stays the caller's. -ENOTSUP: it is none. */
+int yield_init(struct yield *y, int fd);
+/* One step. on: yield; else it takes what it gets, and learns how much that is. */
+void yield_step(struct yield *y, uint64_t now, bool on);
+/* The decision alone: its packets wait for queue_us, and so many bytes/s arrive. The new rate. */
+double yield_rate(struct yield *y, double queue_us, double carried);
+
+#endif
