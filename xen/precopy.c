@@ -147,6 +147,7 @@ static void set_speed(struct precopy *p, uint64_t now, unsigned speed)
 		return;
 	p->speed = speed;
 	p->speed_at = now;
+	p->stalled = 0; /* what it did at another speed tells nothing */
 }
 
 static unsigned next_slower(unsigned speed)
