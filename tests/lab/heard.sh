@@ -7,7 +7,7 @@
 mute_guest() {
 	ip neigh replace "${ADDRESS[guest]}" lladdr 00:16:3e:00:00:50 dev br0 nud permanent &&
 		on guest "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
-			ip neigh replace $STORAGE lladdr $(cat /sys/class/net/br0/address) dev eth0 \
+			ip neigh replace $STORAGE lladdr $(ip -o link show br0 | sed 's/.*ether \([^ ]*\).*/\1/') dev eth0 \
 				nud permanent && ip link set eth0 arp off" &&
 		on guest true
 }
