@@ -163,11 +163,20 @@ static void update_watch(struct conn *c)
 		log_error("%s: cannot watch its socket: %s", conn_name(c), strerror(-rc));
 }
 
+static void change_rx(struct conn *c, struct chunk *fresh);
 static void look_ahead(struct conn *c);
+
+/* Idle connections hold no memory; what tasks hold anyway can take what comes next. */
+static void spare_rx(struct conn *c)
+{
+	if (c->rx && c->rx_pos == c->rx->used && c->rx->refs == 1)
+		change_rx(c, NULL);
+}
 
 static void flush(void *arg)
 {
 	struct conn *c = arg;
+	spare_rx(c);
 	c->ops->turn(c);
 	if (c->asked_bytes)
 		loop_skip_spin(c->loop); /* data is on its way */
@@ -438,9 +447,6 @@ static void readable(struct conn *c)
 		if (!n || !parse(c) || n < room)
 			break;
 	}
-	/* Idle connections hold no memory. */
-	if (c->rx && c->rx_pos == c->rx->used)
-		change_rx(c, NULL);
 }
 
 void conn_resume(struct conn *c)

@@ -300,7 +300,7 @@ static void advance(struct conn *c, const uint8_t *bhs, uint8_t csg, uint8_t nsg
 	if (rc) {
 		refuse(c, bhs, rc == -ENOENT ? LOGIN_NO_SESSION : LOGIN_OUT_OF_RESOURCES,
 		       rc == -ENOENT   ? "the session that it wants to go on with has ended"
-		       : rc == -EUSERS ? "there are too many sessions"
+		       : rc == -EUSERS ? "there are too many sessions, or too many from its host"
 				       : "out of memory");
 		return;
 	}
