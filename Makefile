@@ -173,6 +173,9 @@ demo: deps
 bench-target: deps
 	@$(MAKE) all
 	@tests/bench/target
+bench-migrate: deps
+	@$(MAKE) all $(B)/lab-tool
+	@tests/bench/migrate
 bench-attach: deps
 	@$(MAKE) all
 	@tests/attach/compare
@@ -218,6 +221,7 @@ help:
 	@echo "unit conformance attach lab check-format cppcheck   one suite"
 	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes"
+	@echo "bench-migrate  vstor migrate against xl migrate, by turns, under four loads: time, bytes, ping gap; two hours"
 	@echo "bench-attach   attach against open-iscsi, by turns: speed, memory, recovery"
 	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))"
 	@echo "fuzz-pages     the decoder of compressed pages likewise"
@@ -231,5 +235,6 @@ distclean:
 	rm -rf build
 
 FORCE:
-.PHONY: FORCE all attach bench-attach bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-pages help install lab \
+.PHONY: FORCE all attach bench-attach bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-pages \
+	help install lab \
 	sanitized test test-attach unit unit-programs xen-libs

@@ -12,6 +12,7 @@ VCPUS=${LAB_VCPUS:-1}		# of the guest
 TARGET=${LAB_TARGET:-vstor}	# vstor | tgtd
 ATTACH=${LAB_ATTACH:-vstor}	# vstor | iscsistart
 declare -A ADDRESS=([A]=10.77.0.11 [B]=10.77.0.12 [guest]=10.77.0.50)
+declare -A SECOND=([A]=10.78.0.11 [B]=10.78.0.12)	# on a network of the hosts' own
 export TGT_IPC_SOCKET=/run/tgtd
 
 # on HOST COMMAND...: as tests/lab/on, but never longer than LAB_WAIT seconds (124).
