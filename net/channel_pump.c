@@ -45,6 +45,11 @@ void channel_pump_limit(struct channel_pump *p, uint64_t bytes_per_s)
 	p->credit_at = clock_ns();
 }
 
+void channel_pump_over(struct channel_pump *p, struct lanes_out *lanes)
+{
+	p->lanes = lanes;
+}
+
 static void on_credit(void *arg)
 {
 	channel_pump_kick(arg);
@@ -88,19 +93,24 @@ static void on_readable(void *arg, unsigned events)
 		uint8_t *to;
 		ssize_t n;
 		int waits = 0;
+		size_t max = p->lanes ? LANES_PIECE : BULK;
 		if (!has_credit(p))
 			return;
 		/* As much room as there are bytes: a frame of 4 KiB must not cost 256. */
 		(void)ioctl(p->fd, FIONREAD, &waits);
-		to = channel_reserve(p->c, MIN((size_t)MAX(waits, 1), BULK));
+		max = MIN((size_t)MAX(waits, 1), max);
+		to = p->lanes ? lanes_out_reserve(p->lanes) : channel_reserve(p->c, max);
 		if (!to) {
 			/* Not only deaf: the pipe's end would be reported for ever. */
 			loop_fd_del(p->loop, &p->watch);
 			return;
 		}
-		n = read(p->fd, to, MIN((size_t)MAX(waits, 1), BULK));
+		n = read(p->fd, to, max);
 		if (n > 0) {
-			channel_commit(p->c, p->type, (size_t)n);
+			if (p->lanes)
+				lanes_out_commit(p->lanes, (size_t)n);
+			else
+				channel_commit(p->c, p->type, (size_t)n);
 			p->bytes += (uint64_t)n;
 			p->credit -= n;
 		} else if (n == 0) {
@@ -136,7 +146,15 @@ static void on_room(void *arg, unsigned events)
 	struct channel_sink *s = arg;
 	(void)events;
 	loop_fd_del(s->loop, &s->watch);
-	channel_resume(s->c);
+	channel_sink_resume(s);
+}
+
+void channel_sink_resume(struct channel_sink *s)
+{
+	if (s->lanes)
+		lanes_in_resume(s->lanes);
+	else if (s->c)
+		channel_resume(s->c);
 }
 
 static bool sink_failed(struct channel_sink *s, int err)

@@ -4,6 +4,7 @@
 #define NET_CHANNEL_PUMP_H
 
 #include "net/channel.h"
+#include "net/lanes.h"
 
 /*
  * A pipe's bytes as frames of one type: reads whenever there is something and the channel has room.
@@ -14,6 +15,7 @@
 struct channel_pump {
 	struct loop *loop;
 	struct channel *c;
+	struct lanes_out *lanes; /* instead of c, unless NULL */
 	int fd;
 	uint8_t type;
 	uint64_t bytes;
@@ -32,6 +34,8 @@ int channel_pump_start(struct loop *l, struct channel_pump *p, struct channel *c
  * loop may be busy with other things without falling behind the rate. 0: no limit. */
 #define CHANNEL_PUMP_BURST_NS (100 * MS_NS)
 void channel_pump_limit(struct channel_pump *p, uint64_t bytes_per_s);
+/* From now on the bytes go over lanes: their on_room must call channel_pump_kick(). */
+void channel_pump_over(struct channel_pump *p, struct lanes_out *lanes);
 void channel_pump_kick(struct channel_pump *p);
 /* Harmless when not started (all zero) or at its end. */
 void channel_pump_stop(struct channel_pump *p);
@@ -44,6 +48,7 @@ void channel_pump_stop(struct channel_pump *p);
 struct channel_sink {
 	struct loop *loop;
 	struct channel *c;
+	struct lanes_in *lanes; /* where the bytes come from, unless NULL: then from c */
 	int fd;
 	size_t at; /* how much of the held frame the pipe has */
 	uint64_t bytes;
@@ -55,6 +60,8 @@ struct channel_sink {
 int channel_sink_start(struct loop *l, struct channel_sink *s, struct channel *c, int fd,
 		       void (*failed)(void *arg, int err), void *arg);
 bool channel_sink_frame(struct channel_sink *s, const uint8_t *p, size_t n);
+/* Asks for what was held once more. */
+void channel_sink_resume(struct channel_sink *s);
 /* After this fd is the caller's alone again (close it: the pipe's reader sees the end). A frame
  * that is held is the caller's to release by channel_resume(). */
 void channel_sink_stop(struct channel_sink *s);
