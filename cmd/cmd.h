@@ -16,6 +16,8 @@ int cmd_migrate(int argc, char **argv);
 int cmd_receive(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
+int cmd_evacuate(int argc, char **argv);
+int cmd_balance(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 
 #endif

@@ -25,6 +25,8 @@ static const struct command {
 	{"migrate", cmd_migrate, "move a running Xen guest to another host"},
 	{"receive", cmd_receive, "the other end of migrate"},
 	{"recover", cmd_recover, "say where a guest is after a broken migration, resume it"},
+	{"evacuate", cmd_evacuate, "move every guest of this host to others"},
+	{"balance", cmd_balance, "spread guests over hosts by memory and CPU load"},
 	{"bench", cmd_bench, "measure disk, CPU, memory or network"},
 	{"block-vstor", cmd_block_script, NULL},
 	{"keeper", cmd_keeper, NULL},

@@ -395,6 +395,11 @@ int cmd_migrate(int argc, char **argv)
 		 .type = OPT_FLAG,
 		 .out = &no_throttle,
 		 .help = "never slow it down (default: when it writes faster than can be sent)"},
+		{.name = "data",
+		 .type = OPT_STRING,
+		 .out = &r.o.data,
+		 .arg = "ADDR[,ADDR]",
+		 .help = "carry the guest's memory to these addresses of HOST, several at once"},
 		WAY_OPTIONS(r.way),
 		{.type = OPT_END},
 	};

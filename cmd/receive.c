@@ -104,7 +104,7 @@ static void on_accept(void *arg, struct channel *c)
 	}
 	log_info("%s: connected", channel_peer(c));
 	channel_set_ops(c, &reception_ops, g->r);
-	reception_channel(g->r, c);
+	reception_channel(g->r, c, &s->key);
 }
 
 static void on_signal(void *arg, int signo)
@@ -135,7 +135,7 @@ static int serve_stdio(struct server *s)
 	cfg.arg = g->r;
 	rc = channel_new(s->loop, STDIN_FILENO, STDOUT_FILENO, &cfg, &c);
 	if (!rc)
-		reception_channel(g->r, c);
+		reception_channel(g->r, c, NULL);
 	return rc;
 }
 

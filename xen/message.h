@@ -6,18 +6,21 @@
  *   sender                                         receiver
  *   HELLO     protocol, vstor, xen, boot, id, mode ->
  *                                              <-  HELLO     protocol, vstor, xen, boot, codec,
- *                                                            cache (see xen/compression.h)
+ *                                                            cache (see xen/compression.h),
+ *                                                            and what it has (see xen/host.h)
  *   CONFIG    libxl's configuration, as JSON   ->
  *   PREFLIGHT what else must be known of it    ->            (checks; attaches the disks)
  *                                              <-  VERDICTS  ok=, warn= or no= for each condition
  *   BEGIN                                      ->
  *   DATA      the migration stream ...         ->
+ *                                              <-  ARRIVED   next (with --data: net/lanes.h)
  *   END       bytes                            ->
  *                                              <-  READY     restored, paused, devices there
  *   GO        the point of no return           ->
  *                                              <-  RUNNING   took_ns: from GO to unpaused
  * At any time FAILED from the receiver (cause): it has destroyed what it had made and promises
- * never to start it. HELLO with mode=ask is answered by ANSWER (is, see xen/handover.h): what
+ * never to start it. Who only wants the receiver's HELLO (mode=survey) hangs up then. HELLO with
+ * mode=ask is answered by ANSWER (is, see xen/handover.h): what
  * became of that id.
  */
 #ifndef XEN_MESSAGE_H
@@ -46,6 +49,7 @@ enum message_type {
 	MSG_RUNNING,
 	MSG_FAILED,
 	MSG_ANSWER,
+	MSG_ARRIVED,
 };
 
 /* Adds `key=value`; control characters in the value become spaces. */

@@ -13,6 +13,7 @@
 #include "xen/pause.h"
 #include "xen/recovery.h"
 #include "xen/save_helper.h"
+#include "xen/turn.h"
 
 /* ---- times ---- */
 
@@ -232,7 +233,7 @@ void migration_progress(const struct migration *m, struct migration_progress *p)
 		.round = m->saving.rounds,
 		.round_bytes = report->pages * PRECOPY_PAGE,
 		.round_sent = report->sent * PRECOPY_PAGE,
-		.sent = s.bytes_sent,
+		.sent = s.bytes_sent + data_net_bytes(&m->data),
 		.dirty = report->dirty * PRECOPY_PAGE,
 		.speed = report->speed,
 		.elapsed_ns = (m->ended ? m->ended : clock_ns()) - m->began,
@@ -264,7 +265,7 @@ void migration_result(const struct migration *m, struct migration_result *r)
 		.copy_ns = span(m->saving.suspended_at, m->sent_at),
 		.restore_ns = span(m->sent_at, m->ready_at),
 		.start_ns = span(m->ready_at, m->running_at),
-		.bytes = m->bytes,
+		.bytes = m->bytes + data_net_bytes(&m->data),
 		.rounds = m->saving.rounds,
 		.pages = &m->saving.pages,
 		.price = &m->saving.price,
@@ -280,8 +281,10 @@ void migration_free(struct migration *m)
 {
 	if (!m)
 		return;
+	turn_give();
 	migration_drop_channel(m);
 	saving_fini(&m->saving);
+	data_net_close(&m->data);
 	settle_stop(&m->settle);
 	quiesce_stop(&m->quiesce);
 	inquiry_stop(&m->inquiry);

@@ -22,6 +22,7 @@ struct migration_options {
 	bool check_only;
 	struct saving_options saving; /* its compression is agreed on with the other side */
 	struct compression compression;
+	const char *data; /* addresses there for the guest's memory, by commas; NULL: the channel */
 	uint64_t timeout_ns; /* until GO; 0: none */
 };
 

@@ -84,6 +84,11 @@ static void on_hello(struct migration *m, const uint8_t *p, size_t n)
 		migration_lost(m, why);
 		return;
 	}
+	if (data_net_hear(&m->data, m->o.way.key, p, n)) {
+		migration_lost(m, "--data: the vstor there offers no data connections: use the "
+				  "same version on both hosts");
+		return;
+	}
 	migration_raise(m, SE_HELLO);
 }
 
@@ -111,6 +116,10 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 	switch (type) {
 	case MSG_HELLO: on_hello(m, p, n); break;
 	case MSG_VERDICTS: on_verdicts(m, p, n); break;
+	case MSG_ARRIVED:
+		if (data_net_arrived(&m->data, p, n))
+			migration_lost(m, "what has arrived there makes no sense");
+		break;
 	case MSG_READY:
 		m->ready_at = clock_ns();
 		migration_raise(m, SE_READY);
@@ -170,6 +179,8 @@ static void send_hello(struct migration *m)
 	message_put(&b, "boot", "%s", host_boot_id());
 	message_put(&b, "mode", "migrate");
 	message_put(&b, "id", "%s", m->id);
+	m->data.addresses = m->o.data;
+	data_net_ask(&m->data, &b);
 	say(m, MSG_HELLO, &b);
 }
 
@@ -208,6 +219,7 @@ static void on_saved(void *arg, int err)
 
 	if (err && m->saving.cause[0])
 		because(m->cause, "%s", m->saving.cause);
+	data_net_close(&m->data);
 	migration_raise(m, err ? SE_SAVE_FAILED : SE_SAVED);
 }
 
@@ -221,18 +233,65 @@ static void on_asks(void *arg)
 	share_stop(&m->share); /* what is left of the stream is waited for */
 }
 
-static void copy(struct migration *m)
+static void start_copy(void *arg)
 {
+	struct migration *m = arg;
+
 	m->throttled = saving_throttle(&m->saving, &m->guest, &m->o.saving, &m->cap);
 	migration_note(m, false);
 	say(m, MSG_BEGIN, &(struct buf){0});
+	m->o.saving.lanes = m->data.lanes;
 	if (!m->c) {
 		migration_raise(m, SE_SAVE_FAILED);
 		return;
 	}
 	saving_start(&m->saving, m->loop, &m->guest, &m->o.saving, m->c, MSG_DATA, on_asks,
 		     on_saved, m);
-	share_start(&m->share, m->loop, m->c, m->guest.domid);
+	if (!m->data.lanes) /* they have the other networks to themselves */
+		share_start(&m->share, m->loop, m->c, m->guest.domid);
+}
+
+static void on_data_room(void *arg)
+{
+	struct migration *m = arg;
+
+	saving_kick(&m->saving);
+}
+
+/* Before the copy nothing has to be undone; amid it the save is called off. */
+static void on_data_failed(void *arg, const char *text)
+{
+	struct migration *m = arg;
+
+	because(m->cause, "%s", text);
+	migration_raise(m, m->saving.started ? SE_CANCEL : SE_SAVE_FAILED);
+}
+
+static const struct lanes_out_ops data_ops = {
+	.on_open = start_copy, .on_room = on_data_room, .on_failed = on_data_failed};
+
+static void copy(struct migration *m)
+{
+	char text[CHANNEL_TEXT_MAX];
+
+	if (!m->o.data) {
+		start_copy(m);
+	} else if (lanes_out_open(m->loop, m->o.data, m->data.port, &m->data.key, &data_ops, m,
+				  &m->data.lanes, text)) {
+		m->data.lanes = NULL;
+		because(m->cause, "%s", text);
+		migration_raise(m, SE_SAVE_FAILED);
+	}
+}
+
+static void abort_save(struct migration *m)
+{
+	if (m->saving.started) {
+		saving_abort(&m->saving);
+	} else { /* the data connections were not open yet */
+		data_net_close(&m->data);
+		migration_raise(m, SE_SAVE_FAILED);
+	}
 }
 
 static void on_quiet(void *arg, int err)
@@ -413,7 +472,7 @@ void migration_act(struct migration *m, enum sender_action a)
 	case SA_SEND_HELLO: send_hello(m); break;
 	case SA_SEND_GUEST: send_guest(m); break;
 	case SA_COPY: copy(m); break;
-	case SA_ABORT_SAVE: saving_abort(&m->saving); break;
+	case SA_ABORT_SAVE: abort_save(m); break;
 	case SA_SETTLE: settle(m); break;
 	case SA_GO: hand_over(m); break;
 	case SA_ASK: ask(m); break;

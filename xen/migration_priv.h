@@ -5,6 +5,7 @@
 #define XEN_MIGRATION_PRIV_H
 
 #include "xen/events.h"
+#include "xen/data_net.h"
 #include "xen/guardian.h"
 #include "xen/guest.h"
 #include "xen/message.h"
@@ -27,6 +28,7 @@ struct migration {
 	struct channel *c;
 	struct saving saving;
 	struct share share;
+	struct data_net_out data;
 	struct toolstack_op op;
 	struct settle settle;
 	struct quiesce quiesce;

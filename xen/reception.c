@@ -88,6 +88,7 @@ void reception_refuse(struct reception *r, const char *why)
 static void drop_channel(struct reception *r)
 {
 	restoring_lost(&r->restoring);
+	data_net_end(&r->data);
 	channel_free(r->c);
 	r->c = NULL;
 }
@@ -160,6 +161,7 @@ static void on_hello(struct reception *r, const uint8_t *p, size_t n)
 		handover_ask(&r->ask, r->t, r->loop, r->id, on_answer, r);
 		return;
 	}
+	data_net_heard(&r->data, p, n);
 	if (message_get(p, n, "xen", xen, sizeof(xen)) ||
 	    sscanf(xen, "%u.%u", &r->xen_major, &r->xen_minor) != 2) {
 		reception_refuse(r, "its greeting makes no sense");
@@ -266,8 +268,9 @@ void reception_silent(struct reception *r)
 	r->silent = true;
 }
 
-void reception_channel(struct reception *r, struct channel *c)
+void reception_channel(struct reception *r, struct channel *c, const struct channel_key *key)
 {
+	r->key = key;
 	r->c = c;
 }
 

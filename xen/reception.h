@@ -26,7 +26,7 @@ int reception_new(struct loop *l, struct toolstack *t,
 		  void (*done)(void *arg, enum reception_end end), void *arg,
 		  struct reception **out);
 /* Give the channel: made with reception_ops and the reception as its arg. */
-void reception_channel(struct reception *r, struct channel *c);
+void reception_channel(struct reception *r, struct channel *c, const struct channel_key *key);
 extern const struct channel_ops reception_ops;
 
 /* The network learns where the guest is by other means: it is not announced (net/announce.h). */

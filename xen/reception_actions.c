@@ -15,6 +15,14 @@
 #include "xen/message.h"
 #include "xen/monitor.h"
 
+static void say_arrived(void *arg, uint64_t next)
+{
+	struct buf b = {0};
+
+	message_put(&b, "next", "%" PRIu64, next);
+	reception_say(arg, MSG_ARRIVED, &b);
+}
+
 static void send_hello(struct reception *r)
 {
 	unsigned major, minor;
@@ -27,6 +35,8 @@ static void send_hello(struct reception *r)
 	message_put(&b, "boot", "%s", host_boot_id());
 	r->cache_max = compression_cache_max();
 	compression_offer(&b, r->cache_max);
+	host_facts_put(r->t, &b);
+	data_net_offer(&r->data, r->loop, r->key, &r->restoring, say_arrived, r, &b);
 	reception_say(r, MSG_HELLO, &b);
 }
 
@@ -108,6 +118,7 @@ static void restore(struct reception *r)
 	log_info("domain %s: receiving it", r->name);
 	restoring_start(&r->restoring, r->loop, r->t, &r->config, r->c, on_restored, r);
 	stream_allow_packed(&r->restoring.stream, r->cache_max);
+	data_net_start(&r->data);
 }
 
 /* When there is nothing to call off, nothing more comes either. */

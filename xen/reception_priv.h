@@ -5,6 +5,7 @@
 #define XEN_RECEPTION_PRIV_H
 
 #include "net/announce.h"
+#include "xen/data_net.h"
 #include "xen/disks.h"
 #include "xen/events.h"
 #include "xen/handover.h"
@@ -42,6 +43,8 @@ struct reception {
 	struct handover_ask ask;
 	bool asking;
 	struct restoring restoring;
+	const struct channel_key *key; /* the channel's */
+	struct data_net_in data;
 	struct toolstack_op op;
 	bool waiting; /* a frame is held until the events have run */
 	uint64_t go_at;

@@ -39,8 +39,8 @@ static void close_write_end(struct restoring *r)
 		close(r->pipe[1]);
 	r->pipe[1] = -1;
 	/* What the pipe will never take must not keep other messages waiting. */
-	if (r->held && r->c)
-		channel_resume(r->c);
+	if (r->held)
+		channel_sink_resume(&r->sink);
 	r->held = false;
 }
 
@@ -96,6 +96,7 @@ static int start_libxl(struct restoring *r)
 	rc = channel_sink_start(r->loop, &r->sink, r->c, r->pipe[1], on_sink_failed, r);
 	if (rc)
 		return rc;
+	r->sink.lanes = r->lanes;
 	libxl_domain_restore_params_init(&r->params);
 	r->params.stream_version = 2;
 	rc = libxl_domain_create_restore(toolstack_ctx(r->t), r->config, &r->domid, r->pipe[0], -1,
@@ -156,7 +157,8 @@ int restoring_end(struct restoring *r, uint64_t bytes)
 void restoring_lost(struct restoring *r)
 {
 	channel_sink_stop(&r->sink);
-	r->c = NULL;
+	r->c = r->sink.c = NULL;
+	r->lanes = r->sink.lanes = NULL;
 }
 
 /* libxl must not meet an abort or an end of its pipe before its helper runs: see
@@ -207,11 +209,16 @@ void restoring_start(struct restoring *r, struct loop *l, struct toolstack *t,
 	stream_init(&r->stream);
 }
 
+void restoring_over(struct restoring *r, struct lanes_in *lanes)
+{
+	r->lanes = lanes;
+}
+
 void restoring_fini(struct restoring *r)
 {
 	if (!r->started)
 		return;
-	r->c = NULL;
+	restoring_lost(r);
 	close_write_end(r);
 	close_read_end(r);
 	loop_timer_del(r->loop, &r->timer);

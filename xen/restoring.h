@@ -14,6 +14,7 @@ struct restoring {
 	struct loop *loop;
 	struct toolstack *t;
 	struct channel *c; /* NULL when it is gone */
+	struct lanes_in *lanes;
 	libxl_domain_config *config;
 	uint32_t domid; /* what has been made; 0 or INVALID_DOMID: nothing */
 	int pipe[2];
@@ -40,11 +41,13 @@ struct restoring {
 void restoring_start(struct restoring *r, struct loop *l, struct toolstack *t,
 		     libxl_domain_config *config, struct channel *c,
 		     void (*done)(void *arg, int err), void *arg);
-/* A piece of the stream, as from on_frame, which returns what this does. */
+/* The stream comes over lanes instead of the channel; right after restoring_start(). */
+void restoring_over(struct restoring *r, struct lanes_in *lanes);
+/* A piece of the stream, as from on_frame or on_bytes, which returns what this does. */
 bool restoring_data(struct restoring *r, const uint8_t *p, size_t n);
 /* The sender has sent all: so many bytes. -EPROTO when that is not what has come. */
 int restoring_end(struct restoring *r, uint64_t bytes);
-/* The channel must not be touched any more. */
+/* Channel and lanes must not be touched any more. */
 void restoring_lost(struct restoring *r);
 /* Calls it off; done(-ECANCELED) follows, unless it has been called. */
 void restoring_abort(struct restoring *r);

@@ -13,6 +13,7 @@
 #include "xen/save_helper.h"
 #include "xen/save_pages.h"
 #include "xen/toolstack.h"
+#include "xen/turn.h"
 
 #define LOOK_NS (150 * MS_NS)
 
@@ -114,6 +115,9 @@ static int precopy_policy(struct precopy_stats s, void *user)
 		return XGS_POLICY_CONTINUE_PRECOPY;
 	}
 	v = precopy_after(&save.policy, now, dirty_pages(), queued_bytes());
+	/* While another guest is stopped, one more round costs this one nothing. */
+	if (v == PRECOPY_STOP && !turn_try())
+		v = PRECOPY_GO_ON;
 	report(PRECOPY_ROUND_END, now, v);
 	switch (v) {
 	case PRECOPY_STOP: return XGS_POLICY_STOP_AND_COPY;
@@ -124,9 +128,11 @@ static int precopy_policy(struct precopy_stats s, void *user)
 
 static int suspend(void *user)
 {
-	uint64_t now = clock_ns();
+	uint64_t now;
 	int rc;
 
+	turn_wait();
+	now = clock_ns();
 	report(PRECOPY_SUSPEND, now, PRECOPY_GO_ON);
 	save_pages_filter(NULL);
 	rc = save.suspend(user);

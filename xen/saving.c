@@ -100,6 +100,14 @@ static void on_saved(void *arg, int rc)
 	}
 }
 
+/* What has gone over lanes is given when it has arrived: END, by the channel, must not overtake it.
+ */
+static void end_if_given(struct saving *s)
+{
+	if (s->pumped && !s->op.running && (s->pump_err || !s->lanes || lanes_out_empty(s->lanes)))
+		end(s, s->pump_err);
+}
+
 static void on_pumped(void *arg, int err)
 {
 	struct saving *s = arg;
@@ -107,8 +115,9 @@ static void on_pumped(void *arg, int err)
 	stop_pump(s);
 	if (err)
 		because(s->cause, "reading the save helper's pipe: %s", strerror(-err));
-	if (!s->op.running)
-		end(s, err);
+	s->pumped = true;
+	s->pump_err = err;
+	end_if_given(s);
 }
 
 static void on_cannot_start(void *arg)
@@ -168,6 +177,8 @@ void saving_start(struct saving *s, struct loop *l, const struct guest *g,
 		return;
 	}
 	channel_pump_limit(&s->pump, o->bandwidth);
+	s->lanes = o->lanes;
+	channel_pump_over(&s->pump, s->lanes);
 	s->pumping = true;
 	toolstack_listen(g->t, &(struct toolstack_listener){.report = on_report, .arg = s});
 	rc = libxl_domain_suspend(toolstack_ctx(g->t), g->domid, s->pipe[1],
@@ -181,6 +192,8 @@ void saving_kick(struct saving *s)
 {
 	if (s->pumping)
 		channel_pump_kick(&s->pump);
+	else if (s->lanes)
+		end_if_given(s);
 }
 
 void saving_stop_sending(struct saving *s)

@@ -17,6 +17,7 @@ struct saving_options {
 	struct precopy_limits precopy; /* .throttle: if its scheduler lets it be slowed */
 	uint64_t bandwidth;	       /* bytes/s; 0: no limit */
 	struct compression_plan compression;
+	struct lanes_out *lanes; /* the guest goes over these, unless NULL */
 };
 
 struct saving {
@@ -24,7 +25,9 @@ struct saving {
 	const struct guest *guest;
 	struct channel_pump pump;
 	int pipe[2];
-	bool started, pumping, ended;
+	bool started, pumping, pumped, ended;
+	struct lanes_out *lanes;
+	int pump_err; /* once pumped */
 	struct toolstack_op op;
 	struct loop_timer timer;
 	char cause[256]; /* of a failure; "" when it was called off */
@@ -51,7 +54,8 @@ struct saving {
 bool saving_throttle(struct saving *s, const struct guest *g, const struct saving_options *o,
 		     int *cap);
 /*
- * Sends the guest as frames of `type`; the channel's on_writable must call saving_kick(). asks(arg)
+ * Sends the guest as frames of `type`; the channel's on_writable, and the lanes' on_room, must call
+ * saving_kick(). asks(arg)
  * comes right before the guest is asked to suspend. Then, once and never before it has returned,
  * done(arg, 0): all of it has been given to the channel and the guest is suspended; or done(arg,
  * -errno): it may be suspended, or be about to be (saving_asked()).

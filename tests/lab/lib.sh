@@ -48,7 +48,7 @@ target_start() {
 	local ready
 
 	exec {ready}< <(exec "$VSTOR" target --lun "$RUN/disk.img" --name "$IQN" \
-		--listen "$STORAGE" --ready-fd 3 3>&1 >"$LOG/target.log" 2>&1)
+		--listen "$STORAGE" --control "$RUN/target.sock" --ready-fd 3 3>&1 >"$LOG/target.log" 2>&1)
 	echo $! >"$RUN/target.pid"
 	read -r -t 20 -u "$ready" || {
 		tail -n 3 "$LOG/target.log" >&2
@@ -119,6 +119,8 @@ host_start() {
 		-initrd "$CACHE/vmlinux console=hvc0 quiet swiotlb=2048 host=$host ip=${ADDRESS[$host]} attach=$ATTACH iqn=$IQN lun=$lun,$RUN/host.cpio" \
 		-netdev "tap,id=n0,ifname=tap$host,script=no,downscript=no" \
 		-device "virtio-net-pci,netdev=n0,romfile=,mac=52:54:00:00:00:1$host" \
+		-netdev "tap,id=n1,ifname=tap2$host,script=no,downscript=no" \
+		-device "virtio-net-pci,netdev=n1,romfile=,mac=52:54:00:00:00:2$host" \
 		>"$LOG/qemu$host.log" 2>&1 </dev/null &
 	echo $! >"$RUN/qemu$host.pid"
 }

@@ -92,7 +92,7 @@ static void talk(struct peer *p, void (*speaks)(struct peer *p))
 	CHECK_EQ(reception_new(p->loop, NULL, on_done, p, &p->r), 0);
 	mine.arg = p->r;
 	CHECK_EQ(channel_new(p->loop, sv[1], sv[1], &mine, &c), 0);
-	reception_channel(p->r, c);
+	reception_channel(p->r, c, NULL);
 	loop_run(p->loop);
 	reception_free(p->r);
 	channel_free(p->c);
