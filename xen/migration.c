@@ -36,6 +36,17 @@ static uint64_t span(uint64_t from, uint64_t to)
 	return from && to > from ? to - from : 0;
 }
 
+/* For the prediction of the next. */
+static void learn(const struct migration *m)
+{
+	struct pause p = {.pages = price_late_pages(&m->saving.price)};
+
+	if (!downtime(m) || m->o.saving.offline)
+		return;
+	p.fixed_ns = downtime(m) - span(m->saving.suspended_at, m->sent_at);
+	pause_learn(m->o.way.host, &p);
+}
+
 /* ---- events ---- */
 
 static void enter(struct migration *m, enum sender_state s);
@@ -92,9 +103,8 @@ static void run_events(void *arg)
 	}
 	if (m->state == S_END && !m->ended) {
 		m->ended = clock_ns();
-		if (m->end == MIGRATION_MOVED && downtime(m))
-			pause_learn(m->o.way.host,
-				    downtime(m) - span(m->saving.suspended_at, m->sent_at));
+		if (m->end == MIGRATION_MOVED)
+			learn(m);
 		m->done(m->arg);
 	}
 }
@@ -159,6 +169,7 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 {
 	struct migration *m = calloc(1, sizeof(*m));
 	uint8_t id[MIGRATION_ID_LEN / 2];
+	struct pause pause;
 	int rc;
 
 	if (!m)
@@ -199,7 +210,9 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	migration_note(m, false);
 	if (o->timeout_ns && o->saving.precopy.force)
 		m->o.saving.precopy.stop_at = m->began + o->timeout_ns;
-	m->o.saving.precopy.fixed_ns = pause_known(o->way.host);
+	pause_known(o->way.host, &pause);
+	m->o.saving.precopy.fixed_ns = pause.fixed_ns;
+	m->o.saving.precopy.late_pages = pause.pages;
 	m->o.saving.precopy.patient = o->timeout_ns != 0;
 	if (o->timeout_ns)
 		loop_timer_set(l, &m->limit, o->timeout_ns, on_limit, m);

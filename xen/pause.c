@@ -2,6 +2,7 @@
 #include "xen/pause.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,41 +20,46 @@ static int path(const char *host, char *out, size_t size)
 	return snprintf(out, size, "%s/pause-%s", handover_dir, host) < (int)size ? 0 : -1;
 }
 
-static uint64_t last(const char *file)
+/* False: nothing is known. */
+static bool last(const char *file, struct pause *p)
 {
 	FILE *f = fopen(file, "re");
-	uint64_t ns = 0;
+	struct pause read;
+	bool known;
 
 	if (!f)
-		return 0;
-	if (fscanf(f, "%" SCNu64, &ns) != 1 || ns > LONGEST_NS)
-		ns = 0;
+		return false;
+	known = fscanf(f, "%" SCNu64 " %" SCNu64, &read.fixed_ns, &read.pages) == 2 &&
+		read.fixed_ns <= LONGEST_NS;
 	fclose(f);
-	return ns;
+	if (known)
+		*p = read;
+	return known;
 }
 
-uint64_t pause_known(const char *host)
+void pause_known(const char *host, struct pause *p)
 {
 	char file[256];
-	uint64_t ns = path(host, file, sizeof(file)) ? 0 : last(file);
 
-	return ns ? ns : PAUSE_PRIOR_NS;
+	if (path(host, file, sizeof(file)) || !last(file, p))
+		*p = (struct pause){PAUSE_PRIOR_NS, PAUSE_PRIOR_PAGES};
 }
 
-void pause_learn(const char *host, uint64_t ns)
+void pause_learn(const char *host, const struct pause *p)
 {
 	char file[256], new[sizeof(file) + 4];
-	uint64_t before;
+	struct pause before = *p;
 	FILE *f;
 
-	if (path(host, file, sizeof(file)) || ns > LONGEST_NS)
+	if (path(host, file, sizeof(file)) || p->fixed_ns > LONGEST_NS)
 		return;
-	before = last(file);
+	last(file, &before);
 	snprintf(new, sizeof(new), "%s.new", file);
 	f = fopen(new, "we");
 	if (!f)
 		return;
-	fprintf(f, "%" PRIu64 "\n", before ? (before + ns) / 2 : ns);
+	fprintf(f, "%" PRIu64 " %" PRIu64 "\n", (before.fixed_ns + p->fixed_ns) / 2,
+		(before.pages + p->pages) / 2);
 	if (fclose(f) || rename(new, file))
 		remove(new);
 }

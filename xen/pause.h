@@ -12,8 +12,15 @@
 /* Before anything is known: two hosts of today, a guest with a disk and a network interface. */
 #define PAUSE_PRIOR_NS 150000000ull
 
-uint64_t pause_known(const char *host);
-/* One more has taken `ns`. What cannot be kept is no error: the next goes by what was known. */
-void pause_learn(const char *host, uint64_t ns);
+/* Pages that a guest writes from the request to suspend on. */
+#define PAUSE_PRIOR_PAGES 200ull
+
+struct pause {
+	uint64_t fixed_ns;
+	uint64_t pages; /* as above */
+};
+void pause_known(const char *host, struct pause *p);
+/* One more was like that. What cannot be kept is no error: the next goes by what was known. */
+void pause_learn(const char *host, const struct pause *p);
 
 #endif

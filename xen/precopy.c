@@ -266,7 +266,9 @@ enum precopy_verdict precopy_after(struct precopy *p, uint64_t now, uint64_t dir
 	if (p->page_ns <= 0)
 		return verdict(p, PRECOPY_GO_ON, "unmeasured");
 	last = copy_ns(p, (double)dirty) + (p->rate > 0 ? (double)queued * SEC_NS / p->rate : 0);
-	p->predicted_ns = (uint64_t)last + p->limits.fixed_ns;
+	/* Rounds can do nothing about what it writes then: told, but not decided by. */
+	p->predicted_ns =
+		(uint64_t)(last + copy_ns(p, (double)p->limits.late_pages)) + p->limits.fixed_ns;
 	next = copy_ns(p, (double)dirty) + p->overhead_ns;
 	level = p->speed < 100 ? most : most * MIN(p->round + 1, BOUND_STEPS) / BOUND_STEPS;
 

@@ -30,6 +30,7 @@ enum precopy_verdict { PRECOPY_GO_ON, PRECOPY_STOP, PRECOPY_ABORT };
 struct precopy_limits {
 	uint64_t max_downtime_ns; /* how long the guest may stand still */
 	uint64_t fixed_ns;	  /* what of that is not the last copy, as far as is known before */
+	uint64_t late_pages;	  /* that it writes when it is asked to suspend, likewise */
 	uint64_t stop_at;	  /* the time from which on it stops at any price; 0: none */
 	bool force;		  /* stop at any price as soon as further rounds gain nothing */
 	bool patient;  /* somebody else's time limit ends it: rounds without gain do not */

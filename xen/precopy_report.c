@@ -14,9 +14,10 @@ static const struct precopy_limits defaults = {.max_downtime_ns = 300 * MS_NS};
 void precopy_limits_print(const struct precopy_limits *l, char *out, size_t size)
 {
 	snprintf(out, size,
-		 "downtime=%" PRIu64 " fixed=%" PRIu64 " stop=%" PRIu64
+		 "downtime=%" PRIu64 " fixed=%" PRIu64 " late=%" PRIu64 " stop=%" PRIu64
 		 " force=%d patient=%d throttle=%d",
-		 l->max_downtime_ns, l->fixed_ns, l->stop_at, l->force, l->patient, l->throttle);
+		 l->max_downtime_ns, l->fixed_ns, l->late_pages, l->stop_at, l->force, l->patient,
+		 l->throttle);
 }
 
 int precopy_limits_parse(const char *text, struct precopy_limits *l)
@@ -28,9 +29,10 @@ int precopy_limits_parse(const char *text, struct precopy_limits *l)
 	if (!text)
 		return 0;
 	if (sscanf(text,
-		   "downtime=%" SCNu64 " fixed=%" SCNu64 " stop=%" SCNu64
+		   "downtime=%" SCNu64 " fixed=%" SCNu64 " late=%" SCNu64 " stop=%" SCNu64
 		   " force=%u patient=%u throttle=%u",
-		   &p.max_downtime_ns, &p.fixed_ns, &p.stop_at, &force, &patient, &throttle) != 6 ||
+		   &p.max_downtime_ns, &p.fixed_ns, &p.late_pages, &p.stop_at, &force, &patient,
+		   &throttle) != 7 ||
 	    force > 1 || patient > 1 || throttle > 1)
 		return -EINVAL;
 	p.force = force;

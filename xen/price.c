@@ -42,6 +42,13 @@ uint64_t price_predicted(const struct price *p)
 	return p->n && live ? p->round[live - 1].predicted_ns : UINT64_MAX;
 }
 
+uint64_t price_late_pages(const struct price *p)
+{
+	const struct price_round *last = p->n ? &p->round[p->n - 1] : NULL;
+
+	return p->last && p->n > 1 && last->sent > last[-1].dirty ? last->sent - last[-1].dirty : 0;
+}
+
 uint64_t price_faults(const struct price *p)
 {
 	uint64_t pages = 0;

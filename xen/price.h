@@ -36,6 +36,8 @@ void price_report(struct price *p, const struct precopy_report *r);
 double price_ratio(const struct price_round *r);
 /* What the pause was expected to take; UINT64_MAX: not known. */
 uint64_t price_predicted(const struct price *p);
+/* Pages in the last copy that were written after the policy had decided. */
+uint64_t price_late_pages(const struct price *p);
 /* Work that the guest lost to write faults while its dirty pages were logged, ns; an estimate. */
 uint64_t price_faults(const struct price *p);
 

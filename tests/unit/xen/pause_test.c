@@ -11,16 +11,33 @@
 
 static char dir[] = "/tmp/vstor-pause-XXXXXX";
 
+static uint64_t ns(const char *host)
+{
+	struct pause p;
+
+	pause_known(host, &p);
+	return p.fixed_ns;
+}
+
+static void learn(const char *host, uint64_t fixed_ns, uint64_t pages)
+{
+	pause_learn(host, &(struct pause){fixed_ns, pages});
+}
+
 static void test_learns(void)
 {
-	CHECK_EQ(pause_known("b"), PAUSE_PRIOR_NS);
-	pause_learn("b", 400 * MS_NS);
-	CHECK_EQ(pause_known("b"), 400 * MS_NS);
-	pause_learn("b", 200 * MS_NS);
-	CHECK_EQ(pause_known("b"), 300 * MS_NS);
-	CHECK_EQ(pause_known("c"), PAUSE_PRIOR_NS); /* another host is another pause */
-	pause_learn("b", 600 * SEC_NS);		    /* somebody pulled a plug */
-	CHECK_EQ(pause_known("b"), 300 * MS_NS);
+	struct pause p;
+
+	CHECK_EQ(ns("b"), PAUSE_PRIOR_NS);
+	learn("b", 400 * MS_NS, 100);
+	CHECK_EQ(ns("b"), 400 * MS_NS);
+	learn("b", 200 * MS_NS, 300);
+	pause_known("b", &p);
+	CHECK_EQ(p.fixed_ns, 300 * MS_NS);
+	CHECK_EQ(p.pages, 200);
+	CHECK_EQ(ns("c"), PAUSE_PRIOR_NS); /* another host is another pause */
+	learn("b", 600 * SEC_NS, 7);	   /* somebody pulled a plug */
+	CHECK_EQ(ns("b"), 300 * MS_NS);
 }
 
 static void test_nonsense(void)
@@ -30,16 +47,16 @@ static void test_nonsense(void)
 
 	snprintf(file, sizeof(file), "%s/pause-d", dir);
 	f = fopen(file, "w");
-	fputs("rubbish\n", f);
+	fputs("7 rubbish\n", f);
 	fclose(f);
-	CHECK_EQ(pause_known("d"), PAUSE_PRIOR_NS);
-	pause_learn("d", 7);
-	CHECK_EQ(pause_known("d"), 7);
-	pause_learn("../d", 8);
-	CHECK_EQ(pause_known("../d"), PAUSE_PRIOR_NS);
+	CHECK_EQ(ns("d"), PAUSE_PRIOR_NS);
+	learn("d", 7, 8);
+	CHECK_EQ(ns("d"), 7);
+	learn("../d", 8, 8);
+	CHECK_EQ(ns("../d"), PAUSE_PRIOR_NS);
 	handover_dir = "/nonexistent";
-	pause_learn("d", 8);
-	CHECK_EQ(pause_known("d"), PAUSE_PRIOR_NS);
+	learn("d", 8, 8);
+	CHECK_EQ(ns("d"), PAUSE_PRIOR_NS);
 	handover_dir = dir;
 }
 

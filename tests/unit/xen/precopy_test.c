@@ -285,6 +285,7 @@ static void test_words(void)
 
 	precopy_limits_print(&(struct precopy_limits){.max_downtime_ns = 5,
 						      .fixed_ns = 6,
+						      .late_pages = 8,
 						      .stop_at = 7,
 						      .patient = true,
 						      .throttle = true},
@@ -292,6 +293,7 @@ static void test_words(void)
 	CHECK_EQ(precopy_limits_parse(text, &l), 0);
 	CHECK_EQ(l.max_downtime_ns, 5);
 	CHECK_EQ(l.fixed_ns, 6);
+	CHECK_EQ(l.late_pages, 8);
 	CHECK_EQ(l.stop_at, 7);
 	CHECK(!l.force && l.patient && l.throttle);
 	CHECK_EQ(precopy_limits_parse(NULL, &l), 0);
@@ -334,6 +336,9 @@ static void test_price(void)
 	CHECK_EQ(p.round[1].sent, 90);
 	CHECK_STR(p.round[1].why, "last");
 	CHECK_EQ(price_predicted(&p), 77);
+	CHECK_EQ(price_late_pages(&p), 0); /* fewer than were dirty then */
+	p.round[1].sent = 130;
+	CHECK_EQ(price_late_pages(&p), 30);
 	CHECK_EQ(price_faults(&p), 100 * PRICE_FAULT_NS);
 	/* However many rounds a helper tells of. */
 	r.what = PRECOPY_ROUND;
