@@ -4,7 +4,8 @@
  * it is best at, as measured (ext4, Linux 6.18):
  * - what the page cache has, and tmpfs: at once. Buffered writes, too: to hand one to a worker
  *   costs more than to do it. But when the kernel makes writers wait for the medium a loop must not
- *   be one of them for long: after a slow write, those on that disk are a worker's for a while;
+ *   be one of them for long: after a slow write, those on that disk are a worker's for a while; and
+ *   a worker is sent ahead when the last write is not quite recent, or something on it hangs;
  * - small reads that have to wait for the medium: io_uring, for a third to two thirds of the CPU
  *   time of a worker. Large ones are copied side by side by workers;
  * - buffered writes that are not done at once: a worker, which does them all for one wake-up;
@@ -25,6 +26,7 @@
 #define RING_MAX   (64u << 10) /* bytes */
 #define PAGE	   4096u       /* a part of one may have to be read first */
 #define SLOW_WRITE (25 * MS_NS)
+#define RECENT	   (20 * MS_NS)
 #define HANGING	   (100 * MS_NS) /* longer than a flush takes */
 #define PAUSE_MIN  (10 * SEC_NS)
 #define PAUSE_MAX  (640 * SEC_NS)
@@ -199,6 +201,7 @@ static void batch_done(struct job *j)
 {
 	struct disk_io *io = container_of(j, struct disk_io, job), *next;
 	job_ended(io->disk);
+	io->disk->written = clock_ns();
 	for (; io; io = next) {
 		next = io->next;
 		io->done(io);
@@ -296,13 +299,15 @@ static bool is_buffered(const struct disk_io *io)
 static bool may_write(const struct disk_io *io, uint64_t now)
 {
 	return is_buffered(io) && (io->off | length(io)) % PAGE == 0 &&
-	       now >= io->disk->writes_from && !hangs(io->disk, now);
+	       now >= io->disk->writes_from && now < io->disk->written + RECENT &&
+	       !hangs(io->disk, now);
 }
 
 /* A slow one so soon after the last pause: a longer pause. */
 static void note_write(struct disk *d, uint64_t began)
 {
 	uint64_t now = clock_ns();
+	d->written = now;
 	if (now - began < SLOW_WRITE)
 		return;
 	if (d->pause && now - d->writes_from < 2 * d->pause)

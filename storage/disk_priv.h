@@ -27,6 +27,7 @@ struct disk {
 
 	/* disk_engine.c's: loops do not write before (clock_ns()), and how long that pause is */
 	uint64_t writes_from, pause;
+	uint64_t written;	/* clock_ns() of when a buffered write has ended last */
 	struct disk_pool *pool; /* its workers; NULL before it needs any */
 	unsigned jobs;		/* that they have */
 	uint64_t stirred;	/* clock_ns() of when one has ended, or the first of these began */
