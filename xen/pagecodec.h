@@ -102,8 +102,11 @@ static inline uint64_t pagecodec_pfn(uint64_t pfn)
 /* True for pfns of the stream that are followed by contents. */
 static inline bool pagecodec_has_contents(uint64_t pfn)
 {
-	return pfn >> 60 < 0xd; /* 0xd: not there, 0xe: broken, 0xf: invalid */
+	return pfn >> 60 < 0xd; /* 0xd: broken, 0xe: see below, 0xf: not there */
 }
+/* The type of a page that is to be allocated, its contents follow later (XEN_DOMCTL_PFINFO_XALLOC):
+ * only a superpage that is asked for whole becomes one (xen/superpages.h). */
+#define PAGECODEC_ALLOCATE (0xeull << 60)
 
 /* ---- decoder ---- */
 

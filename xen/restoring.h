@@ -6,9 +6,14 @@
 #ifndef XEN_RESTORING_H
 #define XEN_RESTORING_H
 
+#include <inttypes.h>
+
 #include "net/channel_pump.h"
 #include "xen/stream.h"
 #include "xen/toolstack.h"
+
+/* What the restore helper tells when libxc's part is done: when, by clock_ns(). */
+#define RESTORING_REPORT "restored at=%" PRIu64
 
 struct restoring {
 	struct loop *loop;
@@ -29,6 +34,8 @@ struct restoring {
 	libxl_domain_restore_params params;
 	struct loop_timer timer;
 	char cause[256]; /* of a failure; "" when it was called off */
+	/* By clock_ns(), 0: not yet. All of the stream was here; libxc had done; libxl had, too. */
+	uint64_t here_at, memory_at, done_at;
 	void (*done)(void *arg, int err);
 	void *arg;
 };

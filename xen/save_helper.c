@@ -19,13 +19,18 @@
 #include "core/log.h"
 #include "xen/kept_memory.h"
 #include "xen/restore_pages.h"
+#include "xen/restoring.h"
 #include "xen/save_pages.h"
 #include "xen/save_policy.h"
+#include "xen/superpages.h"
 
 /* libxl's own main(), renamed when it was compiled. */
 int libxl_save_helper_main(int argc, char **argv);
 void __real_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflags);
 void __wrap_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflags);
+
+void __real_helper_stub_restore_results(xen_pfn_t store, xen_pfn_t console, void *user);
+void __wrap_helper_stub_restore_results(xen_pfn_t store, xen_pfn_t console, void *user);
 
 static uint32_t domid;
 
@@ -33,6 +38,16 @@ void __wrap_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflag
 {
 	__real_helper_setcallbacks_save(cbs, cbflags);
 	save_policy_install(cbs, domid);
+}
+
+/* libxc has the guest whole; what libxl does from here on are its devices. */
+void __wrap_helper_stub_restore_results(xen_pfn_t store, xen_pfn_t console, void *user)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), RESTORING_REPORT, clock_ns());
+	helper_stub_log(XTL_DEBUG, (uint32_t)-1, TOOLSTACK_REPORT, text, NULL);
+	__real_helper_stub_restore_results(store, console, user);
 }
 
 /*
@@ -73,9 +88,11 @@ int save_helper_main(int argc, char **argv)
 		log_error("the save helper is run by libxl, not by hand");
 		return 2;
 	}
+	domid = (uint32_t)strtoul(argv[4], NULL, 10);
 	if (strcmp(argv[1], "--save-domain") == 0)
 		survive();
-	domid = (uint32_t)strtoul(argv[4], NULL, 10);
+	else
+		superpages_start(domid);
 	kept_memory_start();
 	start_pages(argv[1], atoi(argv[2]));
 	return libxl_save_helper_main(argc, argv);

@@ -140,7 +140,7 @@ static int encode(const struct iovec *iov, int n, struct save_pages_batch *b)
 {
 	const struct iovec *page = iov + IOV_PAGES, *end = iov + n;
 	const uint64_t *all = iov[IOV_PFNS].iov_base;
-	uint32_t count = (uint32_t)(iov[IOV_PFNS].iov_len / sizeof(*all)), pfns = 0, contents = 0;
+	uint32_t count = (uint32_t)(iov[IOV_PFNS].iov_len / sizeof(*all)), contents = 0, left = 0;
 	uint64_t pfn[PAGECODEC_PFNS_MAX], before = page_encoder_stats(out.encoder)->bytes_out;
 	const void *pages[PAGECODEC_PFNS_MAX];
 	bool filtered = out.filter.look && page < end &&
@@ -152,21 +152,22 @@ static int encode(const struct iovec *iov, int n, struct save_pages_batch *b)
 
 		if (has && page == end)
 			return -EINVAL;
+		pfn[i] = all[i];
 		if (has && filtered && out.filter.written(out.filter.arg, pagecodec_pfn(all[i]))) {
+			pfn[i] = pagecodec_pfn(all[i]) | PAGECODEC_ALLOCATE;
 			page++;
-			continue;
-		}
-		if (has)
+			left++;
+		} else if (has) {
 			pages[contents++] = page++->iov_base;
-		pfn[pfns++] = all[i];
+		}
 	}
 	if (page != end)
 		return -EINVAL;
-	rc = pfns ? page_encoder_record(out.encoder, pfn, pfns, pages, contents) : 0;
+	rc = page_encoder_record(out.encoder, pfn, count, pages, contents);
 	*b = (struct save_pages_batch){
-		.pfns = pfns,
+		.pfns = count,
 		.pages = contents,
-		.left_out = count - pfns,
+		.left_out = left,
 		.bytes = page_encoder_stats(out.encoder)->bytes_out - before,
 	};
 	out.left_out += b->left_out;

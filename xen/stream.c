@@ -217,7 +217,7 @@ static int pfn(struct stream *s)
 {
 	unsigned type = s->small[7] >> 4;
 
-	/* 0xd: not there, 0xe: broken, 0xf: invalid: no contents follow. */
+	/* 0xd: broken, 0xe: to be allocated, 0xf: not there: no contents follow. */
 	if (type < 0xd)
 		s->pages_seen++;
 	if (--s->pfns_left)

@@ -17,7 +17,7 @@ struct fake_domain {
 	uint32_t domid; /* 0: no such domain */
 	char name[64];
 	libxl_uuid uuid;
-	bool paused, shutdown, dying;
+	bool pv, paused, shutdown, dying;
 	libxl_shutdown_reason reason;
 	bool log_dirty;
 	libxl_scheduler scheduler;
@@ -61,6 +61,10 @@ struct fake_xen {
 	/* What the save helper does once libxl's own main has it; its exit status. */
 	int (*helper)(void);
 
+	/* What the host still has for xc_domain_populate_physmap(): 2 MiB in one piece; extents. */
+	unsigned long superpages_left, pages_left;
+
+	xentoollog_logger *log;
 	unsigned open; /* libxl contexts, libxc and xenstore handles */
 };
 extern struct fake_xen fake;
