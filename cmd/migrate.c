@@ -192,6 +192,7 @@ static void print_json(const struct run *r, const struct migration_result *res)
 		json_double(&j, "suspend", (double)res->suspend_ns / MS_NS);
 		json_double(&j, "copy", (double)res->copy_ns / MS_NS);
 		json_double(&j, "restore", (double)res->restore_ns / MS_NS);
+		json_double(&j, "devices", (double)res->devices_ns / MS_NS);
 		json_double(&j, "start", (double)res->start_ns / MS_NS);
 		json_object_end(&j);
 	}

@@ -15,7 +15,8 @@
  *   DATA      the migration stream ...         ->
  *                                              <-  ARRIVED   next (with --data: net/lanes.h)
  *   END       bytes                            ->
- *                                              <-  READY     restored, paused, devices there
+ *                                              <-  READY     restored, paused, devices there;
+ *                                                            devices_ns: how long those took
  *   GO        the point of no return           ->
  *                                              <-  RUNNING   took_ns: from GO to unpaused
  * At any time FAILED from the receiver (cause): it has destroyed what it had made and promises

@@ -268,6 +268,10 @@ static uint64_t predicted(const struct migration *m)
 
 void migration_result(const struct migration *m, struct migration_result *r)
 {
+	/* The receiver's word, as far as it can be true. */
+	uint64_t settling = span(m->sent_at, m->ready_at);
+	uint64_t devices = m->devices_ns < settling ? m->devices_ns : settling;
+
 	*r = (struct migration_result){
 		.end = m->end,
 		.settled = m->settled,
@@ -276,7 +280,8 @@ void migration_result(const struct migration *m, struct migration_result *r)
 		.downtime_ns = downtime(m),
 		.suspend_ns = span(m->saving.suspend_at, m->saving.suspended_at),
 		.copy_ns = span(m->saving.suspended_at, m->sent_at),
-		.restore_ns = span(m->sent_at, m->ready_at),
+		.restore_ns = settling - devices,
+		.devices_ns = devices,
 		.start_ns = span(m->ready_at, m->running_at),
 		.bytes = m->bytes + data_net_bytes(&m->data),
 		.rounds = m->saving.rounds,

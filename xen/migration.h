@@ -55,8 +55,9 @@ struct migration_result {
 	 * not known. */
 	uint64_t downtime_ns;
 	/* What it was spent on: until the guest had suspended itself; until the last of it was in
-	 * the channel; until the receiver had restored it; until it ran there. */
-	uint64_t suspend_ns, copy_ns, restore_ns, start_ns;
+	 * the channel; until the receiver had restored it, devices apart; on these; until it ran
+	 * there. */
+	uint64_t suspend_ns, copy_ns, restore_ns, devices_ns, start_ns;
 	uint64_t bytes;	 /* on the wire, both layers' framing included */
 	unsigned rounds; /* live ones, and the last with the guest stopped */
 	const struct compression_report *pages;

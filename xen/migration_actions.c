@@ -122,6 +122,7 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 		break;
 	case MSG_READY:
 		m->ready_at = clock_ns();
+		message_get_u64(p, n, "devices_ns", &m->devices_ns);
 		migration_raise(m, SE_READY);
 		break;
 	case MSG_RUNNING:

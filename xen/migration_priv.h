@@ -43,7 +43,7 @@ struct migration {
 	int claim; /* see handover_claim() */
 	struct guardian guardian;
 
-	uint64_t began, ended, sent_at, ready_at, go_at, running_at, took_ns, bytes;
+	uint64_t began, ended, sent_at, ready_at, go_at, running_at, took_ns, devices_ns, bytes;
 	char cause[512];
 	enum migration_end end;
 	enum settle_is settled;

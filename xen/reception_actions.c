@@ -139,6 +139,17 @@ static void on_op(void *arg, int rc)
 	reception_raise(r, rc ? RE_UNDONE : RE_DONE);
 }
 
+/* With what it took after the last of the stream: memory and processor, then devices. */
+static void send_ready(struct reception *r)
+{
+	const struct restoring *s = &r->restoring;
+	uint64_t devices = MIN(MAX(s->here_at, s->memory_at), s->done_at);
+	struct buf b = {0};
+
+	message_put(&b, "devices_ns", "%" PRIu64, s->done_at - devices);
+	reception_say(r, MSG_READY, &b);
+}
+
 static void start(struct reception *r)
 {
 	int rc = handover_set(&r->handover, HANDOVER_STARTING);
@@ -222,6 +233,12 @@ static void look_after(void *arg)
 	r->looked_after = true;
 	if (!r->silent)
 		announce(r);
+	handover_set(&r->handover, HANDOVER_RUNNING);
+	r->renamed = !libxl_domain_rename(toolstack_ctx(r->t), r->restoring.domid,
+					  r->config.c_info.name, r->name);
+	if (!r->renamed)
+		log_warn("domain %s: it runs here, but as %s: %s: xl rename gives it its name",
+			 r->name, r->config.c_info.name, toolstack_cause(r->t, ERROR_FAIL));
 	monitor_start(r->renamed ? r->name : r->config.c_info.name);
 }
 
@@ -233,13 +250,7 @@ static void send_running(struct reception *r)
 
 	message_put(&b, "took_ns", "%" PRIu64, took_ns);
 	reception_say(r, MSG_RUNNING, &b);
-	handover_set(&r->handover, HANDOVER_RUNNING);
 	r->end = RECEPTION_RUNNING;
-	r->renamed = !libxl_domain_rename(toolstack_ctx(r->t), r->restoring.domid,
-					  r->config.c_info.name, r->name);
-	if (!r->renamed)
-		log_warn("domain %s: it runs here, but as %s: %s: xl rename gives it its name",
-			 r->name, r->config.c_info.name, toolstack_cause(r->t, ERROR_FAIL));
 	log_info("domain %s: runs here, started %.1f ms after it was handed over", r->name,
 		 (double)took_ns / MS_NS);
 	/* Once the answer is on its way. */
@@ -329,7 +340,7 @@ void reception_act(struct reception *r, enum receiver_action a)
 	case RA_SEND_VERDICTS: send_verdicts(r); break;
 	case RA_RESTORE: restore(r); break;
 	case RA_ABORT_RESTORE: abort_restore(r); break;
-	case RA_SEND_READY: reception_say(r, MSG_READY, &(struct buf){0}); break;
+	case RA_SEND_READY: send_ready(r); break;
 	case RA_START: start(r); break;
 	case RA_SEND_RUNNING: send_running(r); break;
 	case RA_TAKE_BACK: take_back(r); break;

@@ -24,6 +24,15 @@ static void end(struct restoring *r, int err)
 	r->done(r->arg, err);
 }
 
+static void on_report(void *arg, const char *text)
+{
+	struct restoring *r = arg;
+	uint64_t at;
+
+	if (sscanf(text, "restored at=%" SCNu64, &at) == 1)
+		r->memory_at = at;
+}
+
 static void close_read_end(struct restoring *r)
 {
 	if (r->pipe[0] >= 0)
@@ -72,6 +81,7 @@ static void on_restored(void *arg, int rc)
 		end(r, -EIO);
 	} else {
 		r->restored = true;
+		r->done_at = clock_ns();
 		if (r->all_here)
 			end(r, 0);
 	}
@@ -99,6 +109,7 @@ static int start_libxl(struct restoring *r)
 	r->sink.lanes = r->lanes;
 	libxl_domain_restore_params_init(&r->params);
 	r->params.stream_version = 2;
+	toolstack_listen(r->t, &(struct toolstack_listener){.report = on_report, .arg = r});
 	rc = libxl_domain_create_restore(toolstack_ctx(r->t), r->config, &r->domid, r->pipe[0], -1,
 					 &r->params, toolstack_how(r->t, &r->op, on_restored, r),
 					 NULL);
@@ -148,6 +159,7 @@ int restoring_end(struct restoring *r, uint64_t bytes)
 	if (!r->started || r->stream.bytes != bytes || !r->stream.ended)
 		return -EPROTO;
 	r->all_here = true;
+	r->here_at = clock_ns();
 	close_write_end(r);
 	if (r->restored)
 		end(r, 0);
@@ -222,5 +234,6 @@ void restoring_fini(struct restoring *r)
 	close_write_end(r);
 	close_read_end(r);
 	loop_timer_del(r->loop, &r->timer);
+	toolstack_listen(r->t, &(struct toolstack_listener){0});
 	r->started = false;
 }

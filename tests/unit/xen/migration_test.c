@@ -82,7 +82,7 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 	case MSG_HELLO: on_hello(p, n); break;
 	case MSG_PREFLIGHT: says(MSG_VERDICTS, "ok", "all of it"); break;
 	case MSG_BEGIN: loop_timer_set(w.loop, &w.timer, 0, on_copying, NULL); break;
-	case MSG_END: says(MSG_READY, NULL, NULL); break;
+	case MSG_END: says(MSG_READY, "devices_ns", "7"); break;
 	case MSG_GO: says(MSG_RUNNING, "took_ns", "1000"); break;
 	default: break;
 	}
@@ -207,6 +207,7 @@ static void test_moves(void)
 	begin();
 	migrate();
 	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK_EQ(w.result.devices_ns, 7);
 	CHECK_STR(w.result.cause, "");
 	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, "
 			    "retrieve 5, destroy 5, ");
