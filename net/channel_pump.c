@@ -93,12 +93,13 @@ static void on_readable(void *arg, unsigned events)
 		uint8_t *to;
 		ssize_t n;
 		int waits = 0;
-		size_t max = p->lanes ? LANES_PIECE : BULK;
+		const size_t most = p->lanes ? LANES_PIECE : BULK;
+		size_t max;
 		if (!has_credit(p))
 			return;
 		/* As much room as there are bytes: a frame of 4 KiB must not cost 256. */
 		(void)ioctl(p->fd, FIONREAD, &waits);
-		max = MIN((size_t)MAX(waits, 1), max);
+		max = MIN((size_t)MAX(waits, 1), most);
 		to = p->lanes ? lanes_out_reserve(p->lanes) : channel_reserve(p->c, max);
 		if (!to) {
 			/* Not only deaf: the pipe's end would be reported for ever. */
@@ -113,6 +114,9 @@ static void on_readable(void *arg, unsigned events)
 				channel_commit(p->c, p->type, (size_t)n);
 			p->bytes += (uint64_t)n;
 			p->credit -= n;
+			/* That was all: to ask again is two system calls more a frame. */
+			if ((size_t)n < most)
+				return;
 		} else if (n == 0) {
 			pump_done(p, 0);
 			return;
