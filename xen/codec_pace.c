@@ -78,15 +78,17 @@ static void choose(struct codec_pace *p)
 	}
 }
 
-static void end_window(struct codec_pace *p, uint64_t now)
+static void end_window(struct codec_pace *p, uint64_t now, uint64_t cpu)
 {
 	double span = (double)(now - p->began), writing = (double)p->writing_ns;
-	double other = span - writing - (double)p->packing_ns;
+	double own = (double)(cpu - p->cpu_began);
+	double other = (p->shared ? own : span - writing) - (double)p->packing_ns;
 
 	learn(&p->other_ns, MAX(other, 0) / (double)p->in);
 	if (p->shared) {
-		/* Whatever a byte costs from here on, it costs while nothing is compressed. */
-		learn(&p->link_ns, writing / (double)p->out);
+		/* The CPU is somebody else's for as long as it is not ours, and what we do comes on
+		 * top: those who carry the bytes on, or nobody, while the link is full. */
+		learn(&p->link_ns, MAX(span - own, 0) / (double)p->out);
 	} else if (2 * p->full >= p->writes) {
 		learn(&p->link_ns, span / (double)p->out);
 	} else {
@@ -98,8 +100,8 @@ static void end_window(struct codec_pace *p, uint64_t now)
 	choose(p);
 }
 
-void codec_pace_coded(struct codec_pace *p, uint64_t now, int level, size_t in, size_t out,
-		      uint64_t ns)
+void codec_pace_coded(struct codec_pace *p, uint64_t now, uint64_t cpu, int level, size_t in,
+		      size_t out, uint64_t ns)
 {
 	if (p->fixed)
 		return;
@@ -110,13 +112,15 @@ void codec_pace_coded(struct codec_pace *p, uint64_t now, int level, size_t in, 
 		learn(&p->density, (1 - (double)out / (double)in) / (1 - levels[i].ratio));
 	}
 	if (!p->began) {
-		p->began = now; /* the first block of a window only begins it */
+		/* The first block of a window only begins it. */
+		p->began = now;
+		p->cpu_began = cpu;
 		return;
 	}
 	p->in += in;
 	p->packing_ns += ns;
 	if (p->in >= WINDOW_BYTES && p->out)
-		end_window(p, now);
+		end_window(p, now, cpu);
 }
 
 void codec_pace_written(struct codec_pace *p, size_t n, uint64_t ns, bool full)

@@ -22,7 +22,7 @@ struct codec_pace {
 	double link_ns;	 /* ns a byte after it, until the link has taken it */
 
 	/* since the window began */
-	uint64_t began, in, out, packing_ns, writing_ns;
+	uint64_t began, cpu_began, in, out, packing_ns, writing_ns;
 	unsigned writes, full;
 };
 
@@ -32,9 +32,10 @@ void codec_pace_init(struct codec_pace *p, int level, unsigned cpus);
 int codec_pace_level(struct codec_pace *p);
 /* The level that is in use, but for those blocks that only measure. */
 int codec_pace_now(const struct codec_pace *p);
-/* A block of `in` bytes took ns and became `out`; `now` is the time after that. */
-void codec_pace_coded(struct codec_pace *p, uint64_t now, int level, size_t in, size_t out,
-		      uint64_t ns);
+/* A block of `in` bytes took ns of CPU time and became `out`; `now` is the time after that, `cpu`
+ * the CPU time that this process has had by then. */
+void codec_pace_coded(struct codec_pace *p, uint64_t now, uint64_t cpu, int level, size_t in,
+		      size_t out, uint64_t ns);
 /* Bytes were written, which took ns. full: what lies between us and the link was so full that the
  * link is the limit. */
 void codec_pace_written(struct codec_pace *p, size_t n, uint64_t ns, bool full);

@@ -61,7 +61,7 @@ struct page_encoder_stats {
 	uint64_t bytes_out;  /* of the records made of them */
 	uint64_t packed_in;  /* of that, what went into the compressor ... */
 	uint64_t packed_out; /* ... what came out of it ... */
-	uint64_t pack_ns;    /* ... and the time that it took */
+	uint64_t pack_ns;    /* ... and the CPU time that it took */
 };
 
 struct page_encoder;
@@ -70,12 +70,12 @@ struct page_encoder;
  * write(arg) takes the records, in order; what it returns but 0 ends page_encoder_record() and
  * page_encoder_flush() with that. level(arg) says how each block is to be compressed:
  * 1 to PAGECODEC_LEVEL_MAX, 0 or below for speed, or PAGECODEC_LEVEL_NONE; coded(arg) hears how
- * that went.
+ * that went, from `began` to `ended` by the CPU time of this process in ns.
  */
 struct page_encoder_ops {
 	int (*write)(void *arg, const void *p, size_t n);
 	int (*level)(void *arg);
-	void (*coded)(void *arg, int level, size_t in, size_t out, uint64_t ns);
+	void (*coded)(void *arg, int level, size_t in, size_t out, uint64_t began, uint64_t ended);
 };
 
 /* NULL: out of memory. */

@@ -15,6 +15,10 @@
 
 #define LIBXC_PAGE_DATA 1u
 #define KEEP_NS		(100 * MS_NS) /* how long small records wait for more of them */
+#define PAGE_BROKEN	0xdu	      /* as types of pages */
+#define PAGE_NOT_THERE	0xfu
+#define DOMAIN_HEADER	16u
+#define DOMAIN_HVM	2u
 #define IOV_PFNS	3
 #define IOV_PAGES	4 /* before: type, length, count, pfns; each of the others is a page */
 
@@ -27,6 +31,7 @@ static struct {
 	struct page_encoder *encoder; /* NULL: the plain stream */
 	struct codec_pace pace;
 	int fd, pipe_size;
+	bool hvm; /* or PVH: as the stream's domain header says */
 	uint64_t written_at, left_out, cache_bytes;
 	struct save_pages_filter filter; /* look is NULL: none */
 	void (*sent)(int fd, const struct save_pages_batch *b);
@@ -59,10 +64,10 @@ static int level(void *arg)
 	return codec_pace_level(&out.pace);
 }
 
-static void coded(void *arg, int l, size_t in, size_t n, uint64_t ns)
+static void coded(void *arg, int l, size_t in, size_t n, uint64_t began, uint64_t ended)
 {
 	(void)arg;
-	codec_pace_coded(&out.pace, clock_ns(), l, in, n, ns);
+	codec_pace_coded(&out.pace, clock_ns(), ended, l, in, n, ended - began);
 }
 
 static const struct page_encoder_ops ops = {.write = write_out, .level = level, .coded = coded};
@@ -75,6 +80,7 @@ void save_pages_start(int fd, const struct compression_plan *plan,
 	out.filter = (struct save_pages_filter){0};
 	out.sent = sent;
 	out.left_out = 0;
+	out.hvm = false;
 	out.cache_bytes = plan->cache_bytes;
 	out.fd = fd;
 	out.pipe_size = fcntl(fd, F_GETPIPE_SZ);
@@ -135,6 +141,19 @@ static bool is_page_data(const struct iovec *iov, int n)
 	return true;
 }
 
+/*
+ * A hole means nothing to the restore of a PVH or HVM guest (xg_sr_restore.c, process_page_data()):
+ * not there, it is not populated, and its type is not kept. Such a guest has up to 4 GB of them, a
+ * thousand records that the other host would be busy with when the guest is suspended.
+ */
+static bool all_holes(const uint64_t *pfns, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (pfns[i] >> 60 != PAGE_BROKEN && pfns[i] >> 60 != PAGE_NOT_THERE)
+			return false;
+	return true;
+}
+
 /* A PAGE_DATA record, without what the filter leaves out. -EINVAL: not one for the encoder. */
 static int encode(const struct iovec *iov, int n, struct save_pages_batch *b)
 {
@@ -163,7 +182,9 @@ static int encode(const struct iovec *iov, int n, struct save_pages_batch *b)
 	}
 	if (page != end)
 		return -EINVAL;
-	rc = page_encoder_record(out.encoder, pfn, count, pages, contents);
+	rc = out.hvm && all_holes(pfn, count)
+		     ? 0
+		     : page_encoder_record(out.encoder, pfn, count, pages, contents);
 	*b = (struct save_pages_batch){
 		.pfns = count,
 		.pages = contents,
@@ -209,7 +230,13 @@ int __wrap_writev_exact(int fd, const struct iovec *iov, int n)
 
 int __wrap_write_exact(int fd, const void *data, size_t size)
 {
+	uint32_t type;
+
 	if (out.sent && fd == out.fd && save_pages_flush())
 		return -1;
+	if (out.sent && fd == out.fd && size == DOMAIN_HEADER) {
+		memcpy(&type, data, sizeof(type));
+		out.hvm = type == DOMAIN_HVM;
+	}
 	return __real_write_exact(fd, data, size);
 }

@@ -2,7 +2,8 @@
 /*
  * In the save helper: takes the records that libxc writes, by --wrap of writev_exact() and
  * write_exact() at link time, and sends those of pages through the encoder (xen/pagecodec.h). The
- * pages are mapped there: what need not be sent is never copied.
+ * pages are mapped there: what need not be sent is never copied. Records that hold nothing but
+ * holes are left out where they mean nothing.
  */
 #ifndef XEN_SAVE_PAGES_H
 #define XEN_SAVE_PAGES_H

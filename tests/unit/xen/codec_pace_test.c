@@ -54,7 +54,7 @@ static void cost(const struct world *w, int level, double *ns, double *out)
 static double run(const struct world *w, int level, unsigned blocks)
 {
 	struct codec_pace p;
-	double now = 1e9, pipe = 0, drained = now, ns = 0, out = 0;
+	double now = 1e9, cpu = 0, pipe = 0, drained = now, ns = 0, out = 0;
 
 	codec_pace_init(&p, level == PAGECODEC_LEVEL_NONE ? 0 : level, w->cpus);
 	while (blocks--) {
@@ -64,8 +64,11 @@ static double run(const struct world *w, int level, unsigned blocks)
 
 		cost(w, l, &ns, &out);
 		now += PAGES_NS * w->cpu * BLOCK + ns;
-		codec_pace_coded(&p, (uint64_t)now, l, (size_t)BLOCK, (size_t)out, (uint64_t)ns);
+		cpu += PAGES_NS * w->cpu * BLOCK + ns;
+		codec_pace_coded(&p, (uint64_t)now, (uint64_t)cpu, l, (size_t)BLOCK, (size_t)out,
+				 (uint64_t)ns);
 		now += COPY_NS * w->cpu * out;
+		cpu += COPY_NS * w->cpu * out;
 		pipe = MAX(pipe - (now - drained) / w->link, 0);
 		full = pipe > PIPE / 2;
 		pipe += out;
@@ -124,7 +127,7 @@ static void test_fixed(void)
 	codec_pace_init(&p, 7, 1);
 	for (unsigned i = 0; i < 1000; i++) {
 		CHECK_EQ(codec_pace_level(&p), 7);
-		codec_pace_coded(&p, 1000 * i, 7, 100000, 100000, 1000);
+		codec_pace_coded(&p, 1000 * i, 1000 * i, 7, 100000, 100000, 1000);
 		codec_pace_written(&p, 100000, 0, false);
 	}
 }
@@ -143,7 +146,7 @@ static void test_follows(void)
 		for (unsigned i = 0; i < 1000; i++) {
 			level[phase] = codec_pace_level(&p);
 			now += 200000;
-			codec_pace_coded(&p, now, level[phase], 131072,
+			codec_pace_coded(&p, now, now / 2, level[phase], 131072,
 					 level[phase] == PAGECODEC_LEVEL_NONE ? 131072 : 40000,
 					 150000);
 			now += wait;

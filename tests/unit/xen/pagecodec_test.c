@@ -83,11 +83,11 @@ static int on_level(void *arg)
 	return ((struct ends *)arg)->level;
 }
 
-static void on_coded(void *arg, int level, size_t in, size_t out, uint64_t ns)
+static void on_coded(void *arg, int level, size_t in, size_t out, uint64_t began, uint64_t ended)
 {
 	struct ends *x = arg;
 
-	(void)ns;
+	CHECK(ended >= began);
 	CHECK_EQ(level, x->level);
 	CHECK(out <= in);
 	x->coded_in += in;

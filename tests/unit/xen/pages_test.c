@@ -247,12 +247,54 @@ static void test_left_out(void)
 	close(fd);
 }
 
+static int holes(int fd, uint64_t type)
+{
+	uint64_t pfns[PAGES];
+	uint32_t page_data = 1, length = 8 + sizeof(pfns), header[2] = {PAGES};
+	struct iovec iov[4] = {{&page_data, 4}, {&length, 4}, {header, 8}, {pfns, sizeof(pfns)}};
+
+	for (unsigned i = 0; i < PAGES; i++)
+		pfns[i] = (1000 + i) | type << 60;
+	return writev_exact(fd, iov, 4);
+}
+
+/* Holes mean something in a PV guest's stream, and nothing in a PVH or HVM guest's. */
+static void test_holes(void)
+{
+	static const struct {
+		uint32_t guest; /* 1: PV, 2: HVM or PVH */
+		uint64_t type;
+		bool sent;
+	} cases[] = {{1, 0xf, true}, {2, 0xf, false}, {2, 0xd, false}, {2, 0xe, true}};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		int fd = memfd_create("stream", MFD_CLOEXEC);
+		uint32_t header[4] = {cases[i].guest};
+		const uint8_t *p = packed + 40;
+		uint32_t type;
+
+		save_pages_start(fd, &(struct compression_plan){.on = true}, on_sent);
+		CHECK_EQ(write_exact(fd, packed, 24), 0);
+		CHECK_EQ(write_exact(fd, header, 16), 0);
+		CHECK_EQ(holes(fd, cases[i].type), 0);
+		CHECK_EQ(last.pages + last.left_out, 0);
+		CHECK_EQ(record(fd, 0, "", 0), 0);
+		CHECK(restore(fd, packed) > 0);
+		if (cases[i].sent)
+			CHECK_EQ(count_pfns(&p, false), PAGES);
+		memcpy(&type, p, 4);
+		CHECK_EQ(type, 0); /* the end */
+		close(fd);
+	}
+}
+
 int main(void)
 {
 	CHECK_RUN(test_same_stream);
 	CHECK_RUN(test_damaged_stream);
 	CHECK_RUN(test_full);
 	CHECK_RUN(test_left_out);
+	CHECK_RUN(test_holes);
 	save_pages_start(-1, &(struct compression_plan){0}, NULL);
 	restore_pages_start(-1, NULL);
 	return CHECK_DONE();
