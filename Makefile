@@ -176,6 +176,14 @@ bench-target: deps
 bench-migrate: deps
 	@$(MAKE) all $(B)/lab-tool
 	@tests/bench/migrate
+$(O)/tests/bench/replay.o: STD += $(HIGH_CFLAGS)
+$(O)/tests/bench/replay.o: $(O)/config.h $(XEN_LIBS)
+$(B)/bench/replay: $(O)/tests/bench/replay.o $(filter-out $(O)/cmd/main.o,$(OBJS)) $(XEN_LIBS)
+	@mkdir -p $(@D)
+	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections $(XEN_LINK) -o $@ $(filter %.o,$^) $(XEN_LDLIBS)
+bench-codec: deps
+	@$(MAKE) all $(B)/lab-tool $(B)/bench/replay
+	@tests/bench/codec
 bench-attach: deps
 	@$(MAKE) all
 	@tests/attach/compare
@@ -222,6 +230,7 @@ help:
 	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes"
 	@echo "bench-migrate  vstor migrate against xl migrate, by turns, under four loads: time, bytes, ping gap; two hours"
+	@echo "bench-codec    recorded migrations over slow and fast links, against plain, gzip and zstd"
 	@echo "bench-attach   attach against open-iscsi, by turns: speed, memory, recovery"
 	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))"
 	@echo "fuzz-pages     the decoder of compressed pages likewise"
@@ -235,6 +244,6 @@ distclean:
 	rm -rf build
 
 FORCE:
-.PHONY: FORCE all attach bench-attach bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-pages \
+.PHONY: FORCE all attach bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-pages \
 	help install lab \
 	sanitized test test-attach unit unit-programs xen-libs
