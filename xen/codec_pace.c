@@ -5,9 +5,14 @@
 #include "xen/pagecodec.h"
 
 #define WINDOW_BYTES (1u << 20) /* less says little, as what lies between has room for as much */
-#define TRY_BLOCKS   16u	/* of so many that are not compressed, one is, to measure */
-#define WEIGHT	     0.3	/* of a new measurement against all earlier ones */
+/* Pipes and sockets take so much before the link is seen behind them; but no longer than for so
+ * much that goes in. */
+#define HIDDEN_BYTES (8u << 20)
+#define HIDDEN_IN    (32u << 20)
+#define TRY_BLOCKS   16u /* of so many that are not compressed, one is, to measure */
+#define WEIGHT	     0.3 /* of a new measurement against all earlier ones */
 #define RATIO_MIN    0.01
+#define FASTER	     0.7  /* how much a link that is not the limit may be faster than was seen */
 #define GAIN	     0.97 /* another level must be better by this to be taken */
 
 /*
@@ -81,7 +86,7 @@ static void choose(struct codec_pace *p)
 static void end_window(struct codec_pace *p, uint64_t now, uint64_t cpu)
 {
 	double span = (double)(now - p->began), writing = (double)p->writing_ns;
-	double own = (double)(cpu - p->cpu_began);
+	double own = (double)(cpu - p->cpu_began), seen;
 	double other = (p->shared ? own : span - writing) - (double)p->packing_ns;
 
 	learn(&p->other_ns, MAX(other, 0) / (double)p->in);
@@ -92,12 +97,18 @@ static void end_window(struct codec_pace *p, uint64_t now, uint64_t cpu)
 	} else if (2 * p->full >= p->writes) {
 		learn(&p->link_ns, span / (double)p->out);
 	} else {
-		/* It took all that came: it may be faster than that. */
+		/* It took all that came, and may be faster than that: step by step. */
+		seen = span / (double)p->out;
 		learn(&p->write_ns, writing / (double)p->out);
-		learn(&p->link_ns, 0);
+		p->link_ns = FASTER * (p->link_ns > 0 ? MIN(p->link_ns, seen) : seen);
 	}
+	p->sent += p->out;
+	p->taken += p->in;
+	p->seen = p->seen || 2 * p->full >= p->writes || p->sent >= HIDDEN_BYTES ||
+		  p->taken >= HIDDEN_IN;
 	codec_pace_pause(p);
-	choose(p);
+	if (p->seen)
+		choose(p);
 }
 
 void codec_pace_coded(struct codec_pace *p, uint64_t now, uint64_t cpu, int level, size_t in,

@@ -15,11 +15,13 @@ struct codec_pace {
 	int fixed;   /* the level asked for; 0: as measured */
 	bool shared; /* one CPU: what compresses does not send meanwhile */
 	unsigned choice, blocks;
-	double slowness; /* of this CPU, against that which the table of levels was made on */
-	double density;	 /* how much better or worse these pages compress than those */
-	double other_ns; /* ns a byte before compression, for all else that is done */
-	double write_ns; /* ns a byte after it, to write it where there is room */
-	double link_ns;	 /* ns a byte after it, until the link has taken it */
+	uint64_t taken, sent; /* bytes, in all */
+	bool seen;	      /* the link, behind the buffers before it */
+	double slowness;      /* of this CPU, against that which the table of levels was made on */
+	double density;	      /* how much better or worse these pages compress than those */
+	double other_ns;      /* ns a byte before compression, for all else that is done */
+	double write_ns;      /* ns a byte after it, to write it where there is room */
+	double link_ns;	      /* ns a byte after it, until the link has taken it */
 
 	/* since the window began */
 	uint64_t began, cpu_began, in, out, packing_ns, writing_ns;
