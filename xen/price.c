@@ -13,9 +13,13 @@ void price_report(struct price *p, const struct precopy_report *r)
 	if (r->what == PRECOPY_SUSPEND)
 		return;
 	if (r->what == PRECOPY_ROUND || r->what == PRECOPY_SUSPENDED) {
-		if (p->n == ARRAY_SIZE(p->round))
-			return;
 		p->last = r->what == PRECOPY_SUSPENDED;
+		/* More than there is room for, as when a guest waits for its turn: the newest tells
+		 * most, and the last copy has a place of its own. */
+		if (p->n >= PRECOPY_MAX_ROUNDS && !p->last)
+			p->n = PRECOPY_MAX_ROUNDS - 1;
+		else if (p->n == ARRAY_SIZE(p->round))
+			p->n--;
 		now = &p->round[p->n++];
 		*now = (struct price_round){.began = r->at, .pages = r->pages};
 	}

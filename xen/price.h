@@ -25,7 +25,8 @@ struct price_round {
 
 struct price {
 	unsigned n;
-	struct price_round round[PRECOPY_MAX_ROUNDS + 1]; /* with the last copy */
+	struct price_round round[PRECOPY_MAX_ROUNDS + 1]; /* with the last copy; of more, the
+							     newest replaces the one before */
 	bool last; /* the guest stands still: what follows is the last copy */
 };
 

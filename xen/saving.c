@@ -30,6 +30,7 @@ static void end(struct saving *s, int err)
 		return;
 	throttle_end(s);
 	s->ended = true;
+	s->lanes = NULL; /* the caller may close them now, and the channel may still kick */
 	s->done(s->arg, err);
 }
 

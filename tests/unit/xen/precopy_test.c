@@ -340,10 +340,36 @@ static void test_price(void)
 	p.round[1].sent = 130;
 	CHECK_EQ(price_late_pages(&p), 30);
 	CHECK_EQ(price_faults(&p), 100 * PRICE_FAULT_NS);
-	/* However many rounds a helper tells of. */
-	r.what = PRECOPY_ROUND;
-	for (unsigned i = 0; i < 3 * PRECOPY_MAX_ROUNDS; i++)
+}
+
+/* As when a guest waits for its turn, or --timeout makes it patient. */
+static void test_price_of_many_rounds(void)
+{
+	struct precopy_report r = {.speed = 100};
+	struct price p = {0};
+
+	for (unsigned i = 1; i <= 3 * PRECOPY_MAX_ROUNDS; i++) {
+		r.what = PRECOPY_ROUND;
 		price_report(&p, &r);
+		r.what = PRECOPY_ROUND_END;
+		r.dirty = i;
+		r.predicted_ns = 1000 + i;
+		price_report(&p, &r);
+	}
+	CHECK_EQ(p.n, PRECOPY_MAX_ROUNDS);
+	CHECK_EQ(p.round[0].dirty, 1);
+	CHECK_EQ(price_predicted(&p), 1000 + 3 * PRECOPY_MAX_ROUNDS);
+	r = (struct precopy_report){.what = PRECOPY_SUSPENDED, .speed = 100};
+	price_report(&p, &r);
+	r = (struct precopy_report){.what = PRECOPY_LOOK, .sent = 3 * PRECOPY_MAX_ROUNDS + 7};
+	price_report(&p, &r);
+	CHECK_EQ(p.n, PRECOPY_MAX_ROUNDS + 1);
+	CHECK_STR(p.round[PRECOPY_MAX_ROUNDS].why, "last");
+	CHECK_EQ(price_predicted(&p), 1000 + 3 * PRECOPY_MAX_ROUNDS);
+	CHECK_EQ(price_late_pages(&p), 7);
+	/* However often a helper tells of it. */
+	r.what = PRECOPY_SUSPENDED;
+	price_report(&p, &r);
 	CHECK_EQ(p.n, PRECOPY_MAX_ROUNDS + 1);
 }
 
@@ -361,5 +387,6 @@ int main(void)
 	CHECK_RUN(test_no_time_no_division);
 	CHECK_RUN(test_words);
 	CHECK_RUN(test_price);
+	CHECK_RUN(test_price_of_many_rounds);
 	return CHECK_DONE();
 }
