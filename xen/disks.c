@@ -3,26 +3,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "core/self.h"
 #include "xen/devices.h"
 #include "xen/disk_id.h"
 #include "xen/hotplug.h"
 
-#define SELF	 "/proc/self/exe"
 #define SCRIPT	 "block-vstor"
 #define TEXT_MAX 4096
-
-extern char **environ;
 
 static void next_disk(void *arg);
 
@@ -135,27 +131,6 @@ static void on_exit_of(void *arg, int status)
 	one_ended(d);
 }
 
-/* Runs ourselves with these words; stdout and stderr to the given fds unless -1. */
-static int run_self(char *const argv[], int out, int err, pid_t *pid)
-{
-	posix_spawn_file_actions_t fa;
-	int rc = posix_spawn_file_actions_init(&fa);
-
-	if (rc)
-		return -rc;
-	rc = posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-	if (!rc && out >= 0)
-		rc = posix_spawn_file_actions_adddup2(&fa, out, 1);
-	if (!rc && out < 0)
-		rc = posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
-	if (!rc && err >= 0)
-		rc = posix_spawn_file_actions_adddup2(&fa, err, 2);
-	if (!rc)
-		rc = posix_spawn(pid, SELF, &fa, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&fa);
-	return -rc;
-}
-
 /* A secret is nothing for a command line, which everybody can read: it goes as a file without a
  * name. The file's fd, or -errno. */
 static int secret_file(const char *secret)
@@ -212,7 +187,7 @@ static int start_attach(struct disks *d, const struct attach_request *r)
 		}
 		snprintf(secret_path, sizeof(secret_path), "/proc/self/fd/%d", secret);
 	}
-	rc = run_self(argv, out[1], err[1], &pid);
+	rc = self_spawn((const char *const *)argv, out[1], err[1], &pid);
 	if (secret >= 0)
 		close(secret);
 	if (rc)
@@ -324,16 +299,12 @@ void disks_attach(struct disks *d, struct loop *l, const libxl_domain_config *co
 	loop_defer(l, &d->task);
 }
 
-/* Of no importance to anybody here: it outlives us if need be, and is nobody's zombie. */
-static void detach(char *device)
+/* Of no importance to anybody here: it outlives us if need be. */
+static void detach(const char *device)
 {
-	char *argv[] = {"vstor", "detach", "--if-attached", "-q", device, NULL};
-	pid_t pid = fork(), again;
+	const char *const argv[] = {"vstor", "detach", "--if-attached", "-q", device, NULL};
 
-	if (pid == 0)
-		_exit(run_self(argv, -1, -1, &again) ? 1 : 0);
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
+	self_leave(argv, SELF_NULL, SELF_KEEPS);
 }
 
 void disks_release(struct disks *d)

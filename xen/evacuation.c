@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +13,13 @@
 #include <libxl_utils.h>
 
 #include "core/log.h"
+#include "core/self.h"
 #include "xen/survey.h"
 #include "xen/turn.h"
 
 #define SAMPLE_NS (2 * SEC_NS) /* between the two looks that make a load of CPU times */
 #define SURVEY_NS (30 * SEC_NS)
 #define WORDS_MAX 32
-
-extern char **environ;
 
 struct host {
 	struct evacuation *e;
@@ -112,25 +110,6 @@ static void words(const struct evacuation *e, unsigned host, unsigned guest, boo
 	argv[n] = NULL;
 }
 
-/* Runs ourselves; out and err replace stdout and stderr unless -1. 0 or -errno. */
-static int run_self(const char *const *argv, int out, int err, pid_t *pid)
-{
-	posix_spawn_file_actions_t fa;
-	int rc = posix_spawn_file_actions_init(&fa);
-
-	if (rc)
-		return -rc;
-	rc = posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-	if (!rc && out >= 0)
-		rc = posix_spawn_file_actions_adddup2(&fa, out, 1);
-	if (!rc && err >= 0)
-		rc = posix_spawn_file_actions_adddup2(&fa, err, 2);
-	if (!rc)
-		rc = posix_spawn(pid, "/proc/self/exe", &fa, NULL, (char *const *)argv, environ);
-	posix_spawn_file_actions_destroy(&fa);
-	return -rc;
-}
-
 /* ---- carried out ---- */
 
 static void go_on(struct evacuation *e);
@@ -148,17 +127,17 @@ static void on_moved(void *arg, int status)
 
 static int start_move(struct evacuation *e, struct mover *m, const struct plan_step *s)
 {
-	int turn, null = e->o->silent ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1, rc;
+	int turn, rc;
 	const char *argv[WORDS_MAX];
 
 	words(e, s->host, s->guest, false, argv);
 	m->e = e;
 	m->guest = s->guest;
 	turn = turn_hand(&e->turn);
-	rc = turn < 0 ? turn : run_self(argv, null, -1, &m->pid);
+	rc = turn < 0
+		     ? turn
+		     : self_spawn(argv, e->o->silent ? SELF_NULL : SELF_KEEPS, SELF_KEEPS, &m->pid);
 	turn_handed(turn);
-	if (null >= 0)
-		close(null);
 	if (rc) {
 		log_error("domain %s: cannot run vstor migrate: %s", e->guests[s->guest].name,
 			  strerror(-rc));
@@ -253,7 +232,7 @@ static void on_checked(void *arg, int status)
 static void check_next(struct evacuation *e)
 {
 	const char *argv[WORDS_MAX];
-	int out[2] = {-1, -1}, null, rc = 0;
+	int out[2] = {-1, -1}, rc;
 
 	if (e->stopping) {
 		log_error("interrupted: nothing has been moved");
@@ -264,16 +243,12 @@ static void check_next(struct evacuation *e)
 		make_plan(e);
 		return;
 	}
-	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	if (null < 0 || pipe2(out, O_CLOEXEC | O_NONBLOCK))
-		rc = -errno;
+	rc = pipe2(out, O_CLOEXEC | O_NONBLOCK) ? -errno : 0;
 	words(e, e->check_host, e->check_guest, true, argv);
 	if (!rc)
-		rc = run_self(argv, null, out[1], &e->check_pid);
+		rc = self_spawn(argv, SELF_NULL, out[1], &e->check_pid);
 	if (out[1] >= 0)
 		close(out[1]);
-	if (null >= 0)
-		close(null);
 	e->check_out = out[0];
 	if (rc) {
 		log_error("cannot run vstor migrate: %s", strerror(-rc));

@@ -3,18 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "core/self.h"
 #include "xen/handover.h"
 
 #define DUMPS	 "/var/lib/xen/dump" /* xl's, too */
@@ -23,8 +22,6 @@
 #define STEADY	 (30 * SEC_NS) /* a guest that lived this long does not reboot in a circle */
 #define ATTEMPTS 10
 #define LOOK_NS	 (1 * SEC_NS)
-
-extern char **environ;
 
 struct monitor {
 	struct loop *loop;
@@ -419,35 +416,13 @@ int monitor_run(struct loop *l, struct toolstack *t, const char *domain)
 	return status;
 }
 
-/* In a child of ours: its own child is then nobody's to wait for. */
-static int spawn(const char *domain)
-{
-	char *argv[] = {"vstor",  "monitor",	 (char *)domain, "--log",
-			"syslog", "--log-level", "info",	 NULL};
-	posix_spawn_file_actions_t fa;
-	pid_t pid;
-
-	setsid();
-	if (posix_spawn_file_actions_init(&fa))
-		return 1;
-	/* Who started us may wait for the end of our standard output. */
-	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDWR, 0);
-	posix_spawn_file_actions_adddup2(&fa, 0, 1);
-	posix_spawn_file_actions_adddup2(&fa, 0, 2);
-	return posix_spawn(&pid, "/proc/self/exe", &fa, NULL, argv, environ) ? 1 : 0;
-}
-
 int monitor_start(const char *domain)
 {
-	int status = 0, rc = 0;
-	pid_t pid = fork();
+	const char *const argv[] = {"vstor",  "monitor",     domain, "--log",
+				    "syslog", "--log-level", "info", NULL};
+	/* Who started us may wait for the end of our standard output. */
+	int rc = self_leave(argv, SELF_NULL, SELF_NULL);
 
-	if (pid == 0)
-		_exit(spawn(domain));
-	if (pid < 0)
-		rc = -errno;
-	else if (waitpid(pid, &status, 0) == pid && status)
-		rc = -ECHILD;
 	if (rc)
 		log_error("domain %s: nobody will see to its reboot or end: its monitor does not "
 			  "start: %s: run `vstor monitor %s`",

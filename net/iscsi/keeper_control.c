@@ -2,8 +2,6 @@
 #include "net/iscsi/keeper_control.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/self.h"
 #include "net/iscsi/keeper.h"
 
 #define PATIENCE 2 /* seconds */
@@ -69,9 +68,9 @@ int keeper_status(uint32_t sid, struct keeper_status *st)
 
 int keeper_start(const struct iscsi_session *s)
 {
-	char sid[16], *argv[] = {"vstor", "keeper", sid, NULL};
-	posix_spawn_file_actions_t fa;
-	int fd, status, err;
+	char sid[16];
+	const char *const argv[] = {"vstor", "keeper", sid, NULL};
+	int fd, status, rc;
 	pid_t pid;
 
 	if (!keeper_owns(s))
@@ -82,23 +81,16 @@ int keeper_start(const struct iscsi_session *s)
 		return 0;
 	}
 	snprintf(sid, sizeof(sid), "%u", s->sid);
-	err = posix_spawn_file_actions_init(&fa);
-	if (!err) {
-		/* Who started us may wait for the end of our standard output. */
-		posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDWR, 0);
-		posix_spawn_file_actions_adddup2(&fa, 0, 1);
-		posix_spawn_file_actions_adddup2(&fa, 0, 2);
-		err = posix_spawn(&pid, "/proc/self/exe", &fa, NULL, argv, environ);
-		posix_spawn_file_actions_destroy(&fa);
-	}
-	if (!err) {
+	/* Who started us may wait for the end of our standard output. */
+	rc = self_spawn(argv, SELF_NULL, SELF_NULL, &pid);
+	if (!rc) {
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
-		err = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : ECHILD;
+		rc = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECHILD;
 	}
-	if (err)
+	if (rc)
 		log_warn("session %u %s: no keeper (%s): it will not come back by itself when the "
 			 "connection is lost; run `vstor attach --resume`",
-			 s->sid, s->target, strerror(err));
-	return -err;
+			 s->sid, s->target, strerror(-rc));
+	return rc;
 }
