@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Big-endian integers at any alignment: the byte order of SCSI, iSCSI and network headers. */
+/*
+ * Integers at any alignment. Big-endian: SCSI, iSCSI and network headers; little-endian, as every
+ * host that this is built for: Xen's streams, and some digests.
+ */
 #ifndef CORE_BYTES_H
 #define CORE_BYTES_H
 
@@ -64,6 +67,30 @@ static inline void put_be32(void *p, uint32_t v)
 static inline void put_be64(void *p, uint64_t v)
 {
 	v = __builtin_bswap64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline uint32_t get_le32(const void *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline uint64_t get_le64(const void *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline void put_le32(void *p, uint32_t v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void put_le64(void *p, uint64_t v)
+{
 	memcpy(p, &v, sizeof(v));
 }
 

@@ -8,20 +8,6 @@
 
 __extension__ typedef unsigned __int128 u128;
 
-static uint32_t get_le32(const void *p)
-{
-	uint32_t v;
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static uint64_t get_le64(const void *p)
-{
-	uint64_t v;
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
 static inline uint32_t rol(uint32_t v, unsigned n)
 {
 	return v << n | v >> (32 - n);

@@ -14,11 +14,6 @@ static uint32_t rotate(uint32_t v, unsigned n)
 	return v << n | v >> (32 - n);
 }
 
-static uint32_t get_le32(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 /* Runs the blocks of a message with its padding; the length at the end has the given byte order. */
 static void run(uint32_t *h, const void *p, size_t n, bool big_endian,
 		void (*block)(uint32_t *h, const uint8_t *b))

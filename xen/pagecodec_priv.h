@@ -3,8 +3,7 @@
 #ifndef XEN_PAGECODEC_PRIV_H
 #define XEN_PAGECODEC_PRIV_H
 
-#include <string.h>
-
+#include "core/bytes.h"
 #include "xen/pagecodec.h"
 
 #define BEGIN_SIZE	 16u
@@ -15,28 +14,6 @@
 #define PFN_MASK	 ((1ull << PFN_BITS) - 1)
 #define TYPE_SHIFT	 60
 #define VARINT_MAX	 10u
-
-static inline void put_le32(uint8_t *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
-
-static inline uint32_t get_le32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static inline void put_le64(uint8_t *p, uint64_t v)
-{
-	put_le32(p, (uint32_t)v);
-	put_le32(p + 4, (uint32_t)(v >> 32));
-}
-
-static inline uint64_t get_le64(const uint8_t *p)
-{
-	return get_le32(p) | (uint64_t)get_le32(p + 4) << 32;
-}
 
 static inline uint64_t zigzag(int64_t v)
 {

@@ -45,11 +45,6 @@ static const size_t header_size[] = {
 	[AT_PFN] = 8,		[AT_CODEC_BEGIN] = 16, [AT_CODEC_PAGES] = 8,
 };
 
-static uint32_t get_le32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 static uint64_t padded(uint32_t length)
 {
 	return ((uint64_t)length + 7) & ~7ull;
