@@ -16,7 +16,7 @@
 
 #define LANES_MAX    8
 #define LANES_PIECE  (64u << 10)
-#define LANES_WINDOW 64 /* pieces that may be under way: no side holds more than these */
+#define LANES_WINDOW 32 /* pieces that may be under way: no side holds more than these */
 
 /* ---- the sender ---- */
 

@@ -15,6 +15,9 @@
 #include "xen/save_helper.h"
 #include "xen/turn.h"
 
+/* Waiting in the channel: with the pipes and the sockets it is what the last pages queue behind. */
+#define QUEUE_BYTES (512u << 10)
+
 /* ---- times ---- */
 
 /* GO and RUNNING cross the link once each; what the receiver took is known: the rest of the time
@@ -134,7 +137,8 @@ static void on_guest(void *arg, int err)
 	struct channel_config cfg = {.ops = &migration_channel_ops,
 				     .arg = m,
 				     .peer = m->o.way.host,
-				     .key = m->o.way.key};
+				     .key = m->o.way.key,
+				     .high_water = QUEUE_BYTES};
 	int rc;
 
 	if (err)
