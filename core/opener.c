@@ -36,11 +36,11 @@ struct question {
 
 static void close_others(int *sock)
 {
+	log_close(); /* its socket may be what lies in that place */
 	if (*sock != STDERR_FILENO + 1) {
 		dup3(*sock, STDERR_FILENO + 1, O_CLOEXEC);
 		*sock = STDERR_FILENO + 1;
 	}
-	log_close();
 	if (syscall(SYS_close_range, *sock + 1, UINT32_MAX, 0) == 0)
 		return;
 	for (long fd = sysconf(_SC_OPEN_MAX); fd > *sock; fd--) /* before Linux 5.9 */

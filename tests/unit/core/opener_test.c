@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/log.h"
 #include "tests/unit/check.h"
 
 /* A pipe that the child keeps: it tells of its end, and its closing tells that the child is gone.
@@ -42,6 +43,21 @@ static void end_telling(void *arg)
 }
 
 static struct opener_duty duty = {.open = open_some, .end = end, .arg = "argument"};
+
+/* The log's socket may lie where the child puts its own. */
+static void test_beside_the_syslog(void)
+{
+	struct opener *o;
+	int fds[FDS_MAX];
+	close(STDERR_FILENO + 1);
+	log_set_destination("syslog");
+	if (CHECK_EQ(opener_start(&o, &duty), 0)) {
+		CHECK_EQ(opener_ask(o, 7, "2", fds), -2);
+		opener_end(o);
+	}
+	log_close();
+	log_set_destination("stderr");
+}
 
 static void test_it_opens_or_says_why_not(void)
 {
@@ -178,6 +194,7 @@ static void test_a_child_that_is_gone(void)
 
 int main(void)
 {
+	CHECK_RUN(test_beside_the_syslog);
 	CHECK_RUN(test_it_opens_or_says_why_not);
 	CHECK_RUN(test_several_threads_ask);
 	CHECK_RUN(test_it_ends_with_its_parent);
