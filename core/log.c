@@ -79,8 +79,8 @@ static bool stderr_write(const char *line, size_t len)
 int log_set_destination(const char *name)
 {
 	if (strcmp(name, "syslog") == 0) {
-		syslog_fd = -1;	  /* whatever it was before a fork has been closed */
-		syslog_connect(); /* before a sandbox */
+		if (syslog_fd < 0) /* in a sandbox no other can be made */
+			syslog_connect();
 		to_syslog = true;
 	} else if (strcmp(name, "stderr") == 0) {
 		to_syslog = false;

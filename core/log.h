@@ -24,7 +24,8 @@ int log_set_level(const char *name);
 int log_set_destination(const char *name);
 bool log_is_syslog(void);
 /* Closes the socket to the syslog, if there is one; it is opened anew when there is something to
- * say. */
+ * say. Before whatever closes descriptors by their numbers: the next one of that number would be
+ * taken for it. */
 void log_close(void);
 
 __attribute__((format(printf, 2, 3))) void log_write(enum log_level level, const char *fmt, ...);

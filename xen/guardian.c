@@ -33,6 +33,7 @@ static void detach(int fd, int keep_fd)
 	setsid();
 	for (int i = 0; i < 3; i++)
 		dup2(null, i);
+	log_close();
 	close_all_but(fd, keep_fd);
 	for (int s = 1; s < SIGSYS; s++)
 		signal(s, SIG_DFL);

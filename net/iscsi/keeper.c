@@ -573,6 +573,7 @@ int keeper_run(uint32_t sid)
 	pid_t pid;
 
 	/* Nothing of whoever started us stays open. */
+	log_close();
 	syscall(SYS_close_range, 3u, ~0u, 0u);
 	if (pipe2(ready, O_CLOEXEC) < 0)
 		return 1;

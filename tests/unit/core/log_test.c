@@ -210,13 +210,20 @@ static int daemon_socket(void)
 
 static void test_syslog(void)
 {
-	int fd = daemon_socket();
+	int fd = daemon_socket(), next, again;
 	char want[64];
 
 	snprintf(want, sizeof(want), "vstor test[%d]: one", (int)getpid());
 	CHECK_EQ(log_set_destination("syslog"), 0);
+	next = dup(fd);
+	close(next);
 	log_warn("%s", "one");
 	CHECK(says(fd, "<28>", want));
+	/* Said again, as when a configuration is reread: the socket stays. */
+	CHECK_EQ(log_set_destination("syslog"), 0);
+	again = dup(fd);
+	CHECK_EQ(again, next);
+	close(again);
 	/* It stands still: whoever writes does not. */
 	for (int i = 0; i < 5000; i++)
 		log_warn("%0100d", i);
