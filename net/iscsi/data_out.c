@@ -88,6 +88,10 @@ void data_out_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t le
 		task_fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
 		return;
 	}
+	if (t->ttt == ISCSI_NO_TAG && gather_full(c)) {
+		task_refuse(t); /* what else comes of it is nobody's */
+		return;
+	}
 	if (!gather_add(&t->out, c, data, len, chunk, t->ttt != ISCSI_NO_TAG)) {
 		log_error("%s: out of memory; dropped", conn_name(c));
 		conn_close(c);

@@ -15,6 +15,11 @@ struct gather_block {
 	uint8_t data[];
 };
 
+bool gather_full(const struct conn *c)
+{
+	return c->server->out_bytes >= SERVER_OUT_LAST && c->tasks > 1;
+}
+
 void gather_init(struct gather *g, uint32_t total)
 {
 	g->total = total;

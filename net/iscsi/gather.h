@@ -25,6 +25,8 @@ struct gather {
 	struct chunk *chunk_inline[2];
 };
 
+/* Is there too much already of what nobody asked for? Not for who has but one command under way. */
+bool gather_full(const struct conn *c);
 /* The rest of it is zero. `total`: bytes that there will be at most. */
 void gather_init(struct gather *g, uint32_t total);
 /* Adds what lies in a chunk, `len` bytes that are within total. False: out of memory. */

@@ -38,19 +38,6 @@ static bool admit(struct conn *c, uint32_t bytes)
 	return false;
 }
 
-/* TASK SET FULL (SAM-5, 5.3.1): the initiator is to send it again when others have ended. */
-static void refuse_full(struct conn *c, const uint8_t *bhs)
-{
-	uint8_t *r = conn_pdu(c, ISCSI_SCSI_RESPONSE, 0, NULL);
-	if (!r)
-		return;
-	r[1] = ISCSI_FINAL | ISCSI_RESP_UNDERFLOW;
-	r[RESP_STATUS] = SCSI_TASK_SET_FULL;
-	memcpy(r + PDU_ITT, bhs + PDU_ITT, 4);
-	memcpy(r + RESP_RESIDUAL, bhs + CMD_EDTL, 4);
-	conn_send_pdu(c, r, 0, true);
-}
-
 static bool attention_pending(struct conn *c, const uint8_t *lun)
 {
 	int number = iscsi_lun_get(lun);
@@ -62,7 +49,7 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 		    struct chunk *chunk)
 {
 	uint32_t edtl = get_be32(bhs + CMD_EDTL);
-	bool write = bhs[1] & ISCSI_CMD_WRITE, final = bhs[1] & ISCSI_FINAL;
+	bool write = bhs[1] & ISCSI_CMD_WRITE, final = bhs[1] & ISCSI_FINAL, full;
 	struct task *t;
 
 	if (!c->target) {
@@ -87,11 +74,12 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 		conn_protocol_error(c, bhs, "unsolicited data that was not agreed on");
 		return true;
 	}
-	if (len && c->tasks > 1 && c->server->out_bytes >= SERVER_OUT_LAST) {
-		refuse_full(c, bhs);
+	full = len && gather_full(c);
+	t = task_new(c, bhs);
+	if (t && full) {
+		task_refuse(t);
 		return true;
 	}
-	t = task_new(c, bhs);
 	if (!t || !gather_add(&t->out, c, data, len, chunk, false)) {
 		if (t)
 			task_free(t);

@@ -39,7 +39,8 @@ struct task;
  * much no further PDU is taken from the connection. Data-out: beyond this much no further R2T is
  * sent. What comes unsolicited, up to FirstBurstLength with each command, is bounded by the
  * windows: they grow as they are used, and beyond SERVER_OUT_MAX not at all. Windows that were
- * given before may still be filled: beyond SERVER_OUT_LAST such a command is refused.
+ * given before may still be filled, and commands for immediate delivery know none: beyond
+ * SERVER_OUT_LAST such a command is refused, be it that its data come with it or later.
  * Data-out stays where it was received, and one byte of it keeps all of its chunk: beyond
  * CONN_PINNED_MAX and SERVER_PINNED_MAX of such chunks it is copied (gather.c).
  */

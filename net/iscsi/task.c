@@ -289,10 +289,21 @@ void task_run(struct task *t)
 	scsi_execute(cmd);
 }
 
-void task_fail(struct task *t, uint8_t key, uint16_t asc)
+/* It goes straight to its end. */
+static struct scsi_cmd *skip(struct task *t)
 {
 	t->cmd.transport = &transport;
 	t->running = true;
 	t->conn->running++;
-	scsi_check(&t->cmd, key, asc);
+	return &t->cmd;
+}
+
+void task_fail(struct task *t, uint8_t key, uint16_t asc)
+{
+	scsi_check(skip(t), key, asc);
+}
+
+void task_refuse(struct task *t)
+{
+	scsi_status(skip(t), SCSI_TASK_SET_FULL);
 }

@@ -77,6 +77,9 @@ struct task *task_find(struct conn *c, uint32_t itt);
 void task_run(struct task *t);
 /* Ends a command that the device server never gets. */
 void task_fail(struct task *t, uint8_t key, uint16_t asc);
+/* The same by TASK SET FULL (SAM-5, 5.3.1): the initiator is to send it again when others have
+ * ended. */
+void task_refuse(struct task *t);
 /* Ends a task without a response, now or when the device server gives it back; `f`, if not NULL,
  * waits for that. */
 void task_abort(struct task *t, struct tmf *f);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Attacks in full feature phase: numbers, tags, lengths and data that are not what was agreed. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -237,6 +238,73 @@ static bool half_blocks(void)
 		      hostile_fail("30 KiB: memory grew from %lu to %lu KiB", before, after));
 }
 
+/* A session whose commands may send all of their data unasked. */
+static bool open_unasked(struct raw *r, unsigned n)
+{
+	char initiator[64], target[256];
+	const char *keys[] = {initiator,
+			      target,
+			      "SessionType=Normal",
+			      "InitialR2T=No",
+			      "MaxBurstLength=262144",
+			      "FirstBurstLength=262144",
+			      NULL};
+	struct pdu answer = {0};
+	bool ok;
+
+	snprintf(initiator, sizeof(initiator), "InitiatorName=iqn.2026-11.local.test:client%u", n);
+	snprintf(target, sizeof(target), "TargetName=%s", raw_target.iqn);
+	ok = raw_connect(r) && raw_login_step(r, ISCSI_LOGIN_TRANSIT | 1 << 2 | 3, keys, &answer) &&
+	     raw_has_key(&answer, "FirstBurstLength=262144");
+	raw_pdu_free(&answer);
+	return ok;
+}
+
+/* Commands that promise data, and then, unasked, all of that but its last block: the data may not be
+ * kept for all of them. */
+static bool unsolicited_without_end(void)
+{
+	static uint8_t data[(256 << 10) - BLOCK];
+	unsigned long before = hostile_target_kib(), after;
+	uint32_t burst = sizeof(data) + BLOCK;
+	struct raw r[5];
+	bool ok = true;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(r); i++)
+		ok = open_unasked(&r[i], 40 + i) && ok;
+	for (unsigned i = 0; i < ARRAY_SIZE(r) && ok; i++) {
+		uint32_t first = r[i].itt + 1;
+		struct buf b = {0};
+
+		for (unsigned k = 0; k < 100; k++) {
+			uint8_t *h = raw_put_next(&r[i], &b, ISCSI_SCSI_COMMAND | ISCSI_IMMEDIATE,
+						  ISCSI_CMD_WRITE | 1, NULL, 0);
+
+			h[PDU_LUN + 1] = raw_target.lun;
+			put_be32(h + CMD_EDTL, burst);
+			raw_rw10(h + CMD_CDB, true, 128, (uint16_t)(burst / BLOCK));
+		}
+		ok = raw_send(&r[i], &b);
+		for (unsigned k = 0; k < 100 && ok; k++) {
+			uint8_t *h = raw_put(&b, ISCSI_DATA_OUT, 0, data, sizeof(data));
+
+			h[PDU_LUN + 1] = raw_target.lun;
+			put_be32(h + PDU_ITT, first + k);
+			put_be32(h + PDU_TTT, ISCSI_NO_TAG);
+			put_be32(h + PDU_EXPSTATSN, r[i].expstatsn);
+			ok = raw_send(&r[i], &b) && raw_skip(&r[i]);
+		}
+		ok = ok && raw_ping(&r[i]);
+	}
+	after = hostile_target_kib();
+	for (unsigned i = 0; i < ARRAY_SIZE(r); i++)
+		raw_close(&r[i]);
+	if (!ok)
+		return hostile_fail("the target has closed");
+	return after < before + 65536 ||
+	       hostile_fail("125 MiB of it: memory grew from %lu to %lu KiB", before, after);
+}
+
 /* READs whose data nobody takes neither fill the memory nor delay others. */
 static bool stalled_readers(void)
 {
@@ -369,5 +437,6 @@ const struct attack data_attacks[] = {
 	{"task management of what is not there", aborted_nothing},
 	{"wrong digests", wrong_digest},
 	{"halves of blocks amid much else", half_blocks},
+	{"unsolicited data of many commands", unsolicited_without_end},
 	{NULL, NULL},
 };
