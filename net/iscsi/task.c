@@ -121,10 +121,7 @@ static void await(struct task *t, struct tmf *f)
 {
 	struct tmf_wait *w = malloc(sizeof(*w));
 	if (!w) {
-		if (f->conn) { /* better no answer than a wrong one */
-			log_error("%s: out of memory; dropped", conn_name(f->conn));
-			conn_close(f->conn);
-		}
+		f->failed = true;
 		return;
 	}
 	*w = (struct tmf_wait){.tmf = f, .next = t->awaited_by};

@@ -59,6 +59,7 @@ struct tmf {
 	uint32_t itt;
 	uint8_t function;
 	unsigned left; /* tasks that still run; 0: flush() answers */
+	bool failed;   /* out of memory: some are not waited for */
 	struct tmf *next;
 };
 

@@ -109,6 +109,10 @@ void tmf_request(struct conn *c, const uint8_t *bhs)
 	*f = (struct tmf){.conn = c, .itt = itt, .function = function, .left = 1, .next = c->tmfs};
 	c->tmfs = f;
 	response = do_function(c, bhs, f);
+	if (f->failed && c->state != CONN_CLOSED) { /* better no answer than a wrong one */
+		log_error("%s: out of memory; dropped", conn_name(c));
+		conn_close(c);
+	}
 	if (c->state == CONN_CLOSED) { /* tmf_abandon() has been here */
 		tmf_part(f);
 	} else if (response == TMF_COMPLETE && f->left > 1) {
