@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -435,7 +436,7 @@ static int detach_target(const char *target, enum attach_via via, bool force, si
 	if (iscsi_sessions(&s, &n))
 		return 1;
 	for (size_t i = 0; i < n; i++) {
-		if (strcmp(s[i].target, target))
+		if (strcasecmp(s[i].target, target))
 			continue;
 		++*found;
 		failed |= detach_session(&s[i], NULL, via, force);

@@ -2,6 +2,7 @@
 #include "net/iscsi/attachment.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -47,13 +48,13 @@ int attach_via(const char *name, enum attach_via *via)
 static int lock(const char *target, const char *host, uint16_t port)
 {
 	char text[ISCSI_NAME + SOCK_HOST_MAX + 16];
-	int n = snprintf(text, sizeof(text), "%s %s %u", target, host, port);
-	struct flock fl = {.l_type = F_WRLCK,
-			   .l_whence = SEEK_SET,
-			   .l_start = crc32c(0, text, (size_t)n),
-			   .l_len = 1};
-	int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int n = snprintf(text, sizeof(text), "%s %s %u", target, host, port), fd;
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 
+	for (char *p = text; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	fl.l_start = crc32c(0, text, (size_t)n);
+	fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	while (fcntl(fd, F_OFD_SETLKW, &fl) < 0) {
@@ -127,7 +128,7 @@ static int only_target(const struct attach_request *r, char target[ISCSI_NAME + 
 	len = (size_t)snprintf(error, ATTACH_ERROR,
 			       "%s has several targets, choose with --target:", r->portal);
 	while (initiator_found_next(&i, &at, &t)) {
-		if (strcmp(target, t.name) == 0)
+		if (strcasecmp(target, t.name) == 0) /* names are in lower case (RFC 3722) */
 			continue;
 		several = target[0];
 		snprintf(target, ISCSI_NAME + 1, "%s", t.name);
@@ -168,7 +169,7 @@ static int find_session(const char *target, const char *host, uint16_t port,
 	if (iscsi_sessions(&v, &n))
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		if ((target && strcmp(v[i].target, target)) || v[i].port != port)
+		if ((target && strcasecmp(v[i].target, target)) || v[i].port != port)
 			continue;
 		if (!same_host(v[i].address, host) && !same_host(v[i].peer, host))
 			continue;
