@@ -2,7 +2,6 @@
 /* vstor monitor: sees to a guest's reboot, poweroff and crash, as the xl that creates a guest does.
  */
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -50,7 +49,6 @@ int cmd_monitor(int argc, char **argv)
 	/* Nothing of whoever started us stays open. */
 	syscall(SYS_close_range, 3u, ~0u, 0u);
 	prctl(PR_SET_NAME, "vstor-monitor", 0, 0, 0); /* not "exe" */
-	signal(SIGPIPE, SIG_IGN);
 	rc = opts_parse(&o, argc, argv);
 	return rc < 0 ? opts_exit(rc) : monitor(argv[1]);
 }

@@ -219,7 +219,8 @@ static void on_link(void *arg, unsigned events)
 	} in;
 	ssize_t got = recv(a->netlink, in.bytes, sizeof(in.bytes), MSG_DONTWAIT);
 	const struct nlmsghdr *n = (const struct nlmsghdr *)in.bytes;
-	size_t left = got > 0 ? (size_t)got : 0;
+	/* In whole units, as NLMSG_NEXT() takes them off. */
+	size_t left = got > 0 ? NLMSG_ALIGN((size_t)got) : 0;
 
 	(void)events;
 	for (; NLMSG_OK(n, left); n = NLMSG_NEXT(n, left)) {

@@ -260,8 +260,8 @@ static bool open_unasked(struct raw *r, unsigned n)
 	return ok;
 }
 
-/* Commands that promise data, and then, unasked, all of that but its last block: the data may not be
- * kept for all of them. */
+/* Commands that promise data, and then, unasked, all of that but its last block: the data may not
+ * be kept for all of them. */
 static bool unsolicited_without_end(void)
 {
 	static uint8_t data[(256 << 10) - BLOCK];
