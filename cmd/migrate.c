@@ -213,14 +213,18 @@ static void print_json(const struct run *r, const struct migration_result *res)
 static void print_moved(const struct run *r, const struct migration_result *res)
 {
 	char downtime[32] = "not known"; /* as when it had to ask whether it was moved */
+	char foreseen[48] = "";		 /* not with --offline */
 
 	if (res->downtime_ns)
 		snprintf(downtime, sizeof(downtime), "%.0f ms", (double)res->downtime_ns / MS_NS);
+	if (res->predicted_ns)
+		snprintf(foreseen, sizeof(foreseen), " (%.0f ms foreseen)",
+			 (double)res->predicted_ns / MS_NS);
 	printf("%s runs on %s: total %.1f s, downtime %s, %.1f MB sent, %u round%s\n", res->name,
 	       r->o.way.host, (double)res->total_ns / SEC_NS, downtime, (double)res->bytes / MIB,
 	       res->rounds, res->rounds == 1 ? "" : "s");
-	printf("%s paid: %s stopped (%.0f ms foreseen), %.1f s of work lost while slowed\n",
-	       res->name, downtime, (double)res->predicted_ns / MS_NS, brownout_s(res));
+	printf("%s paid: time stopped %s%s, work lost while slowed %.1f s\n", res->name, downtime,
+	       foreseen, brownout_s(res));
 }
 
 static void print_not_moved(const struct run *r, const struct migration_result *res)
