@@ -7,14 +7,16 @@
  * On the wire each is replaced by records of our own, framed like libxc's: u32 type, u32 length,
  * the body, padded to 8; integers little-endian, as in the rest of that stream.
  *
- *   BEGIN  once, before all others: u32 version, u32 0, u64 bytes of the delta cache
- *   PAGES  for each PAGE_DATA: u32 count of its pfns, u32 how many of them have contents, then the
- *          pfns as runs of the same type: varint (length - 1) << 4 | type, varint of the distance
- * of its first pfn from the end of the run before (zigzag) BLOCK  then, until all that have
- * contents are there: u32 pages in it, u32 bytes of the kinds, u32 bytes of data (PAGECODEC_STORED:
- * not compressed), u32 CRC32C of the contents of pages that rest on the cache; the kinds, as runs:
- * varint (length - 1) << 2 | kind; the data: one Zstandard frame (RFC 8878) with the pages of kinds
- * WHOLE and DELTA, 4096 bytes each
+ * BEGIN, once, before all others: u32 version, u32 0, u64 bytes of the delta cache.
+ *
+ * PAGES, for each PAGE_DATA: u32 count of its pfns, u32 how many of them have contents, then the
+ * pfns as runs of the same type: varint (length - 1) << 4 | type, varint of the distance of its
+ * first pfn from the end of the run before (zigzag).
+ *
+ * BLOCK, then, until all that have contents are there: u32 pages in it, u32 bytes of the kinds, u32
+ * bytes of data (PAGECODEC_STORED: not compressed), u32 CRC32C of the contents of pages that rest
+ * on the cache; the kinds, as runs: varint (length - 1) << 2 | kind; the data: one Zstandard frame
+ * (RFC 8878) with the pages of kinds WHOLE and DELTA, 4096 bytes each.
  *
  * A varint is LEB128: seven bits a byte, the lowest first, the top bit set in all but the last.
  */

@@ -55,10 +55,10 @@ bool saving_throttle(struct saving *s, const struct guest *g, const struct savin
 		     int *cap);
 /*
  * Sends the guest as frames of `type`; the channel's on_writable, and the lanes' on_room, must call
- * saving_kick(). asks(arg)
- * comes right before the guest is asked to suspend. Then, once and never before it has returned,
- * done(arg, 0): all of it has been given to the channel and the guest is suspended; or done(arg,
- * -errno): it may be suspended, or be about to be (saving_asked()).
+ * saving_kick(). asks(arg) comes right before the guest is asked to suspend. Then, once and never
+ * before it has returned, done(arg, 0): all of it has been given to the channel and the guest is
+ * suspended; or done(arg, -errno): it may be suspended, or be about to be (saving_asked()). From
+ * then on the lanes are not looked at any more.
  */
 void saving_start(struct saving *s, struct loop *l, const struct guest *g,
 		  const struct saving_options *o, struct channel *c, uint8_t type,
