@@ -110,10 +110,24 @@ static void test_all_is_copied_under_pressure(void)
 	chunk_pool_free(pool);
 }
 
+static void test_too_much_that_was_not_asked_for(void)
+{
+	conn.tasks = 2;
+	server.out_bytes = SERVER_OUT_LAST - 1;
+	CHECK(!gather_full(&conn));
+	server.out_bytes = SERVER_OUT_LAST;
+	CHECK(gather_full(&conn));
+	conn.tasks = 1; /* nobody is starved by others */
+	CHECK(!gather_full(&conn));
+	conn.tasks = 0;
+	server.out_bytes = 0;
+}
+
 int main(void)
 {
 	CHECK_RUN(test_large_pieces_stay_where_they_are);
 	CHECK_RUN(test_small_pieces_are_copied);
 	CHECK_RUN(test_all_is_copied_under_pressure);
+	CHECK_RUN(test_too_much_that_was_not_asked_for);
 	return CHECK_DONE();
 }
