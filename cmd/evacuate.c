@@ -25,7 +25,7 @@ struct run {
 	struct way wanted; /* the options, the same for each host */
 	struct way way[PLAN_HOSTS_MAX];
 	struct migration_way ways[PLAN_HOSTS_MAX];
-	struct loop_signal sigint, sigterm;
+	struct loop_signal sigint, sigterm, sighup;
 };
 
 static unsigned mib(uint64_t kib)
@@ -187,6 +187,7 @@ static int run(struct run *r)
 	    !evacuation_start(r->loop, r->t, &r->o, on_planned, on_done, r, &r->e)) {
 		loop_signal_add(r->loop, &r->sigint, SIGINT, on_signal, r);
 		loop_signal_add(r->loop, &r->sigterm, SIGTERM, on_signal, r);
+		loop_signal_add(r->loop, &r->sighup, SIGHUP, on_signal, r);
 		status = loop_run(r->loop);
 	}
 	evacuation_free(r->e);
@@ -217,6 +218,17 @@ static int choose_ways(struct run *r, unsigned n, char *const *hosts)
 	r->o.ways = r->ways;
 	r->o.n_hosts = n;
 	return 0;
+}
+
+/* What goes on to vstor migrate is looked at here: not only when the first guest is to be moved. */
+static bool sound(const char *option, const char *value, int (*parse)(const char *s, uint64_t *out))
+{
+	uint64_t n;
+
+	if (!value || (!parse(value, &n) && n))
+		return true;
+	log_error("%s %s: not a number above 0", option, value);
+	return false;
 }
 
 /* Adds an option that was given; the new number of words. */
@@ -290,6 +302,10 @@ static int evacuate(int argc, char **argv, bool balance)
 		return opts_exit(rc);
 	r.o.parallel = (unsigned)parallel;
 	r.o.silent = r.json;
+	if (!sound("--max-downtime", downtime, parse_u64) ||
+	    !sound("--bandwidth", bandwidth, parse_u64) ||
+	    !sound("--timeout", timeout, parse_seconds))
+		return 2;
 	rc = choose_ways(&r, (unsigned)rc, argv + 1);
 	if (rc)
 		goto out;

@@ -115,7 +115,7 @@ static int precopy_policy(struct precopy_stats s, void *user)
 		return XGS_POLICY_CONTINUE_PRECOPY;
 	}
 	v = precopy_after(&save.policy, now, dirty_pages(), queued_bytes());
-	/* While another guest is stopped, one more round costs this one nothing. */
+	/* While another guest is stopped this one runs on; rounds then are small, but not free. */
 	if (v == PRECOPY_STOP && !turn_try())
 		v = PRECOPY_GO_ON;
 	report(PRECOPY_ROUND_END, now, v);

@@ -14,6 +14,22 @@ static char key[] = "/tmp/vstor-key-XXXXXX";
 #define STATUS(cmd, ...)                                                                           \
 	cmd((int)(sizeof((char *[]){__VA_ARGS__}) / sizeof(char *)), (char *[]){__VA_ARGS__, NULL})
 
+/* Before any host is asked: also what only a vstor migrate of theirs would look at. */
+static void test_evacuate_and_balance(void)
+{
+	CHECK_EQ(STATUS(cmd_evacuate, "evacuate"), 2);
+	CHECK_EQ(STATUS(cmd_evacuate, "evacuate", "host", "host"), 2);
+	CHECK_EQ(STATUS(cmd_evacuate, "evacuate", "host; reboot"), 2);
+	CHECK_EQ(STATUS(cmd_evacuate, "evacuate", "--dry-run", "host"), 2);
+	CHECK_EQ(STATUS(cmd_balance, "balance", "--plan", "host"), 2);
+	CHECK_EQ(STATUS(cmd_balance, "balance", "--parallel", "0", "host"), 2);
+	CHECK_EQ(STATUS(cmd_evacuate, "evacuate", "--max-downtime", "soon", "host"), 2);
+	CHECK_EQ(STATUS(cmd_evacuate, "evacuate", "--max-downtime", "0", "host"), 2);
+	CHECK_EQ(STATUS(cmd_evacuate, "evacuate", "--bandwidth", "fast", "host"), 2);
+	CHECK_EQ(STATUS(cmd_balance, "balance", "--timeout", "never", "host"), 2);
+	CHECK_EQ(STATUS(cmd_balance, "balance", "--tcp", "7002", "host"), 2);
+}
+
 static void test_migrate(void)
 {
 	CHECK_EQ(STATUS(cmd_migrate, "migrate"), 2);
@@ -72,6 +88,7 @@ int main(void)
 	/* The messages are for people, and the usage would look like results. */
 	dup2(null, 2);
 	CHECK_RUN(test_migrate);
+	CHECK_RUN(test_evacuate_and_balance);
 	CHECK_RUN(test_receive);
 	fflush(stdout);
 	dup2(null, 1);
