@@ -52,6 +52,8 @@ double yield_rate(struct yield *y, double queue_us, double carried)
 	else
 		y->rate = MIN(y->rate * (1 - over * GAIN_UP), 2 * y->carried);
 	y->rate = MAX(y->rate, LEAST * y->best);
+	/* What was never measured, or nothing sent yet, must not hold the stream for good. */
+	y->rate = MAX(y->rate, YIELD_LEAST);
 	return y->rate;
 }
 

@@ -11,8 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define YIELD_STEP_NS  50000000ull /* how often to call yield_step() */
-#define YIELD_QUEUE_US 4000u	   /* the delay that its own queue may make */
+#define YIELD_STEP_NS 50000000ull /* how often to call yield_step() */
+/* Never less than this, bytes/s: a quarter of what a 100 Mbit/s link carries. */
+#define YIELD_LEAST    3e6
+#define YIELD_QUEUE_US 4000u /* the delay that its own queue may make */
 
 struct yield {
 	int fd;

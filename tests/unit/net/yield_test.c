@@ -76,6 +76,21 @@ static void test_yields(void)
 	CHECK(y.rate > 0.2 * LINK);
 }
 
+/* The disks are busy before the first byte goes: the stream begins all the same, and gains. */
+static void test_busy_from_the_start(void)
+{
+	struct yield y = {0};
+	double rate = yield_rate(&y, 50000, 0), first = rate;
+
+	CHECK(rate >= YIELD_LEAST);
+	for (unsigned i = 0; i < 100; i++)
+		rate = yield_rate(&y, 50000, 0); /* nothing arrives, and the delay is another's */
+	CHECK(rate >= YIELD_LEAST);
+	for (unsigned i = 0; i < 100; i++)
+		rate = yield_rate(&y, 0, rate);
+	CHECK(rate > 2 * first);
+}
+
 static void test_sockets(void)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -94,10 +109,10 @@ static void test_sockets(void)
 	CHECK_EQ(connect(c, (struct sockaddr *)&a, len), 0);
 	CHECK_EQ(yield_init(&y, c), 0);
 	now = y.at;
-	y.best = 8000000;
+	y.best = 16000000;
 	yield_step(&y, now += YIELD_STEP_NS, true);
 	CHECK_EQ(getsockopt(c, SOL_SOCKET, SO_MAX_PACING_RATE, &limit, &n), 0);
-	CHECK_EQ(limit, 2000000);
+	CHECK_EQ(limit, 4000000);
 	yield_step(&y, now += YIELD_STEP_NS, false);
 	CHECK_EQ(getsockopt(c, SOL_SOCKET, SO_MAX_PACING_RATE, &limit, &n), 0);
 	CHECK(limit == UINT32_MAX);
@@ -111,6 +126,7 @@ int main(void)
 {
 	CHECK_RUN(test_alone);
 	CHECK_RUN(test_yields);
+	CHECK_RUN(test_busy_from_the_start);
 	CHECK_RUN(test_sockets);
 	return CHECK_DONE();
 }
