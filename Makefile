@@ -150,7 +150,7 @@ unit: deps-build
 test: deps
 	@$(MAKE) all $(B)/lab-tool
 	@$(MAKE) sanitized
-	@tests/run build unit fuzz conformance attach lab format cppcheck floors manual
+	@tests/run build unit fuzz report conformance attach lab format cppcheck floors manual
 conformance: deps
 	@$(MAKE) all
 	@tests/run conformance
@@ -163,6 +163,8 @@ test-attach: deps
 lab: deps
 	@$(MAKE) all $(B)/lab-tool
 	@tests/run lab
+test-report: all
+	@tests/run report
 check-format: deps
 	@tests/run format
 cppcheck: deps
@@ -228,6 +230,7 @@ help:
 	@echo "test           everything below, summed up; like demo, it installs the packages that it needs"
 	@echo "unit conformance attach lab check-format cppcheck   one suite"
 	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"
+	@echo "test-report    the page of vstor bench report in chromium, where that is installed"
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes"
 	@echo "bench-migrate  vstor migrate against xl migrate, by turns, under four loads: time, bytes, ping gap; two hours"
 	@echo "bench-codec    recorded migrations over slow and fast links, against plain, gzip and zstd"
@@ -246,4 +249,4 @@ distclean:
 FORCE:
 .PHONY: FORCE all attach bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-pages \
 	help install lab \
-	sanitized test test-attach unit unit-programs xen-libs
+	sanitized test test-attach test-report unit unit-programs xen-libs

@@ -11,7 +11,7 @@ XEN_CFLAGS := -D__XEN_TOOLS__ -DHAVE_YAJL_YAJL_VERSION_H=1 -isystem $(XEN)/inclu
 XEN_LDLIBS := -L$(XEN)/lib -lxlsavehelper -Wl,--whole-archive -lxenguest -Wl,--no-whole-archive \
 	-Wl,--start-group -lxlutil -lxenlight -lxenhypfs -lxenctrl -lxenstore -lxendevicemodel \
 	-lxenforeignmemory -lxengnttab -lxenevtchn -lxencall -lxentoollog -lxentoolcore -Wl,--end-group \
-	-lyajl -luuid -lz -lzstd
+	-lyajl -luuid -lz -lzstd -lm
 # Our pre-copy policy steps in where the save helper sets its callbacks up, our codec where libxc writes
 # and reads; the helpers' memory is kept; what is restored gets superpages.
 XEN_WRAP := helper_setcallbacks_save write_exact writev_exact read_exact xencall_alloc_buffer xencall_free_buffer \

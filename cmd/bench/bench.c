@@ -10,13 +10,24 @@
 
 static const struct load_kind *const kinds[] = {&load_disk, &load_cpu, &load_memory};
 
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *summary;
+} commands[] = {
+	{"ping", bench_ping, "how long a host does not answer: losses, gaps, round-trip times"},
+	{"exec", bench_exec, "any program: the figures in what it prints"},
+	{"report", bench_report, "tables and plots of runs, side by side"},
+};
+
 static void usage(FILE *f)
 {
 	fputs("usage: vstor bench LOAD [options]\n\n", f);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		fprintf(f, "  %-8s %s\n", kinds[i]->name, kinds[i]->summary);
-	fputs("  ping     how long a host does not answer: losses, gaps, round-trip times\n\n"
-	      "Each prints a line a second and a summary at the end, or at SIGINT or SIGTERM.\n"
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	fputs("\nA load prints a line a second and a summary at the end, or at SIGINT or SIGTERM.\n"
 	      "`vstor bench LOAD --help` tells the options of each.\n",
 	      f);
 }
@@ -43,10 +54,11 @@ int cmd_bench(int argc, char **argv)
 				log_init(ident);
 				return bench_load(kinds[i], argc - 1, argv + 1);
 			}
-		if (strcmp(argv[1], "ping") == 0) {
-			log_init(ident);
-			return bench_ping(argc - 1, argv + 1);
-		}
+		for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+			if (strcmp(commands[i].name, argv[1]) == 0) {
+				log_init(ident);
+				return commands[i].run(argc - 1, argv + 1);
+			}
 	}
 	log_error("no load '%s'; run `vstor bench` for the list", argv[1]);
 	return 2;

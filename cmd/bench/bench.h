@@ -8,5 +8,7 @@
 /* Runs one load until its time is over, or SIGINT or SIGTERM ends it with its summary. */
 int bench_load(const struct load_kind *kind, int argc, char **argv);
 int bench_ping(int argc, char **argv);
+int bench_exec(int argc, char **argv);
+int bench_report(int argc, char **argv);
 
 #endif

@@ -45,17 +45,17 @@ static void describe(void *arg, struct json *j)
 	json_u64(j, "prime", c->prime);
 }
 
-static bool open_cpu(int argc, char **argv, struct load_spec *spec, bool *json, int *status)
+static bool open_cpu(int argc, char **argv, struct load_spec *spec, struct console *con,
+		     int *status)
 {
 	struct cpu_load c = {.threads = load_cpus(), .prime = 10000}, *kept;
-	uint64_t duration = 10 * SEC_NS;
+	struct load_times times = LOAD_TIMES;
 	const struct opt table[] = {
 		{"threads", OPT_U64, &c.threads, "N", "how many at once (default: one a CPU)", 1,
 		 LOAD_MAX_THREADS},
 		{"prime", OPT_U64, &c.prime, "N",
 		 "an event: find the primes below N (default 10000)", 3, 100000000},
-		{"duration", OPT_SECONDS, &duration, "S", "0: until interrupted (default 10)", 0,
-		 0},
+		LOAD_OPTIONS(times, *con),
 		{0},
 	};
 	const struct opts o = {
@@ -63,7 +63,7 @@ static bool open_cpu(int argc, char **argv, struct load_spec *spec, bool *json, 
 		.synopsis = "[options]",
 		.description = "Counts primes by trial division: events a second, time an event.",
 		.table = table,
-		.json = json,
+		.json = &con->json,
 	};
 	int n = opts_parse(&o, argc, argv);
 
@@ -80,7 +80,7 @@ static bool open_cpu(int argc, char **argv, struct load_spec *spec, bool *json, 
 	*kept = c;
 	*spec = (struct load_spec){.name = "cpu",
 				   .threads = (unsigned)c.threads,
-				   .duration_ns = duration,
+				   .times = times,
 				   .op = event,
 				   .describe = describe,
 				   .close = free,

@@ -1,291 +1,376 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "cmd/bench/loads.h"
-
+/* The mixed load on a file system, in the manner of dbench: clients that work through a loadfile.
+ */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "cmd/bench/loadfile.h"
+#include "cmd/bench/loads.h"
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/opts.h"
 
-#define FILL_CHUNK (1 << 20)
-#define TEMP_SIZE  (256 << 20)
-#define ALIGNMENT  4096 /* what O_DIRECT asks of a buffer's address, on any disk */
+#define CLIENTS_MAX 256
 
-struct disk_thread {
+struct client {
+	int dir;   /* its own directory */
+	int *slot; /* open files, -1: none */
+	size_t at; /* the step that comes next */
 	uint8_t *buf;
-	uint64_t start, blocks; /* its part of the disk; all of it when random */
-	uint64_t next;		/* block, when sequential */
-	uint64_t random, writes;
+	uint64_t stamp;
+	/* Steps that went otherwise than when they were recorded. */
+	uint64_t otherwise;
+	const struct step *first;
+	int first_error;
 };
 
-struct disk_load {
-	const char *path;
-	uint64_t threads, size, block, write_percent, fsync_every;
-	bool random, direct, overwrite;
-	int fd;
-	struct disk_thread *thread;
+struct mixed_load {
+	const char *path, *loadfile;
+	uint64_t clients;
+	int dir; /* that of all clients, in `path` */
+	char name[48];
+	struct loadfile file;
+	struct client client[];
 };
 
-static int64_t transfer(void *arg, unsigned thread)
+/* Removes what is in the directory that `fd` stands for, which it closes. */
+static int empty_directory(int fd)
 {
-	const struct disk_load *d = arg;
-	struct disk_thread *t = &d->thread[thread];
-	uint64_t r = load_random(&t->random), block;
-	bool write = (r >> 32) % 100 < d->write_percent;
-	off_t at;
+	DIR *d = fdopendir(fd);
+	struct dirent *e;
+	int err = 0;
+
+	if (!d) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	while ((e = readdir(d))) {
+		int below;
+
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+		    unlinkat(dirfd(d), e->d_name, 0) == 0)
+			continue;
+		below = openat(dirfd(d), e->d_name,
+			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (below >= 0)
+			empty_directory(below);
+		if (unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) < 0)
+			err = -errno;
+	}
+	closedir(d);
+	return err;
+}
+
+static int remove_tree(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : empty_directory(fd);
+}
+
+static int list(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d) {
+		int err = -errno;
+
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	while (readdir(d))
+		;
+	closedir(d);
+	return 0;
+}
+
+static int64_t transfer(struct client *c, const struct step *s)
+{
+	int fd = c->slot[s->slot];
 	ssize_t n;
 
-	block = d->random ? load_random(&t->random) % t->blocks : t->next;
-	t->next = t->next + 1 < t->blocks ? t->next + 1 : 0;
-	at = (off_t)(t->start + block * d->block);
-	if (write)
-		memcpy(t->buf, &r, sizeof(r)); /* no two blocks alike */
-	n = write ? pwrite(d->fd, t->buf, d->block, at) : pread(d->fd, t->buf, d->block, at);
-	if (n != (ssize_t)d->block)
-		return n < 0 ? -errno : -EIO;
-	if (write && d->fsync_every && ++t->writes % d->fsync_every == 0 && fdatasync(d->fd) < 0)
+	if (s->op == STEP_WRITE) {
+		memcpy(c->buf, &c->stamp, sizeof(c->stamp)); /* no two blocks alike */
+		c->stamp++;
+		n = pwrite(fd, c->buf, s->size, (off_t)s->offset);
+		if (n >= 0 && n != (ssize_t)s->size)
+			return -ENOSPC;
+	} else {
+		n = pread(fd, c->buf, s->size, (off_t)s->offset);
+	}
+	return n < 0 ? -errno : n;
+}
+
+static int64_t open_file(struct client *c, const struct step *s, const char *name)
+{
+	int fd, flags = s->op == STEP_OPENDIR ? O_RDONLY | O_DIRECTORY : s->how;
+
+	if (s->op == STEP_OPENDIR)
+		mkdirat(c->dir, name, 0700);
+	fd = openat(c->dir, name, flags | O_CLOEXEC, 0600);
+	if (fd < 0 && errno == EISDIR)
+		fd = openat(c->dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
 		return -errno;
-	return n;
+	if (s->fails) { /* it should not be there */
+		close(fd);
+		return 0;
+	}
+	c->slot[s->slot] = fd;
+	return 0;
+}
+
+static int lock(const struct client *c, const struct step *s)
+{
+	struct flock f = {
+		.l_type = s->op == STEP_LOCK ? F_WRLCK : F_UNLCK, .l_whence = SEEK_SET, .l_len = 1};
+
+	return fcntl(c->slot[s->slot], F_SETLK, &f);
+}
+
+/* A step of a client: bytes, or -errno. */
+static int64_t do_step(const struct mixed_load *m, struct client *c, const struct step *s)
+{
+	const char *a = m->file.name[s->a];
+	int *slot = &c->slot[s->slot];
+	struct statvfs vfs;
+	struct stat st;
+	int rc = 0;
+
+	switch ((enum step_op)s->op) {
+	case STEP_OPEN:
+	case STEP_OPENDIR: return open_file(c, s, a);
+	case STEP_READ:
+	case STEP_WRITE: return transfer(c, s);
+	case STEP_FLUSH: rc = fsync(*slot); break;
+	case STEP_CLOSE:
+		rc = close(*slot);
+		*slot = -1;
+		break;
+	case STEP_RENAME: rc = renameat(c->dir, a, c->dir, m->file.name[s->b]); break;
+	case STEP_UNLINK: rc = unlinkat(c->dir, a, 0); break;
+	case STEP_RMDIR: rc = unlinkat(c->dir, a, AT_REMOVEDIR); break;
+	case STEP_MKDIR: rc = mkdirat(c->dir, a, 0700); break;
+	case STEP_DELTREE: return remove_tree(c->dir, a);
+	case STEP_STAT: rc = fstatat(c->dir, a, &st, 0); break;
+	case STEP_FSTAT: rc = fstat(*slot, &st); break;
+	case STEP_STATFS: rc = fstatvfs(c->dir, &vfs); break;
+	case STEP_LIST: return list(c->dir, a);
+	case STEP_TOUCH: rc = futimens(*slot, NULL); break;
+	case STEP_LOCK:
+	case STEP_UNLOCK: rc = lock(c, s); break;
+	}
+	return rc < 0 ? -errno : 0;
+}
+
+/* What the file system itself cannot do ends the load. */
+static bool fatal(int64_t err)
+{
+	return err == -ENOSPC || err == -EDQUOT || err == -EIO || err == -EROFS || err == -EMFILE;
+}
+
+static int64_t client_step(void *arg, unsigned thread)
+{
+	struct mixed_load *m = arg;
+	struct client *c = &m->client[thread];
+	const struct step *s = &m->file.step[c->at];
+	int64_t n = do_step(m, c, s);
+
+	c->at = (c->at + 1) % m->file.steps;
+	if (fatal(n))
+		return n;
+	if (n < 0 && !s->fails && !c->otherwise++) {
+		c->first = s;
+		c->first_error = (int)n;
+	}
+	return MAX(n, 0);
 }
 
 static void describe(void *arg, struct json *j)
 {
-	const struct disk_load *d = arg;
+	const struct mixed_load *m = arg;
+	uint64_t otherwise = 0;
 
-	json_string(j, "path", d->path);
-	json_u64(j, "threads", d->threads);
-	json_u64(j, "size", d->size);
-	json_u64(j, "block_size", d->block);
-	json_bool(j, "random", d->random);
-	json_u64(j, "write_percent", d->write_percent);
-	json_bool(j, "direct", d->direct);
-	json_u64(j, "fsync_every", d->fsync_every);
+	for (unsigned i = 0; i < m->clients; i++)
+		otherwise += m->client[i].otherwise;
+	json_string(j, "path", m->path);
+	json_u64(j, "clients", m->clients);
+	json_string(j, "loadfile", m->loadfile);
+	json_u64(j, "otherwise", otherwise);
 }
 
-static void close_disk(void *arg)
+static void remark(void *arg, const struct load_sample *total, FILE *f)
 {
-	struct disk_load *d = arg;
+	const struct mixed_load *m = arg;
 
-	if (!d)
-		return;
-	for (unsigned i = 0; d->thread && i < d->threads; i++)
-		free(d->thread[i].buf);
-	free(d->thread);
-	if (d->fd >= 0)
-		close(d->fd);
-	free(d);
+	(void)total;
+	for (unsigned i = 0; i < m->clients; i++) {
+		const struct client *c = &m->client[i];
+
+		if (c->otherwise)
+			fprintf(f,
+				"        client %u: %llu steps went otherwise than recorded, the "
+				"first in line %u: %s\n",
+				i, (unsigned long long)c->otherwise, c->first->line,
+				strerror(-c->first_error));
+	}
 }
 
-/* A file in the directory that is gone when we are. */
-static int open_temporary(const char *dir, int flags)
+static void close_mixed(void *arg)
 {
-	char name[4096];
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | flags, 0600);
+	struct mixed_load *m = arg;
+	int top;
 
-	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
-		return fd;
-	if (snprintf(name, sizeof(name), "%s/vstor-bench.%ld", dir, (long)getpid()) >=
-	    (int)sizeof(name)) {
-		errno = ENAMETOOLONG;
-		return -1;
+	for (unsigned i = 0; i < m->clients; i++) {
+		struct client *c = &m->client[i];
+
+		for (unsigned k = 0; c->slot && k < m->file.slots; k++)
+			if (c->slot[k] >= 0)
+				close(c->slot[k]);
+		if (c->dir >= 0)
+			close(c->dir);
+		free(c->slot);
+		free(c->buf);
 	}
-	fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | flags, 0600);
-	if (fd >= 0)
-		unlink(name);
-	return fd;
-}
-
-/* Writes the whole file once: holes would be read from nowhere. */
-static int fill(int fd, uint64_t size)
-{
-	uint64_t x = load_seed(0);
-	uint64_t *buf = aligned_alloc(ALIGNMENT, FILL_CHUNK);
-	int err = buf ? 0 : -ENOMEM;
-
-	for (size_t i = 0; !err && i < FILL_CHUNK / sizeof(*buf); i++)
-		buf[i] = load_random(&x);
-	/* Where the file system can tell at once that there is no room, do not fill it first. */
-	if (!err && fallocate(fd, 0, 0, (off_t)size) < 0 && errno != EOPNOTSUPP)
-		err = -errno;
-	for (uint64_t at = 0; !err && at < size;) {
-		size_t want = MIN(size - at, FILL_CHUNK);
-		ssize_t n = pwrite(fd, buf, want, (off_t)at);
-
-		if (n <= 0)
-			err = n < 0 ? -errno : -EIO;
-		else
-			at += (uint64_t)n;
-	}
-	free(buf);
-	if (!err && fdatasync(fd) < 0)
-		err = -errno;
-	/* Start with a cold cache, whatever is asked of it then. */
-	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	return err;
-}
-
-/* Opens d->path and finds its size; 0, or -errno after an error line. */
-static int open_path(struct disk_load *d)
-{
-	int flags = d->direct ? O_DIRECT : 0, err;
-	bool temporary;
-	uint64_t size = 0;
-	struct stat st;
-
-	if (stat(d->path, &st) < 0)
-		goto failed;
-	temporary = S_ISDIR(st.st_mode);
-	if (!temporary && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-		log_error("%s: neither a directory, a file nor a block device", d->path);
-		return -EINVAL;
-	}
-	if (!temporary && d->write_percent && !d->overwrite) {
-		log_error(
-			"%s: --write would destroy what is on it; give --overwrite to allow that, "
-			"or a directory for a temporary file",
-			d->path);
-		return -EEXIST;
-	}
-	if (temporary)
-		d->fd = open_temporary(d->path, flags);
-	else /* O_EXCL: not one that is mounted or in use otherwise */
-		d->fd = open(d->path,
-			     O_CLOEXEC | flags | (d->write_percent ? O_RDWR : O_RDONLY) |
-				     (S_ISBLK(st.st_mode) && d->write_percent ? O_EXCL : 0));
-	if (d->fd < 0)
-		goto failed;
-	if (S_ISBLK(st.st_mode)) {
-		if (ioctl(d->fd, BLKGETSIZE64, &size) < 0)
-			goto failed;
-	} else if (temporary) {
-		size = d->size ? d->size : TEMP_SIZE;
-		size -= size % d->block;
-		err = fill(d->fd, size);
-		if (err) {
-			errno = -err;
-			goto failed;
+	if (m->dir >= 0) {
+		empty_directory(m->dir);
+		top = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (top >= 0) {
+			unlinkat(top, m->name, AT_REMOVEDIR);
+			close(top);
 		}
-	} else {
-		size = (uint64_t)st.st_size;
 	}
-	if (d->size > size) {
-		log_error("%s: has %llu bytes, less than --size", d->path,
-			  (unsigned long long)size);
-		return -EINVAL;
-	}
-	if (!d->size || temporary)
-		d->size = size;
-	return 0;
-failed:
-	err = -errno;
-	log_error("%s: %s; %s", d->path, strerror(errno),
-		  d->direct && err == -EINVAL
-			  ? "try without --direct, or blocks of a multiple of 4096 bytes"
-			  : "the operand is a directory with room, a file or a block device");
-	return err;
+	loadfile_free(&m->file);
+	free(m);
 }
 
-static int prepare(struct disk_load *d)
+static int prepare_client(struct mixed_load *m, unsigned i)
 {
-	uint64_t part;
-	int err = open_path(d);
+	struct client *c = &m->client[i];
+	char name[16];
 
+	snprintf(name, sizeof(name), "client%u", i + 1);
+	c->slot = malloc(MAX(m->file.slots, 1) * sizeof(*c->slot));
+	c->buf = malloc(STEP_MAX_BYTES);
+	if (!c->slot || !c->buf)
+		return -ENOMEM;
+	for (unsigned k = 0; k < m->file.slots; k++)
+		c->slot[k] = -1;
+	c->stamp = load_seed(i);
+	for (size_t k = 0; k < STEP_MAX_BYTES; k += sizeof(uint64_t)) {
+		uint64_t r = load_random(&c->stamp);
+
+		memcpy(c->buf + k, &r, sizeof(r));
+	}
+	if (mkdirat(m->dir, name, 0700) < 0)
+		return -errno;
+	c->dir = openat(m->dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return c->dir < 0 ? -errno : 0;
+}
+
+/* 0, or -errno after an error line. */
+static int prepare(struct mixed_load *m)
+{
+	int top, err;
+
+	err = m->loadfile ? loadfile_read(&m->file, m->loadfile) : loadfile_mix(&m->file, 1);
 	if (err)
 		return err;
-	part = d->random ? d->size : d->size / d->threads;
-	part -= part % d->block;
-	if (!part) {
-		log_error("%s: %llu bytes are too few for %llu threads with blocks of %llu",
-			  d->path, (unsigned long long)d->size, (unsigned long long)d->threads,
-			  (unsigned long long)d->block);
-		return -EINVAL;
-	}
-	d->thread = calloc(d->threads, sizeof(d->thread[0]));
-	for (unsigned i = 0; d->thread && i < d->threads; i++) {
-		struct disk_thread *t = &d->thread[i];
-
-		t->start = d->random ? 0 : i * part;
-		t->blocks = part / d->block;
-		t->random = load_seed(i);
-		if (posix_memalign((void **)&t->buf, ALIGNMENT, d->block))
-			break;
-		for (uint64_t k = 0; k + 8 <= d->block; k += 8) {
-			uint64_t r = load_random(&t->random);
-
-			memcpy(t->buf + k, &r, sizeof(r));
-		}
-		if (i + 1 == d->threads)
-			return 0;
-	}
-	log_error("%s: out of memory for %llu threads", d->path, (unsigned long long)d->threads);
-	return -ENOMEM;
+	top = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	snprintf(m->name, sizeof(m->name), "vstor-bench.%ld", (long)getpid());
+	if (top < 0 || mkdirat(top, m->name, 0700) < 0)
+		err = -errno;
+	else
+		m->dir = openat(top, m->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!err && m->dir < 0)
+		err = -errno;
+	if (top >= 0)
+		close(top);
+	for (unsigned i = 0; !err && i < m->clients; i++)
+		err = prepare_client(m, i);
+	if (err)
+		log_error("%s: %s; it is to be a directory where files can be made (a device: "
+			  "--raw)",
+			  m->path, strerror(-err));
+	return err;
 }
 
-static bool open_disk(int argc, char **argv, struct load_spec *spec, bool *json, int *status)
+static bool open_disk(int argc, char **argv, struct load_spec *spec, struct console *con,
+		      int *status)
 {
-	struct disk_load c = {.threads = 1, .block = 4096, .fd = -1}, *d;
-	uint64_t duration = 10 * SEC_NS;
+	uint64_t clients = 2;
+	const char *loadfile = NULL;
+	struct load_times times = LOAD_TIMES;
 	const struct opt table[] = {
-		{"size", OPT_SIZE, &c.size, "SIZE",
-		 "the part that is used (default: all; 256M for a temporary file)", 1, 0},
-		{"block-size", OPT_SIZE, &c.block, "SIZE", "bytes an operation (default 4k)", 8,
-		 1 << 30},
-		{"random", OPT_FLAG, &c.random, NULL, "anywhere (default: one after the other)", 0,
-		 0},
-		{"write", OPT_U64, &c.write_percent, "PERCENT",
-		 "writes among 100 operations (default 0)", 0, 100},
-		{"overwrite", OPT_FLAG, &c.overwrite, NULL,
-		 "allow writes to an existing file or device", 0, 0},
-		{"direct", OPT_FLAG, &c.direct, NULL, "without the page cache (O_DIRECT)", 0, 0},
-		{"fsync", OPT_U64, &c.fsync_every, "N",
-		 "fdatasync after every Nth write, as part of it (default 0: never)", 0, 0},
-		{"threads", OPT_U64, &c.threads, "N", "how many at once (default 1)", 1,
-		 LOAD_MAX_THREADS},
-		{"duration", OPT_SECONDS, &duration, "S", "0: until interrupted (default 10)", 0,
-		 0},
+		{"clients", OPT_U64, &clients, "N", "how many at once (default 2)", 1, CLIENTS_MAX},
+		{"loadfile", OPT_STRING, &loadfile, "FILE",
+		 "do what dbench's loadfile says (default: a mix of our own)", 0, 0},
+		LOAD_OPTIONS(times, *con),
 		{0},
 	};
 	const struct opts o = {
 		.name = "bench disk",
-		.synopsis = "PATH [options]",
-		.description =
-			"Reads and writes a file or block device, or a temporary file when PATH\n"
-			"is a directory: operations and bytes a second, time an operation.",
+		.synopsis = "DIRECTORY [options]",
+		.description = "Clients make, write, read, rename, fsync and remove files in the "
+			       "manner of "
+			       "dbench,\nin a directory of their own, which is removed at the end: "
+			       "bytes a "
+			       "second, time a step.",
 		.table = table,
-		.json = json,
+		.json = &con->json,
 		.min_operands = 1,
 		.max_operands = 1,
+		.epilog = "`vstor bench disk --raw --help`: reads and writes of one file or "
+			  "device instead.",
 	};
-	int n = opts_parse(&o, argc, argv);
+	struct mixed_load *m;
+	int n;
 
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--raw") == 0)
+			return load_raw.open(argc, argv, spec, con, status);
+	n = opts_parse(&o, argc, argv);
 	if (n < 0) {
 		*status = opts_exit(n);
 		return false;
 	}
-	c.path = argv[1];
-	d = malloc(sizeof(*d));
-	if (d)
-		*d = c;
-	if (!d || prepare(d)) {
-		close_disk(d);
-		*status = 1;
+	*status = 1;
+	m = calloc(1, sizeof(*m) + clients * sizeof(m->client[0]));
+	if (!m) {
+		log_error("out of memory for %llu clients", (unsigned long long)clients);
+		return false;
+	}
+	m->path = argv[1];
+	m->loadfile = loadfile;
+	m->clients = clients;
+	m->dir = -1;
+	for (unsigned i = 0; i < clients; i++)
+		m->client[i].dir = -1;
+	if (prepare(m)) {
+		close_mixed(m);
 		return false;
 	}
 	*spec = (struct load_spec){.name = "disk",
-				   .threads = (unsigned)c.threads,
-				   .duration_ns = duration,
-				   .op = transfer,
+				   .where = m->path,
+				   .threads = (unsigned)clients,
+				   .times = times,
+				   .op = client_step,
 				   .describe = describe,
-				   .close = close_disk,
-				   .arg = d};
+				   .remark = remark,
+				   .close = close_mixed,
+				   .arg = m};
 	return true;
 }
 
-const struct load_kind load_disk = {"disk", "read and write a file or block device", open_disk};
+const struct load_kind load_disk = {
+	"disk", "clients on a file system; --raw: one file or block device", open_disk};

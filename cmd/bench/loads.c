@@ -35,6 +35,7 @@ struct load {
 	atomic_bool stopping;
 	int stop_fd; /* an eventfd; readable from load_stop() on, to wake paced threads */
 	uint64_t start, last_tick, ticks;
+	uint64_t counts_from; /* since the start: the warm-up's end */
 	unsigned running;
 	uint64_t total_bytes;
 	struct hist span, total;
@@ -110,6 +111,7 @@ static void take_sample(struct load *ld)
 				.to_ns = now - ld->start,
 				.latency = &ld->span};
 
+	s.warmup = ld->counts_from == UINT64_MAX;
 	hist_reset(&ld->span);
 	for (unsigned i = 0; i < ld->spec.threads; i++) {
 		struct load_thread *t = &ld->thread[i];
@@ -122,8 +124,12 @@ static void take_sample(struct load *ld)
 		pthread_mutex_unlock(&t->lock);
 	}
 	s.ops = ld->span.n;
-	hist_merge(&ld->total, &ld->span);
-	ld->total_bytes += s.bytes;
+	if (ld->counts_from == UINT64_MAX && s.to_ns >= ld->spec.times.warmup) {
+		ld->counts_from = s.to_ns;
+	} else if (ld->counts_from != UINT64_MAX) {
+		hist_merge(&ld->total, &ld->span);
+		ld->total_bytes += s.bytes;
+	}
 	ld->last_tick = now;
 	ld->ev.sample(ld->ev.arg, &s);
 }
@@ -136,7 +142,7 @@ static void tick(void *arg)
 	take_sample(ld);
 	now = clock_ns();
 	do {
-		due = ld->start + ++ld->ticks * SEC_NS;
+		due = ld->start + ++ld->ticks * ld->spec.times.sample;
 	} while (due <= now);
 	loop_timer_set(ld->loop, &ld->tick, due - now, tick, ld);
 }
@@ -190,9 +196,10 @@ int load_start(struct loop *l, const struct load_spec *spec, const struct load_e
 	}
 	ld->start = ld->last_tick = clock_ns();
 	ld->ticks = 1;
-	loop_timer_set(l, &ld->tick, SEC_NS, tick, ld);
-	if (spec->duration_ns)
-		loop_timer_set(l, &ld->end, spec->duration_ns, end, ld);
+	ld->counts_from = spec->times.warmup ? UINT64_MAX : 0;
+	loop_timer_set(l, &ld->tick, spec->times.sample, tick, ld);
+	if (spec->times.duration)
+		loop_timer_set(l, &ld->end, spec->times.warmup + spec->times.duration, end, ld);
 	ld->running = spec->threads;
 	for (unsigned i = 0; i < spec->threads; i++)
 		workers_submit(ld->workers, &ld->thread[i].job);
@@ -210,7 +217,10 @@ void load_stop(struct load *ld)
 
 struct load_sample load_total(const struct load *ld)
 {
-	return (struct load_sample){.to_ns = ld->last_tick - ld->start,
+	uint64_t to = ld->last_tick - ld->start;
+
+	return (struct load_sample){.from_ns = MIN(ld->counts_from, to),
+				    .to_ns = to,
 				    .ops = ld->total.n,
 				    .bytes = ld->total_bytes,
 				    .latency = &ld->total};

@@ -2,6 +2,7 @@
 #include "net/ping.h"
 
 #include <errno.h>
+#include <math.h>
 #include <netdb.h>
 #include <signal.h>
 #include <string.h>
@@ -17,7 +18,7 @@ struct pinging {
 	struct ping *ping;
 	const char *host;
 	char address[NI_MAXHOST];
-	uint64_t interval, count, duration;
+	uint64_t interval, count, duration, sample;
 	struct console console;
 	struct loop_timer tick, end;
 	struct loop_signal sigint, sigterm;
@@ -25,6 +26,10 @@ struct pinging {
 	uint64_t ticks, last_tick; /* since the start */
 	uint64_t last_sent;
 	struct hist span;
+	/* Jitter: how far a round trip differs from the one before (RFC 3550, 6.4.1, without its
+	 * smoothing); ns. */
+	uint64_t last_rtt, differences;
+	double difference_sum;
 };
 
 static void reply(void *arg, uint64_t seq, uint64_t rtt_ns)
@@ -32,6 +37,11 @@ static void reply(void *arg, uint64_t seq, uint64_t rtt_ns)
 	struct pinging *p = arg;
 
 	(void)seq;
+	if (p->last_rtt) {
+		p->difference_sum += fabs((double)rtt_ns - (double)p->last_rtt);
+		p->differences++;
+	}
+	p->last_rtt = rtt_ns;
 	hist_add(&p->span, rtt_ns);
 }
 
@@ -42,7 +52,7 @@ static void take_sample(struct pinging *p)
 	FILE *f = p->console.lines;
 
 	/* What is left at the end is too short for a line. */
-	if (now - p->last_tick >= SEC_NS / 2) {
+	if (now - p->last_tick >= p->sample / 2 && !p->console.csv) {
 		fprintf(f, "%6.1f s  sent %llu  received %llu  ", (double)now / (double)SEC_NS,
 			(unsigned long long)(s->sent - p->last_sent),
 			(unsigned long long)p->span.n);
@@ -70,7 +80,7 @@ static void tick(void *arg)
 	take_sample(p);
 	now = clock_ns();
 	do {
-		due = start + ++p->ticks * SEC_NS;
+		due = start + ++p->ticks * p->sample;
 	} while (due <= now);
 	loop_timer_set(p->loop, &p->tick, due - now, tick, p);
 }
@@ -106,6 +116,11 @@ static double ms(uint64_t ns)
 	return (double)ns / (double)MS_NS;
 }
 
+static double jitter_ms(const struct pinging *p)
+{
+	return p->difference_sum / (double)p->differences / (double)MS_NS;
+}
+
 static void print_json(struct pinging *p, const struct ping_stats *s, double seconds)
 {
 	struct json j;
@@ -114,6 +129,7 @@ static void print_json(struct pinging *p, const struct ping_stats *s, double sec
 	json_string(&j, "host", p->host);
 	json_string(&j, "address", p->address);
 	json_double(&j, "interval_ms", ms(p->interval));
+	json_double(&j, "sample_s", (double)p->sample / (double)SEC_NS);
 	json_u64(&j, "sent", s->sent);
 	json_u64(&j, "received", s->received);
 	json_u64(&j, "lost", s->lost);
@@ -121,6 +137,7 @@ static void print_json(struct pinging *p, const struct ping_stats *s, double sec
 	json_u64(&j, "duplicates", s->duplicates);
 	json_u64(&j, "send_errors", s->send_errors);
 	console_json_latency(&j, "rtt_ms", &s->rtt);
+	json_double(&j, "jitter_ms", jitter_ms(p));
 	json_double(&j, "longest_gap_ms", ms(s->gap_ns));
 	json_double(&j, "longest_gap_start_ms", ms(s->gap_start_ns));
 	json_u64(&j, "loss_runs_total", s->runs);
@@ -140,31 +157,34 @@ static void print_summary(struct pinging *p)
 {
 	const struct ping_stats *s = ping_stats(p->ping);
 	double seconds = (double)p->last_tick / (double)SEC_NS;
+	FILE *f = p->console.summary;
 
 	if (p->console.json) {
 		print_json(p, s, seconds);
 		return;
 	}
-	printf("ping %s: sent %llu, received %llu, lost %llu in %.1f s\n", p->address,
-	       (unsigned long long)s->sent, (unsigned long long)s->received,
-	       (unsigned long long)s->lost, seconds);
+	fprintf(f, "ping %s: sent %llu, received %llu, lost %llu in %.1f s\n", p->address,
+		(unsigned long long)s->sent, (unsigned long long)s->received,
+		(unsigned long long)s->lost, seconds);
 	if (s->received) {
-		fputs("  round trip: ", stdout);
-		console_latency(stdout, &s->rtt);
-		putchar('\n');
+		fputs("  round trip: ", f);
+		console_latency(f, &s->rtt);
+		if (p->differences)
+			fprintf(f, ", jitter %.3f ms", jitter_ms(p));
+		putc('\n', f);
 	}
-	printf("  longest gap between replies: %.1f ms, from %.2f s on\n", ms(s->gap_ns),
-	       (double)s->gap_start_ns / (double)SEC_NS);
+	fprintf(f, "  longest gap between replies: %.1f ms, from %.2f s on\n", ms(s->gap_ns),
+		(double)s->gap_start_ns / (double)SEC_NS);
 	for (uint64_t i = 0; i < MIN(s->runs, PING_MAX_RUNS); i++)
-		printf("  lost %llu in a row at %.2f s, for %.1f ms\n",
-		       (unsigned long long)s->run[i].lost,
-		       (double)s->run[i].start_ns / (double)SEC_NS, ms(s->run[i].length_ns));
+		fprintf(f, "  lost %llu in a row at %.2f s, for %.1f ms\n",
+			(unsigned long long)s->run[i].lost,
+			(double)s->run[i].start_ns / (double)SEC_NS, ms(s->run[i].length_ns));
 	if (s->runs > PING_MAX_RUNS)
-		printf("  and %llu more such runs\n",
-		       (unsigned long long)(s->runs - PING_MAX_RUNS));
+		fprintf(f, "  and %llu more such runs\n",
+			(unsigned long long)(s->runs - PING_MAX_RUNS));
 	if (s->send_errors)
-		printf("  %llu could not be sent: %s\n", (unsigned long long)s->send_errors,
-		       strerror(s->last_error));
+		fprintf(f, "  %llu could not be sent: %s\n", (unsigned long long)s->send_errors,
+			strerror(s->last_error));
 }
 
 /* Resolves the host and starts; 0, or -errno after an error line. */
@@ -199,14 +219,17 @@ static int start(struct pinging *p)
 
 int bench_ping(int argc, char **argv)
 {
-	struct pinging p = {.interval = SEC_NS};
-	bool json = false;
+	struct pinging p = {.interval = SEC_NS, .sample = SEC_NS};
 	const struct opt table[] = {
 		{"interval", OPT_SECONDS, &p.interval, "S", "from one echo to the next (default 1)",
 		 PING_MIN_INTERVAL, 3600 * SEC_NS},
 		{"count", OPT_U64, &p.count, "N", "how many echoes (default: no limit)", 1, 0},
 		{"duration", OPT_SECONDS, &p.duration, "S", "how long (default: until interrupted)",
 		 0, 0},
+		{"sample", OPT_SECONDS, &p.sample, "S",
+		 "from one sample to the next, from 0.01 on (default 1)", 10 * MS_NS,
+		 3600 * SEC_NS},
+		CONSOLE_OPTION(p.console),
 		{0},
 	};
 	const struct opts o = {
@@ -216,7 +239,7 @@ int bench_ping(int argc, char **argv)
 			"Sends ICMP echoes and tells which were lost and how long HOST was silent."
 			"\nAn echo is lost without a reply within 10 s, or 1 s after the last.",
 		.table = table,
-		.json = &json,
+		.json = &p.console.json,
 		.min_operands = 1,
 		.max_operands = 1,
 		.epilog = "Exit status: 0 HOST answered; 1 it never did, or cannot be pinged.",
@@ -231,10 +254,10 @@ int bench_ping(int argc, char **argv)
 		log_error("%s: %s", p.host, strerror(errno));
 		return 1;
 	}
-	console_init(&p.console, json);
 	if (start(&p) == 0) {
+		console_start(&p.console);
 		p.ticks = 1;
-		loop_timer_set(p.loop, &p.tick, SEC_NS, tick, &p);
+		loop_timer_set(p.loop, &p.tick, p.sample, tick, &p);
 		if (p.duration)
 			loop_timer_set(p.loop, &p.end, p.duration, end, &p);
 		loop_run(p.loop);

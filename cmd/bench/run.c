@@ -37,17 +37,19 @@ static void sample(void *arg, const struct load_sample *s)
 	FILE *f = r->console.lines;
 
 	/* What is left at the end is too short for figures a second, but counts in the total. */
-	if (s->to_ns - s->from_ns >= SEC_NS / 2) {
+	if (s->to_ns - s->from_ns >= r->spec.times.sample / 2 && !r->console.csv) {
 		fprintf(f, "%6.1f s", (double)s->to_ns / (double)SEC_NS);
 		print_rate(f, s);
 		console_latency(f, s->latency);
-		putc('\n', f);
+		fputs(s->warmup ? "  (warm-up)\n" : "\n", f);
 	}
-	console_add_row(
-		&r->console,
-		(struct console_row){
-			.from_ns = s->from_ns, .to_ns = s->to_ns, .ops = s->ops, .bytes = s->bytes},
-		s->latency);
+	console_add_row(&r->console,
+			(struct console_row){.from_ns = s->from_ns,
+					     .to_ns = s->to_ns,
+					     .warmup = s->warmup,
+					     .ops = s->ops,
+					     .bytes = s->bytes},
+			s->latency);
 }
 
 static void finished(void *arg, int error)
@@ -75,27 +77,32 @@ static void interrupt(void *arg, int signo)
 static void print_summary(struct run *r)
 {
 	struct load_sample t = load_total(r->load);
-	double seconds = (double)t.to_ns / (double)SEC_NS;
+	double seconds = (double)(t.to_ns - t.from_ns) / (double)SEC_NS;
+	FILE *f = r->console.summary;
 	struct json j;
 
 	if (r->console.json) {
 		console_json_begin(&r->console, &j, r->spec.name, seconds, r->interrupted);
+		json_double(&j, "warmup_s", (double)t.from_ns / (double)SEC_NS);
+		json_double(&j, "sample_s", (double)r->spec.times.sample / (double)SEC_NS);
 		r->spec.describe(r->spec.arg, &j);
 		json_u64(&j, "ops", t.ops);
 		json_u64(&j, "bytes", t.bytes);
-		json_double(&j, "ops_per_s", seconds > 0 ? (double)t.ops / seconds : 0);
-		json_double(&j, "mb_per_s", seconds > 0 ? (double)t.bytes / 1e6 / seconds : 0);
+		json_double(&j, "ops_per_s", (double)t.ops / seconds);
+		json_double(&j, "mb_per_s", (double)t.bytes / 1e6 / seconds);
 		console_json_latency(&j, "latency_ms", t.latency);
 		if (r->error)
 			json_string(&j, "error", strerror(-r->error));
 		console_json_end(&r->console, &j);
 		return;
 	}
-	printf("%s: %llu operations in %.1f s\n        ", r->spec.name, (unsigned long long)t.ops,
-	       seconds);
-	print_rate(stdout, &t);
-	console_latency(stdout, t.latency);
-	putchar('\n');
+	fprintf(f, "%s: %llu operations in %.1f s\n        ", r->spec.name,
+		(unsigned long long)t.ops, seconds);
+	print_rate(f, &t);
+	console_latency(f, t.latency);
+	putc('\n', f);
+	if (r->spec.remark)
+		r->spec.remark(r->spec.arg, &t, f);
 }
 
 static int run_load(struct run *r)
@@ -125,7 +132,9 @@ static int run_load(struct run *r)
 		_exit(1);
 	}
 	if (r->error)
-		log_error("%s: ended early: %s", r->spec.name, strerror(-r->error));
+		log_error("%s: ended early: %s%s%s", r->spec.name,
+			  r->spec.where ? r->spec.where : "", r->spec.where ? ": " : "",
+			  strerror(-r->error));
 	load_free(r->load);
 	loop_free(r->loop);
 	return r->error ? 1 : 0;
@@ -134,12 +143,11 @@ static int run_load(struct run *r)
 int bench_load(const struct load_kind *kind, int argc, char **argv)
 {
 	struct run r = {0};
-	bool json = false;
 	int status;
 
-	if (!kind->open(argc, argv, &r.spec, &json, &status))
+	if (!kind->open(argc, argv, &r.spec, &r.console, &status))
 		return status;
-	console_init(&r.console, json);
+	console_start(&r.console);
 	status = run_load(&r);
 	console_free(&r.console);
 	load_spec_close(&r.spec);

@@ -31,8 +31,8 @@ static void take(int fd, char *to)
 	close(fd);
 }
 
-/* Runs `bench LINE` in a child; when signo is not 0, sends it once the first line has come. Returns
- * its exit status. */
+/* Runs `bench LINE` in a child; when signo is not 0, sends it once the first line has come. _ in a
+ * word stands for a space. Returns its exit status. */
 static int bench(const char *line, int signo)
 {
 	static char copy[1024];
@@ -44,6 +44,9 @@ static int bench(const char *line, int signo)
 	for (char *w = strtok(copy, " "); w; w = strtok(NULL, " "))
 		args[argc++] = w;
 	args[argc] = NULL;
+	for (int i = 0; i < argc; i++)
+		for (char *p = args[i]; (p = strchr(p, '_'));)
+			*p = ' ';
 	if (pipe2(lines, O_CLOEXEC) < 0)
 		abort();
 	fflush(NULL);
@@ -118,7 +121,7 @@ static void test_disk_in_a_directory_leaves_nothing(void)
 	char words[256];
 
 	snprintf(words, sizeof(words),
-		 "disk %s --size 1M --write 50 --random --fsync 10 --threads 2 --duration 0.2 "
+		 "disk --raw %s --size 1M --write 50 --random --fsync 10 --depth 2 --duration 0.2 "
 		 "--json",
 		 dir);
 	CHECK_EQ(bench(words, 0), 0);
@@ -139,22 +142,105 @@ static void test_disk_file_is_not_destroyed_by_accident(void)
 	memset(before, 'x', sizeof(before));
 	CHECK_EQ(write(fd, before, sizeof(before)), sizeof(before));
 
-	snprintf(words, sizeof(words), "disk %s --duration 0.1 --json", path);
+	snprintf(words, sizeof(words), "disk --raw %s --duration 0.1 --json", path);
 	CHECK_EQ(bench(words, 0), 0);
 	CHECK(is_object_with("\"size\":65536"));
-	snprintf(words, sizeof(words), "disk %s --write 100 --duration 0.1", path);
+	snprintf(words, sizeof(words), "disk --raw %s --write 100 --duration 0.1", path);
 	CHECK_EQ(bench(words, 0), 1);
 	CHECK_EQ(lines(err), 1);
 	CHECK_EQ(pread(fd, after, sizeof(after), 0), sizeof(after));
 	CHECK_MEM(before, after, sizeof(after));
-	snprintf(words, sizeof(words), "disk %s --size 32k --write 100 --overwrite --duration 0.1",
-		 path);
+	snprintf(words, sizeof(words),
+		 "disk --raw %s --size 32k --write 100 --overwrite --duration 0.1", path);
 	CHECK_EQ(bench(words, 0), 0);
 	CHECK_EQ(pread(fd, after, sizeof(after), 0), sizeof(after));
 	CHECK(memcmp(before, after, 32768) != 0);
 	CHECK_MEM(before + 32768, after + 32768, 32768); /* not beyond --size */
 	close(fd);
 	unlink(path);
+}
+
+static void test_disk_of_clients_leaves_nothing(void)
+{
+	char words[256], path[128];
+	FILE *f;
+
+	snprintf(words, sizeof(words), "disk %s --duration 0.3 --warmup 0.1 --sample 0.1 --json",
+		 dir);
+	CHECK_EQ(bench(words, 0), 0);
+	CHECK(is_object_with("\"clients\":2"));
+	CHECK(is_object_with("\"otherwise\":0"));
+	CHECK(is_object_with("\"warmup\":true"));
+	CHECK_EQ(rmdir(dir), 0);
+	CHECK_EQ(mkdir(dir, 0700), 0);
+
+	/* What goes otherwise than recorded is told, with its line. */
+	snprintf(path, sizeof(path), "%s/loadfile", dir);
+	f = fopen(path, "we");
+	fputs("NTCreateX \"\\clients\\client1\\A\" 0x1 0x2 7 NT_STATUS_OK\n"
+	      "NTCreateX \"\\clients\\client1\\A\\B\" 0x40 0x2 8 NT_STATUS_OK\n"
+	      "WriteX 8 0 512 512 NT_STATUS_OK\n"
+	      "Close 8 NT_STATUS_OK\n"
+	      "Close 7 NT_STATUS_OK\n"
+	      "Unlink \"\\clients\\client1\\a\\none\" 0x6 NT_STATUS_OK\n",
+	      f);
+	fclose(f);
+	snprintf(words, sizeof(words), "disk %s --duration 0.1 --clients 1 --loadfile %s", dir,
+		 path);
+	CHECK_EQ(bench(words, 0), 0);
+	CHECK(strstr(out, "the first in line 6: No such file"));
+	unlink(path);
+	CHECK_EQ(rmdir(dir), 0);
+	CHECK_EQ(mkdir(dir, 0700), 0);
+}
+
+static void test_csv(void)
+{
+	CHECK_EQ(bench("cpu --duration 0.25 --sample 0.1 --prime 500 --csv", 0), 0);
+	CHECK(strncmp(out, "from_s,to_s,warmup,", 19) == 0);
+	CHECK(lines(out) >= 3);
+	CHECK(strstr(err, "cpu: ")); /* the summary */
+	CHECK_EQ(bench("exec echo_7_MB --pattern ([0-9]+)_MB --csv", 0), 0);
+	CHECK(strstr(out, ",0,0,,,7,,,,,\n"));
+}
+
+static void test_memory_ways(void)
+{
+	CHECK_EQ(bench("memory --duration 0.1 --size 1M --read --random --block-size 64 --json", 0),
+		 0);
+	CHECK(is_object_with("\"read\":true,\"random\":true,\"tlb\":false"));
+	CHECK_EQ(bench("memory --duration 0.1 --size 1M --tlb --json", 0), 0);
+	CHECK(is_object_with("\"tlb\":true"));
+	CHECK_EQ(bench("memory --duration 0.1 --size 1M --rate 1000000G --threads 1", 0), 0);
+	CHECK(strstr(out, "slower than --rate"));
+}
+
+/* Another program's figures: those of the pattern, with its unit. */
+static void test_exec(void)
+{
+	CHECK_EQ(bench("exec echo_[_1s_]_thds:_2_eps:_123.5_lat_\\(ms,95%\\):_4.25 --pattern "
+		       "sysbench --json",
+		       0),
+		 0);
+	CHECK(is_object_with("\"value\":123.5,\"mean_ms\":4.25"));
+	CHECK(is_object_with("\"unit\":\"events/s\""));
+	CHECK_EQ(bench("exec echo_[r=1.5k_IOPS] --pattern fio --json", 0), 0);
+	CHECK(is_object_with("\"value\":1500"));
+	/* A program that goes on, and its children, are ended. */
+	CHECK_EQ(bench("exec while_:;do_echo_x;sleep_0.01;done --sample 0.05 --duration 0.3 --json",
+		       0),
+		 0);
+	CHECK(is_object_with("\"unit\":\"lines/s\""));
+	/* One that fails is named, with its last words. */
+	CHECK_EQ(bench("exec echo_no_disk;exit_3", 0), 1);
+	CHECK(strstr(err, "status 3") && strstr(err, "no disk"));
+}
+
+static void test_ping_samples(void)
+{
+	CHECK_EQ(bench("ping 127.0.0.1 --count 5 --interval 0.02 --sample 0.01 --json", 0), 0);
+	CHECK(is_object_with("\"jitter_ms\":"));
+	CHECK(is_object_with("\"sample_s\":0.01"));
 }
 
 static void test_bad_words_and_places(void)
@@ -165,9 +251,21 @@ static void test_bad_words_and_places(void)
 	} wrong[] = {
 		{"disk", 2},
 		{"disk /nonexistent", 1},
-		{"disk /dev/null", 1},
-		{"disk /proc/version", 1},
-		{"disk /tmp --write 101", 2},
+		{"disk /proc", 1},
+		{"disk /tmp --clients 0", 2},
+		{"disk /tmp --loadfile /nonexistent", 1},
+		{"disk --raw", 2},
+		{"disk --raw /nonexistent", 1},
+		{"disk --raw /dev/null", 1},
+		{"disk --raw /proc/version", 1},
+		{"disk --raw /tmp --write 101", 2},
+		{"cpu --sample 0", 2},
+		{"memory --tlb --random", 2},
+		{"exec", 2},
+		{"exec true --pattern [", 2},
+		{"exec true --pattern nogroup", 2},
+		{"exec true --pattern dbench", 1},
+		{"exec false", 1},
 		{"cpu --threads 0", 2},
 		{"cpu operand", 2},
 		{"memory --block-size 33", 2},
@@ -204,6 +302,11 @@ int main(void)
 	CHECK_RUN(test_lists_its_loads);
 	CHECK_RUN(test_cpu);
 	CHECK_RUN(test_memory);
+	CHECK_RUN(test_memory_ways);
+	CHECK_RUN(test_csv);
+	CHECK_RUN(test_exec);
+	CHECK_RUN(test_ping_samples);
+	CHECK_RUN(test_disk_of_clients_leaves_nothing);
 	CHECK_RUN(test_disk_in_a_directory_leaves_nothing);
 	CHECK_RUN(test_disk_file_is_not_destroyed_by_accident);
 	CHECK_RUN(test_bad_words_and_places);

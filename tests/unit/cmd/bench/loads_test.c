@@ -15,7 +15,7 @@ static struct load *ld;
 static struct loop_timer guard, timer;
 static atomic_uint ops[4];
 static unsigned fail_after, samples;
-static uint64_t sample_ops, sample_bytes, sample_end;
+static uint64_t warm_ops, sample_ops, sample_bytes, sample_end;
 static bool finished_once, late, gap_between_samples;
 static int result;
 static bool stop_at_once;
@@ -37,6 +37,10 @@ static void sample(void *arg, const struct load_sample *s)
 	samples++;
 	sample_ops += s->ops;
 	sample_bytes += s->bytes;
+	if (s->warmup) {
+		warm_ops += s->ops;
+		CHECK_EQ(sample_ops, warm_ops); /* the warm-up comes first */
+	}
 	gap_between_samples |= s->from_ns != sample_end;
 	sample_end = s->to_ns;
 	CHECK_EQ(s->ops, s->latency->n);
@@ -63,10 +67,12 @@ static void begin(struct load_spec spec)
 	const struct load_events ev = {.sample = sample, .finished = finished};
 
 	spec.op = op;
+	if (!spec.times.sample)
+		spec.times.sample = SEC_NS;
 	for (unsigned i = 0; i < 4; i++)
 		atomic_store(&ops[i], 0);
 	samples = 0;
-	sample_ops = sample_bytes = sample_end = 0;
+	warm_ops = sample_ops = sample_bytes = sample_end = 0;
 	finished_once = late = gap_between_samples = false;
 	l = loop_new();
 	if (!l || load_start(l, &spec, &ev, &ld))
@@ -81,8 +87,8 @@ static void end(void)
 	CHECK(!late);
 	CHECK(finished_once);
 	/* The samples leave nothing out and count nothing twice. */
-	CHECK_EQ(sample_ops, t.ops);
-	CHECK_EQ(sample_bytes, t.bytes);
+	CHECK_EQ(sample_ops, warm_ops + t.ops);
+	CHECK_EQ(sample_bytes, (warm_ops + t.ops) * BYTES);
 	CHECK_EQ(sample_end, t.to_ns);
 	CHECK(!gap_between_samples);
 	CHECK_EQ(t.bytes, t.ops * BYTES);
@@ -94,13 +100,27 @@ static void end(void)
 
 static void test_duration_ends_it(void)
 {
-	begin((struct load_spec){.threads = 3, .duration_ns = 1200 * MS_NS});
+	begin((struct load_spec){.threads = 3, .times.duration = 1200 * MS_NS});
 	loop_run(l);
 	CHECK_EQ(result, 0);
 	CHECK(samples >= 2);
 	CHECK_EQ(load_total(ld).ops, ops[0] + ops[1] + ops[2]);
 	CHECK(ops[0] && ops[1] && ops[2] && !ops[3]);
 	CHECK(load_total(ld).to_ns >= 1200 * MS_NS);
+	end();
+}
+
+/* The warm-up is sampled, but not in the totals. */
+static void test_warmup_does_not_count(void)
+{
+	begin((struct load_spec){
+		.threads = 2,
+		.times = {.duration = 100 * MS_NS, .warmup = 100 * MS_NS, .sample = 10 * MS_NS}});
+	loop_run(l);
+	CHECK(samples > 2);
+	CHECK(warm_ops > 0 && load_total(ld).ops > 0);
+	CHECK(load_total(ld).from_ns >= 100 * MS_NS);
+	CHECK(load_total(ld).to_ns >= 200 * MS_NS);
 	end();
 }
 
@@ -113,7 +133,7 @@ static void stop(void *arg)
 
 static void test_stop_ends_it_early(void)
 {
-	begin((struct load_spec){.threads = 2, .duration_ns = 3600 * SEC_NS});
+	begin((struct load_spec){.threads = 2, .times.duration = 3600 * SEC_NS});
 	loop_timer_set(l, &timer, 20 * MS_NS, stop, NULL);
 	loop_run(l);
 	CHECK_EQ(result, 0);
@@ -137,7 +157,7 @@ static void test_rate_is_kept_by_all_threads_together(void)
 {
 	uint64_t want;
 
-	begin((struct load_spec){.threads = 4, .rate = 400 * BYTES, .duration_ns = 500 * MS_NS});
+	begin((struct load_spec){.threads = 4, .rate = 400 * BYTES, .times.duration = 500 * MS_NS});
 	loop_run(l);
 	/* Each thread may be one operation ahead of its schedule, never more. */
 	want = load_total(ld).to_ns * 400 / SEC_NS;
@@ -159,6 +179,7 @@ static void test_error_of_one_thread_ends_all(void)
 int main(void)
 {
 	CHECK_RUN(test_duration_ends_it);
+	CHECK_RUN(test_warmup_does_not_count);
 	CHECK_RUN(test_stop_ends_it_early);
 	CHECK_RUN(test_stop_wakes_a_paced_thread);
 	CHECK_RUN(test_rate_is_kept_by_all_threads_together);
