@@ -50,6 +50,8 @@ void table_percent(struct table *t, double share)
 {
 	if (!isfinite(share))
 		table_add(t, "%s", TABLE_MISSING);
+	else if (share >= 9.995)
+		table_add(t, "%.0f times", 1 + share);
 	else
 		table_add(t, "%+.0f %%", fabs(share) < 0.005 ? 0 : 100 * share);
 }

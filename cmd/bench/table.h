@@ -20,7 +20,7 @@ struct table {
 __attribute__((format(printf, 2, 3))) void table_add(struct table *t, const char *fmt, ...);
 /* One with this many digits behind the point, or TABLE_MISSING when it is NAN. */
 void table_number(struct table *t, double v, int digits);
-/* With a sign and "%", from a share of 1. */
+/* With a sign and "%", from a share of 1; "N times" from ten times on. */
 void table_percent(struct table *t, double share);
 void table_html(FILE *f, const struct table *t, const char *caption);
 void table_text(FILE *f, const struct table *t);
