@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 # What `make deps` installs: to build, to test, and for the lab's two Xen hosts. `make` alone installs
 # nothing; the targets that test or show something see to what they need.
 DEPS_BUILD := gcc libc6-dev make musl-tools linux-libc-dev acpica-tools dpkg-dev patch perl python3 xz-utils bzip2
-DEPS_TEST := clang-format cppcheck libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra mandoc file
+DEPS_TEST := clang-format cppcheck spin libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra mandoc file
 DEPS_LAB := qemu-system-x86 iproute2 e2fsprogs bison flex m4 cpio gzip lz4 zstd kmod
 DEPS_FUZZ := clang libclang-rt-dev
 
@@ -150,7 +150,7 @@ unit: deps-build
 test: deps
 	@$(MAKE) all $(B)/lab-tool
 	@$(MAKE) sanitized
-	@tests/run build unit fuzz report conformance attach lab format cppcheck floors manual
+	@tests/run build unit model fuzz report conformance attach lab format cppcheck floors manual
 conformance: deps
 	@$(MAKE) all
 	@tests/run conformance
@@ -165,6 +165,8 @@ lab: deps
 	@tests/run lab
 test-report: all
 	@tests/run report
+model: deps
+	@tests/run model
 check-format: deps
 	@tests/run format
 cppcheck: deps
@@ -228,7 +230,7 @@ help:
 	@echo "deps           install the Debian packages needed; deps-build: those for building only"
 	@echo "demo           a live guest moves between two Xen hosts, on this machine, in QEMU"
 	@echo "test           everything below, summed up; like demo, it installs the packages that it needs"
-	@echo "unit conformance attach lab check-format cppcheck   one suite"
+	@echo "unit model conformance attach lab check-format cppcheck   one suite"
 	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"
 	@echo "test-report    the page of vstor bench report in chromium, where that is installed"
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes"
@@ -248,5 +250,5 @@ distclean:
 
 FORCE:
 .PHONY: FORCE all attach bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-pages \
-	help install lab \
+	help install lab model \
 	sanitized test test-attach test-report unit unit-programs xen-libs

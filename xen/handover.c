@@ -21,10 +21,9 @@
 
 const char *handover_dir = "/run/vstor";
 
+#define HANDOVER_WORD(name, text) [name] = text,
 static const char *const words[] = {
-	[HANDOVER_PREPARING] = "preparing", [HANDOVER_STARTING] = "starting",
-	[HANDOVER_RUNNING] = "running",	    [HANDOVER_GONE] = "gone",
-	[HANDOVER_BUSY] = "busy",	    [HANDOVER_UNKNOWN] = "unknown",
+#include "xen/migration.def"
 };
 
 const char *handover_word(enum handover_is is)
@@ -205,7 +204,7 @@ enum handover_do handover_rule(enum handover_is record, enum guest_life life)
 	case HANDOVER_RUNNING: return HANDOVER_ANSWER_RUNNING;
 	case HANDOVER_GONE: return HANDOVER_ANSWER_GONE;
 	case HANDOVER_PREPARING:
-		return life == GUEST_ABSENT ? HANDOVER_ANSWER_GONE : HANDOVER_DESTROY;
+	case HANDOVER_READY: return life == GUEST_ABSENT ? HANDOVER_ANSWER_GONE : HANDOVER_DESTROY;
 	case HANDOVER_STARTING: break;
 	default: return HANDOVER_ANSWER_UNKNOWN;
 	}
@@ -227,7 +226,7 @@ static enum guest_life life_of(struct handover_ask *a)
 	char name[GUEST_NAME_MAX + sizeof(HANDOVER_INCOMING)];
 	bool starting = a->h.is == HANDOVER_STARTING;
 
-	if (!starting && a->h.is != HANDOVER_PREPARING)
+	if (a->h.is == HANDOVER_RUNNING || a->h.is == HANDOVER_GONE)
 		return GUEST_ABSENT; /* of no importance */
 	snprintf(name, sizeof(name), "%s%s", a->h.name, HANDOVER_INCOMING);
 	if (guest_by_uuid(a->t, a->h.uuid, name, &a->domid) == 0) {

@@ -4,12 +4,14 @@
  * it outlives the process that gave it. Any later vstor on that host can say what became of a
  * migration, and finish or undo what a killed one left.
  *
- *   preparing  being restored; without GO it will never start
- *   starting   GO has come: it is this host's
+ *   preparing  being restored; it cannot start
+ *   ready      all of it is there; it starts when it is this host's
+ *   starting   it is this host's
  *   running    it was started here
  *   gone       what there was of it is destroyed; it will never start
  *
- * The file is locked (flock) while its process lives.
+ * Answers only, to who asks: `busy` (the process that has it lives and has not decided) and
+ * `unknown`. The file is locked (flock) while its process lives.
  */
 #ifndef XEN_HANDOVER_H
 #define XEN_HANDOVER_H
@@ -17,13 +19,9 @@
 #include "xen/guest.h"
 #include "xen/message.h"
 
+#define HANDOVER_WORD(name, text) name,
 enum handover_is {
-	HANDOVER_PREPARING,
-	HANDOVER_STARTING,
-	HANDOVER_RUNNING,
-	HANDOVER_GONE,
-	HANDOVER_BUSY,	  /* an answer only: the process that has it lives and has not decided */
-	HANDOVER_UNKNOWN, /* an answer only: nothing is known here */
+#include "xen/migration.def"
 };
 const char *handover_word(enum handover_is is);
 /* -EINVAL for other words. */

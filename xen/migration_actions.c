@@ -400,6 +400,19 @@ static void hand_over(struct migration *m)
 	say(m, MSG_GO, &b);
 }
 
+/* ---- whose is it? ---- */
+
+/* Whatever the receiver still holds, it gives up, or takes for its own, when it hears no more of
+ * us; here it waits for the answer. */
+static void whose(struct migration *m, enum sender_event said)
+{
+	migration_drop_channel(m);
+	quiesce_stop(&m->quiesce);
+	migration_raise(m, said);
+}
+
+/* ---- when the channel was lost at the hand-over ---- */
+
 static void on_asked(void *arg, enum handover_is is)
 {
 	struct migration *m = arg;
@@ -476,6 +489,9 @@ void migration_act(struct migration *m, enum sender_action a)
 	case SA_ABORT_SAVE: abort_save(m); break;
 	case SA_SETTLE: settle(m); break;
 	case SA_GO: hand_over(m); break;
+	case SA_KEEP: whose(m, SE_WON); break;
+	case SA_TAKE: whose(m, SE_TAKEN); break;
+	case SA_RECLAIM: whose(m, SE_WON); break;
 	case SA_ASK: ask(m); break;
 	case SA_DESTROY: destroy(m); break;
 	case SA_RESUME: resume(m); break;

@@ -139,6 +139,16 @@ static void on_op(void *arg, int rc)
 	reception_raise(r, rc ? RE_UNDONE : RE_DONE);
 }
 
+/* A word of our record; false after a cause was given. */
+static bool write_down(struct reception *r, enum handover_is is)
+{
+	int rc = handover_set(&r->handover, is);
+
+	if (rc)
+		because(r->cause, "cannot keep a record in %s: %s", handover_dir, strerror(-rc));
+	return rc == 0;
+}
+
 /* With what it took after the last of the stream: memory and processor, then devices. */
 static void send_ready(struct reception *r)
 {
@@ -146,17 +156,31 @@ static void send_ready(struct reception *r)
 	uint64_t devices = MIN(MAX(s->here_at, s->memory_at), s->done_at);
 	struct buf b = {0};
 
+	if (!write_down(r, HANDOVER_READY)) {
+		reception_raise(r, RE_CANCEL);
+		return;
+	}
 	message_put(&b, "devices_ns", "%" PRIu64, s->done_at - devices);
 	reception_say(r, MSG_READY, &b);
 }
 
+/* Whose is it? It has been said, or the sender is lost, and has gone on. */
+static void take(struct reception *r)
+{
+	r->go_at = clock_ns();
+	reception_raise(r, RE_WON);
+}
+
+static void race(struct reception *r)
+{
+	reception_raise(r, RE_TAKEN);
+}
+
 static void start(struct reception *r)
 {
-	int rc = handover_set(&r->handover, HANDOVER_STARTING);
+	int rc;
 
-	r->go_at = clock_ns();
-	if (rc) {
-		because(r->cause, "cannot keep a record in %s: %s", handover_dir, strerror(-rc));
+	if (!write_down(r, HANDOVER_STARTING)) {
 		reception_raise(r, RE_UNDONE);
 		return;
 	}
@@ -341,6 +365,8 @@ void reception_act(struct reception *r, enum receiver_action a)
 	case RA_RESTORE: restore(r); break;
 	case RA_ABORT_RESTORE: abort_restore(r); break;
 	case RA_SEND_READY: send_ready(r); break;
+	case RA_TAKE: take(r); break;
+	case RA_RACE: race(r); break;
 	case RA_START: start(r); break;
 	case RA_SEND_RUNNING: send_running(r); break;
 	case RA_TAKE_BACK: take_back(r); break;

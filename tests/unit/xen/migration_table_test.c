@@ -13,7 +13,9 @@
 struct past {
 	bool go;      /* GO has been said */
 	bool promise; /* the receiver has promised never to start it, or GO was never said */
+	bool won;     /* it was found to be ours */
 	bool running; /* the receiver has said that it runs there */
+	bool taken;   /* it was found to be the receiver's */
 	bool asked;
 };
 
@@ -22,11 +24,13 @@ static unsigned int seen[SENDER_STATES];
 static void check_action(const struct sender_row *row, const struct past *p)
 {
 	switch (row->action) {
-	case SA_RESUME: CHECK(!p->go || p->promise); break;
-	case SA_DESTROY: CHECK(p->go && p->running); break;
-	case SA_END_MOVED: CHECK(p->running); break;
+	case SA_RESUME: CHECK(!p->go || p->won); break;
+	case SA_RECLAIM: CHECK(p->promise); break;
+	case SA_KEEP: CHECK(!p->go); break;
+	case SA_DESTROY: CHECK(p->running || (p->asked && p->taken)); break;
+	case SA_END_MOVED: CHECK(p->running || p->taken); break;
 	case SA_END_HERE: CHECK(!p->running); break;
-	case SA_END_UNKNOWN: CHECK(p->go && p->asked && !p->running && !p->promise); break;
+	case SA_END_UNKNOWN: CHECK(p->asked && !p->running); break;
 	case SA_END_CHECKED: CHECK(!p->go); break;
 	default: break;
 	}
@@ -47,6 +51,8 @@ static void walk_sender(enum sender_state s, struct past p, unsigned int depth)
 		next.asked |= row->action == SA_ASK;
 		next.running |= e == SE_RUNNING;
 		next.promise |= e == SE_FAILED;
+		next.won |= e == SE_WON;
+		next.taken |= e == SE_TAKEN;
 		check_action(row, &next);
 		walk_sender(row->next, next, depth - 1);
 	}
@@ -64,7 +70,8 @@ static void test_point_of_no_return(void)
 	CHECK(!sender_step(S_GO, SE_CANCEL));
 	CHECK(!sender_step(S_DESTROY, SE_CANCEL));
 	CHECK(!sender_step(S_GO, SE_UNDONE));
-	CHECK_EQ(sender_step(S_GO, SE_LOST)->action, SA_ASK);
+	CHECK_EQ(sender_step(S_GO, SE_LOST)->action, SA_TAKE);
+	CHECK_EQ(sender_step(S_TAKE, SE_TAKEN)->action, SA_ASK);
 	/* GO needs both, in either order. */
 	CHECK_EQ(sender_step(S_SETTLE, SE_READY)->next, S_READY);
 	CHECK_EQ(sender_step(S_READY, SE_QUIET)->action, SA_GO);
@@ -85,7 +92,7 @@ static void test_always_a_way_back(void)
 			if (!CHECK(row != NULL))
 				continue;
 			CHECK(row->action == SA_RESUME || row->action == SA_ABORT_SAVE ||
-			      row->action == SA_END_HERE);
+			      row->action == SA_KEEP || row->action == SA_END_HERE);
 		}
 	}
 	CHECK_EQ(sender_step(S_ABORT, SE_SAVED)->action, SA_RESUME);
@@ -96,26 +103,26 @@ static void test_always_a_way_back(void)
 
 static unsigned int seen_r[RECEIVER_STATES];
 
-static void walk_receiver(enum receiver_state s, bool go, bool made, unsigned int depth)
+static void walk_receiver(enum receiver_state s, bool won, bool made, unsigned int depth)
 {
 	seen_r[s]++;
 	if (depth == 0 || s == R_END)
 		return;
 	for (int e = 0; e < RECEIVER_EVENTS; e++) {
 		const struct receiver_row *row = receiver_step(s, (enum receiver_event)e);
-		bool went = go || e == RE_GO, has = made;
+		bool ours = won || e == RE_WON, has = made;
 
 		if (!row)
 			continue;
 		if (row->action == RA_RESTORE)
 			has = true;
 		if (row->action == RA_START)
-			CHECK(went);
+			CHECK(ours);
 		if (row->action == RA_END_GONE)
 			CHECK(!has); /* it has been destroyed on the way */
 		if (row->action == RA_DESTROY || row->action == RA_TAKE_BACK)
 			has = false;
-		walk_receiver(row->next, went, has, depth - 1);
+		walk_receiver(row->next, ours, has, depth - 1);
 	}
 }
 
@@ -129,7 +136,8 @@ static void test_receiver_leaves_nothing(void)
 /* Without GO, a lost channel destroys; with it, it changes nothing. */
 static void test_dead_mans_hold(void)
 {
-	CHECK_EQ(receiver_step(R_READY, RE_LOST)->action, RA_DESTROY);
+	CHECK_EQ(receiver_step(R_READY, RE_LOST)->action, RA_RACE);
+	CHECK_EQ(receiver_step(R_TAKE, RE_TAKEN)->action, RA_DESTROY);
 	CHECK_EQ(receiver_step(R_RESTORE, RE_LOST)->action, RA_ABORT_RESTORE);
 	CHECK(!receiver_step(R_START, RE_LOST));
 	CHECK(!receiver_step(R_START, RE_CANCEL));
@@ -207,10 +215,15 @@ static void sender_event(struct world w, enum sender_event e)
 		w.line = false;
 		break;
 	case SA_DESTROY: w.gone_here = true; break;
-	case SA_ASK: w.line = false; break;
+	case SA_KEEP:
+	case SA_TAKE:
+	case SA_RECLAIM: w.line = false; break;
 	default: break;
 	}
 	walk_both(w);
+	/* No disk is asked: it goes by what was said. */
+	if (w.s == S_TAKE)
+		sender_event(w, row->action == SA_TAKE ? SE_TAKEN : SE_WON);
 }
 
 static void receiver_event(struct world w, enum receiver_event e)
@@ -221,7 +234,10 @@ static void receiver_event(struct world w, enum receiver_event e)
 		return;
 	w.r = row->next;
 	switch (row->action) {
-	case RA_SEND_READY: w.ready = w.line; break;
+	case RA_SEND_READY:
+		w.record = HANDOVER_READY;
+		w.ready = w.line;
+		break;
 	case RA_START: w.record = HANDOVER_STARTING; break;
 	case RA_SEND_RUNNING:
 		w.running = w.line;
@@ -236,6 +252,8 @@ static void receiver_event(struct world w, enum receiver_event e)
 	default: break;
 	}
 	walk_both(w);
+	if (w.r == R_TAKE)
+		receiver_event(w, row->action == RA_TAKE ? RE_WON : RE_TAKEN);
 }
 
 /* What the guardian of a dead receiver does, or a vstor there that is asked, step by step. */
@@ -414,11 +432,11 @@ static void test_limits(void)
 		CHECK(a->limit != 0);
 		CHECK(receiver_step(waits_r[i], a->late) != NULL);
 	}
-	/* While the guest is stopped and nothing is handed over: back to here. */
-	CHECK_EQ(sender_step(S_SETTLE, sender_about(S_SETTLE)->late)->action, SA_RESUME);
+	/* While the guest is stopped and nothing is handed over: back to here, if it is ours. */
+	CHECK_EQ(sender_step(S_SETTLE, sender_about(S_SETTLE)->late)->action, SA_KEEP);
 	CHECK_EQ(sender_about(S_READY)->limit, LIMIT_GOES_ON);
 	CHECK_EQ(sender_about(S_QUIET)->limit, LIMIT_GOES_ON);
-	CHECK_EQ(sender_step(S_GO, sender_about(S_GO)->late)->action, SA_ASK);
+	CHECK_EQ(sender_step(S_GO, sender_about(S_GO)->late)->action, SA_TAKE);
 	/* The receiver holds out longer than the sender takes to decide. */
 	CHECK(receiver_about(R_READY)->limit > sender_about(S_SETTLE)->limit);
 }
