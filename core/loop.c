@@ -1,58 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "core/loop.h"
+#include "core/loop_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/bytes.h"
+#include "core/standby.h"
 
-#define BATCH 64
-#define TURN  1024 /* tasks, at most, between two looks at the file descriptors */
-
-struct loop {
-	int epfd;
-	bool stopping, no_pwait2;
-	int status;
-	uint64_t now;
-	pthread_mutex_t *lock; /* shared with other loops, or NULL */
-	bool asleep;	       /* waits without the lock: others have to wake it */
-
-	uint64_t spin; /* ns; see loop_set_spin() */
-	bool skip_spin;
-	int spin_score;
-	unsigned spin_rest; /* sleeps since it has last been tried */
-
-	struct epoll_event batch[BATCH];
-	int batch_len, batch_pos;
-
-	struct loop_timer **heap; /* heap[1..timers], earliest first */
-	unsigned timers, heap_cap;
-
-	struct loop_task *deferred, **deferred_tail;
-
-	pthread_mutex_t post_lock;
-	struct loop_task *posted, **posted_tail;
-	struct loop_fd post_watch; /* an eventfd */
-
-	struct loop_signal *signals, *next_signal; /* next_signal: whom run_signals() asks next */
-	struct loop_fd signal_watch;
-	struct loop_child *children;
-	struct loop_signal sigchld;
-};
-
-/* Signal handlers have no argument, so one pipe serves the one loop that watches signals. It only
- * wakes: a full pipe must not lose a kind of signal, so a bit for each says which have come. */
-static int signal_pipe[2] = {-1, -1};
-static uint64_t signals_seen;
+#define TURN 1024 /* tasks, at most, between two looks at the file descriptors */
 
 uint64_t clock_ns(void)
 {
@@ -127,7 +87,8 @@ void loop_defer_cancel(struct loop *l, struct loop_task *t)
 	}
 }
 
-static void run_deferred(struct loop *l)
+/* False: another thread runs the loop by now. */
+static bool run_deferred(struct loop *l, unsigned me)
 {
 	struct loop_task *t;
 	for (unsigned n = 0; n < TURN && (t = l->deferred); n++) {
@@ -135,8 +96,13 @@ static void run_deferred(struct loop *l)
 		if (!l->deferred)
 			l->deferred_tail = &l->deferred;
 		t->queued = false;
+		l->running = t;
 		t->fn(t->arg);
+		if (l->standby && !standby_works(l->standby, me))
+			return false;
 	}
+	l->running = NULL;
+	return true;
 }
 
 void loop_post(struct loop *l, struct loop_task *t)
@@ -175,6 +141,31 @@ static void run_posted(void *arg, unsigned events)
 		__atomic_store_n(&t->queued, false, __ATOMIC_RELEASE);
 		t->fn(t->arg);
 	}
+}
+
+/* ---- what may hang ---- */
+
+void loop_set_standby(struct loop *l, struct standby *s)
+{
+	l->standby = s;
+}
+
+bool loop_has_standby(const struct loop *l)
+{
+	return l->standby && standby_ready(l->standby);
+}
+
+bool loop_risk(struct loop *l, void (*fn)(void *arg), void *arg, struct loop_task *late)
+{
+	unsigned risk = l->running && l->standby ? standby_risk(l->standby) : 0;
+	loop_unlock(l);
+	fn(arg);
+	if (risk && !standby_back(l->standby, risk)) {
+		loop_post(l, late);
+		return false;
+	}
+	loop_lock(l);
+	return true;
 }
 
 /* ---- timers: a binary heap, so that thousands of connections may each have one ---- */
@@ -312,7 +303,7 @@ static int poll_fds(struct loop *l, uint64_t wait)
 	if (!l->no_pwait2) {
 		struct timespec ts = {.tv_sec = (time_t)(wait / SEC_NS),
 				      .tv_nsec = (long)(wait % SEC_NS)};
-		int n = (int)syscall(SYS_epoll_pwait2, l->epfd, l->batch, BATCH,
+		int n = (int)syscall(SYS_epoll_pwait2, l->epfd, l->batch, LOOP_BATCH,
 				     wait == UINT64_MAX ? NULL : &ts, NULL, (size_t)8);
 		if (n >= 0 || (errno != ENOSYS && errno != EPERM))
 			return n;
@@ -320,7 +311,7 @@ static int poll_fds(struct loop *l, uint64_t wait)
 	}
 	/* Rounded up: waking early would spin. */
 	uint64_t ms = wait / MS_NS + (wait % MS_NS != 0);
-	return epoll_wait(l->epfd, l->batch, BATCH,
+	return epoll_wait(l->epfd, l->batch, LOOP_BATCH,
 			  wait == UINT64_MAX ? -1 : (int)MIN(ms, 3600000u));
 }
 
@@ -345,7 +336,7 @@ static int spin(struct loop *l, uint64_t wait)
 	}
 	begin = clock_ns();
 	do {
-		int n = epoll_wait(l->epfd, l->batch, BATCH, 0);
+		int n = epoll_wait(l->epfd, l->batch, LOOP_BATCH, 0);
 		if (n > 0) {
 			l->spin_score = MIN(l->spin_score + 1, SPIN_SCORE_MAX);
 			return n;
@@ -374,117 +365,6 @@ static int wait_events(struct loop *l)
 	loop_lock(l);
 	l->asleep = false;
 	return n;
-}
-
-/* ---- signals and children ---- */
-
-static void on_signal(int signo)
-{
-	int saved = errno;
-	__atomic_fetch_or(&signals_seen, 1ull << (signo & 63), __ATOMIC_RELEASE);
-	(void)!write(signal_pipe[1], "", 1); /* when full, a wake-up is pending anyway */
-	errno = saved;
-}
-
-static void run_signals(void *arg, unsigned events)
-{
-	struct loop *l = arg;
-	uint8_t b[64];
-	uint64_t seen;
-	(void)events;
-	while (read(signal_pipe[0], b, sizeof(b)) > 0)
-		;
-	/* Several of a kind count once, as the kernel itself merges them. */
-	seen = __atomic_exchange_n(&signals_seen, 0, __ATOMIC_ACQUIRE);
-	for (int s = 1; s < 64; s++) {
-		if (!(seen & 1ull << s))
-			continue;
-		for (struct loop_signal *w = l->signals; w; w = l->next_signal) {
-			l->next_signal = w->next; /* loop_signal_del() moves it on */
-			if (w->signo == s)
-				w->fn(w->arg, s);
-		}
-	}
-}
-
-int loop_signal_add(struct loop *l, struct loop_signal *s, int signo, void (*fn)(void *, int),
-		    void *arg)
-{
-	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-	int rc;
-	if (!l->signal_watch.on) {
-		if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
-			return -errno;
-		rc = loop_fd_add(l, &l->signal_watch, signal_pipe[0], LOOP_READ, run_signals, l);
-		if (rc)
-			return rc;
-	}
-	*s = (struct loop_signal){.signo = signo, .fn = fn, .arg = arg, .next = l->signals};
-	if (sigaction(signo, &sa, NULL) < 0)
-		return -errno;
-	l->signals = s;
-	return 0;
-}
-
-void loop_signal_del(struct loop *l, struct loop_signal *s)
-{
-	bool others = false;
-	if (l->next_signal == s)
-		l->next_signal = s->next;
-	for (struct loop_signal **p = &l->signals; *p;) {
-		if (*p == s) {
-			*p = s->next;
-			continue;
-		}
-		others |= (*p)->signo == s->signo;
-		p = &(*p)->next;
-	}
-	if (s->signo && !others)
-		signal(s->signo, SIG_DFL);
-	s->signo = 0;
-}
-
-static void reap(void *arg, int signo)
-{
-	struct loop *l = arg;
-	(void)signo;
-restart:
-	for (struct loop_child *c = l->children; c; c = c->next) {
-		int status;
-		/* By pid, never -1: other children have other owners. */
-		pid_t r = waitpid(c->pid, &status, WNOHANG);
-		if (r == 0 || (r < 0 && errno != ECHILD))
-			continue;
-		loop_child_del(l, c);
-		/* ECHILD: reaped behind our back; all that is known is that it is gone. */
-		c->fn(c->arg, r < 0 ? 255 << 8 : status);
-		goto restart; /* fn may have changed the list */
-	}
-}
-
-int loop_child_add(struct loop *l, struct loop_child *c, pid_t pid, void (*fn)(void *, int),
-		   void *arg)
-{
-	if (!l->sigchld.signo) {
-		int rc = loop_signal_add(l, &l->sigchld, SIGCHLD, reap, l);
-		if (rc)
-			return rc;
-	}
-	*c = (struct loop_child){.pid = pid, .fn = fn, .arg = arg, .next = l->children};
-	l->children = c;
-	/* It may have ended before it was watched. */
-	on_signal(SIGCHLD);
-	return 0;
-}
-
-void loop_child_del(struct loop *l, struct loop_child *c)
-{
-	for (struct loop_child **p = &l->children; *p; p = &(*p)->next) {
-		if (*p == c) {
-			*p = c->next;
-			return;
-		}
-	}
 }
 
 /* ---- the loop ---- */
@@ -522,13 +402,7 @@ void loop_free(struct loop *l)
 {
 	if (!l)
 		return;
-	while (l->signals)
-		loop_signal_del(l, l->signals);
-	if (l->signal_watch.on) {
-		close(signal_pipe[0]);
-		close(signal_pipe[1]);
-		signal_pipe[0] = signal_pipe[1] = -1;
-	}
+	loop_signals_end(l);
 	close(l->post_watch.fd);
 	close(l->epfd);
 	pthread_mutex_destroy(&l->post_lock);
@@ -543,33 +417,69 @@ void loop_stop(struct loop *l, int status)
 	wake(l);
 }
 
-int loop_run(struct loop *l)
+static void deliver(const struct epoll_event *ev)
+{
+	struct loop_fd *w = ev->data.ptr;
+	unsigned events = 0;
+	if (!w)
+		return;
+	if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		events |= LOOP_READ;
+	if (ev->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+		events |= LOOP_WRITE;
+	w->fn(w->arg, events);
+}
+
+/* Until it is stopped (true), or thread `me` is no longer the one that runs it. */
+static bool run(struct loop *l, unsigned me)
 {
 	loop_lock(l);
-	l->stopping = false;
-	while (!l->stopping) {
-		int n;
-		run_deferred(l);
-		if (l->stopping)
-			break;
-		n = wait_events(l);
-		l->now = clock_ns();
-		l->batch_len = n > 0 ? n : 0;
-		for (l->batch_pos = 0; l->batch_pos < l->batch_len;) {
-			struct epoll_event *ev = &l->batch[l->batch_pos++];
-			struct loop_fd *w = ev->data.ptr;
-			unsigned events = 0;
-			if (!w)
-				continue;
-			if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-				events |= LOOP_READ;
-			if (ev->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-				events |= LOOP_WRITE;
-			w->fn(w->arg, events);
+	if (l->running) /* taken over amid a task: there may be more to it */
+		loop_defer(l, l->running);
+	while (run_deferred(l, me)) {
+		if (l->stopping) {
+			loop_unlock(l);
+			return true;
 		}
-		l->batch_len = 0;
-		run_timers(l);
+		if (l->batch_pos < l->batch_len) {
+			deliver(&l->batch[l->batch_pos++]);
+		} else {
+			int n = wait_events(l);
+			l->now = clock_ns();
+			l->batch_pos = 0;
+			l->batch_len = n > 0 ? n : 0;
+		}
+		if (l->batch_pos == l->batch_len)
+			run_timers(l);
 	}
+	return false;
+}
+
+/* Thread `me` of those that take turns at it, to the end. */
+static void take_turns(struct loop *l, unsigned me)
+{
+	while (!l->standby || standby_works(l->standby, me) || standby_wait(l->standby, me)) {
+		if (!run(l, me))
+			continue;
+		if (l->standby)
+			standby_end(l->standby);
+		return;
+	}
+}
+
+int loop_run(struct loop *l)
+{
+	int status;
+	l->stopping = false;
+	l->batch_pos = l->batch_len = 0;
+	take_turns(l, 0);
+	loop_lock(l);
+	status = l->status;
 	loop_unlock(l);
-	return l->status;
+	return status;
+}
+
+void loop_stand_by(struct loop *l)
+{
+	take_turns(l, 1);
 }

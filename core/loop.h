@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 struct loop;
+struct standby;
 
 #define LOOP_READ  1u /* readable, end of file or error */
 #define LOOP_WRITE 2u /* writable or error */
@@ -124,5 +125,21 @@ void loop_defer(struct loop *l, struct loop_task *t);
 /* Takes a deferred (not a posted) task back. */
 void loop_defer_cancel(struct loop *l, struct loop_task *t);
 void loop_post(struct loop *l, struct loop_task *t);
+
+/*
+ * What may hang, in a loop that has to go on all the same: a second thread stands by (see
+ * standby.h), which takes the loop over when it takes too long.
+ * loop_risk(), from a deferred task: runs fn without the loop's lock. True: it has ended, and
+ * nothing else is to be known. False: the loop has gone on without us, fn has ended by now, and the
+ * caller returns at once, without touching anything; `late` has been posted to tell it. When that
+ * happens the interrupted task runs anew, to go on with what else there was for it.
+ */
+bool loop_risk(struct loop *l, void (*fn)(void *arg), void *arg, struct loop_task *late);
+/* Without one, what is run by loop_risk() holds the loop. */
+bool loop_has_standby(const struct loop *l);
+/* To be set before the loop runs, and taken back (NULL) after: s stays the caller's. The second
+ * thread calls loop_stand_by(), which returns when loop_run() does. */
+void loop_set_standby(struct loop *l, struct standby *s);
+void loop_stand_by(struct loop *l);
 
 #endif

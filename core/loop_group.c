@@ -6,14 +6,17 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "core/standby.h"
+
 struct loop_group {
 	pthread_mutex_t lock;
 	unsigned n, running; /* loops; how many of them run, the first included */
 	struct member {
 		struct loop *loop;
 		struct loop_task stop;
-		pthread_t thread;
-	} member[]; /* [0]: the first, of which only the loop is used */
+		pthread_t thread, second;
+		struct standby *standby;
+	} member[]; /* [0]: the first, which has no thread of ours but the second */
 };
 
 static void stop(void *arg)
@@ -55,6 +58,35 @@ static void *run(void *arg)
 	return NULL;
 }
 
+static void *stand_by(void *arg)
+{
+	loop_stand_by(arg);
+	return NULL;
+}
+
+/* A second thread for a loop. Without it, it is one like any other. */
+static void start_second(struct member *m)
+{
+	m->standby = standby_new();
+	loop_set_standby(m->loop, m->standby);
+	if (!m->standby || pthread_create(&m->second, NULL, stand_by, m->loop) == 0)
+		return;
+	loop_set_standby(m->loop, NULL);
+	standby_free(m->standby);
+	m->standby = NULL;
+}
+
+static void end_second(struct member *m)
+{
+	if (!m->standby)
+		return;
+	standby_end(m->standby); /* the loop may never have run */
+	pthread_join(m->second, NULL);
+	loop_set_standby(m->loop, NULL);
+	standby_free(m->standby);
+	m->standby = NULL;
+}
+
 int loop_group_start(struct loop_group *g)
 {
 	sigset_t all, old;
@@ -62,11 +94,15 @@ int loop_group_start(struct loop_group *g)
 	/* Signals are the first loop's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	start_second(&g->member[0]);
 	for (g->running = 1; g->running < g->n; g->running++) {
 		struct member *m = &g->member[g->running];
+		start_second(m);
 		rc = pthread_create(&m->thread, NULL, run, m->loop);
-		if (rc)
+		if (rc) {
+			end_second(m);
 			break;
+		}
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc)
@@ -81,7 +117,9 @@ void loop_group_stop(struct loop_group *g)
 		loop_post(g->member[i].loop, &g->member[i].stop);
 	for (unsigned i = 1; i < g->running; i++)
 		pthread_join(g->member[i].thread, NULL);
-	g->running = 1;
+	for (unsigned i = 0; i < g->running; i++)
+		end_second(&g->member[i]);
+	g->running = 0;
 }
 
 void loop_group_free(struct loop_group *g)

@@ -12,8 +12,9 @@ struct loop_group;
 struct loop_group *loop_group_new(struct loop *first, unsigned n);
 /* The loops of the group, from 0 (the first) to n - 1. */
 struct loop *loop_group_get(const struct loop_group *g, unsigned i);
-/* Runs all but the first, each in a thread with all signals blocked. 0 or -errno: none runs. The
- * caller has to run the first one soon: to work on what is shared takes its lock by now. */
+/* Runs all but the first, each in a thread with all signals blocked, and has another one stand by
+ * for each, the first included (loop_risk()). 0 or -errno: none runs. The caller has to run the
+ * first one soon: to work on what is shared takes its lock by now. */
 int loop_group_start(struct loop_group *g);
 /* Stops what loop_group_start() began and waits for the threads; the first loop does not run. */
 void loop_group_stop(struct loop_group *g);

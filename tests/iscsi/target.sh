@@ -75,7 +75,7 @@ watcher_end() { exec {watcher[1]}>&- {watcher[0]}<&-; }
 # build_client NAME: one of the C programs beside this, into $CLIENTS
 CLIENTS=build/test/iscsi
 build_client() {
-	local sources=(tests/iscsi/raw.c core/buf.c core/crc32c.c core/loop.c)
+	local sources=(tests/iscsi/raw.c core/buf.c core/crc32c.c core/loop.c core/loop_signal.c core/standby.c)
 	case $1 in
 	hostile) sources+=(tests/iscsi/hostile.c tests/iscsi/attack_*.c) ;;
 	visitor) sources+=(tests/iscsi/visitor.c net/iscsi/chap.c core/{digest,sha3,weak_digest}.c) ;;

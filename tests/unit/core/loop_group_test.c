@@ -241,6 +241,173 @@ static void test_an_fd_added_to_a_waiting_loop_is_watched(void)
 	end_group();
 }
 
+/* ---- what hangs ---- */
+
+/* Two tasks write; the first hangs until the loop, run by another thread, has come to the second,
+ * and to a timer. */
+static int hung[2];
+static pthread_t first_thread, second_thread;
+static struct loop_timer go_on, poll_timer;
+static struct loop_task risky, ended_late;
+static unsigned risks;
+
+static void until_written(void *arg)
+{
+	char c;
+	(void)arg;
+	CHECK_EQ(read(hung[0], &c, 1), 1);
+}
+
+static void late(void *arg)
+{
+	(void)arg;
+	note('l');
+	CHECK(pthread_equal(second_thread, pthread_self()));
+	loop_stop(l, 10);
+}
+
+static void release(void *arg)
+{
+	(void)arg;
+	note('t');
+	second_thread = pthread_self();
+	CHECK(!pthread_equal(first_thread, second_thread));
+	/* Nobody stands by while he hangs. */
+	CHECK(!loop_has_standby(l));
+	CHECK_EQ(write(hung[1], "x", 1), 1);
+}
+
+static void hang(void *arg)
+{
+	(void)arg;
+	if (risks++) {
+		note('2');
+		loop_timer_set(l, &go_on, 0, release, NULL);
+		return;
+	}
+	note('1');
+	first_thread = pthread_self();
+	if (loop_risk(l, until_written, NULL, &ended_late))
+		note('!');
+}
+
+/* As soon as somebody stands by. */
+static void hang_when_ready(void *arg)
+{
+	(void)arg;
+	if (loop_has_standby(l))
+		loop_defer(l, &risky);
+	else
+		loop_timer_set(l, &poll_timer, MS_NS, hang_when_ready, NULL);
+}
+
+static void hang_once(unsigned n)
+{
+	begin_group(n);
+	CHECK_EQ(pipe(hung), 0);
+	risks = 0;
+	risky = (struct loop_task){.fn = hang};
+	ended_late = (struct loop_task){.fn = late};
+	loop_timer_set(l, &poll_timer, 0, hang_when_ready, NULL);
+	CHECK_EQ(run_group(), 10);
+	CHECK_STR(order, "12tl");
+	close(hung[0]);
+	close(hung[1]);
+	end_group();
+}
+
+static void test_another_thread_goes_on_with_a_loop_that_hangs(void)
+{
+	hang_once(1);
+	hang_once(2);
+}
+
+/* It hangs, and again when the threads have changed places, and the loop ends however they stand.
+ */
+static void late_again(void *arg);
+static unsigned rounds;
+
+static void hang_again(void *arg)
+{
+	(void)arg;
+	if (risks++) {
+		loop_timer_set(l, &go_on, 0, release, NULL);
+		return;
+	}
+	if (loop_risk(l, until_written, NULL, &ended_late))
+		note('!');
+}
+
+static void again_when_ready(void *arg)
+{
+	(void)arg;
+	risks = 0;
+	first_thread = pthread_self();
+	if (loop_has_standby(l))
+		loop_defer(l, &risky);
+	else
+		loop_timer_set(l, &poll_timer, MS_NS, again_when_ready, NULL);
+}
+
+static void late_again(void *arg)
+{
+	(void)arg;
+	if (--rounds)
+		again_when_ready(NULL);
+	else
+		loop_stop(l, 11);
+}
+
+static void test_threads_change_places_again_and_again(void)
+{
+	for (unsigned n = 1; n <= 3; n++) {
+		begin_group(1);
+		CHECK_EQ(pipe(hung), 0);
+		rounds = n;
+		risky = (struct loop_task){.fn = hang_again};
+		ended_late = (struct loop_task){.fn = late_again};
+		loop_timer_set(l, &poll_timer, 0, again_when_ready, NULL);
+		CHECK_EQ(run_group(), 11);
+		CHECK_EQ(rounds, 0);
+		close(hung[0]);
+		close(hung[1]);
+		end_group();
+	}
+}
+
+/* What does not hang is told of at once, with somebody who stands by and without. */
+static unsigned done_at_once;
+
+static void count(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+static void short_risk(void *arg)
+{
+	for (unsigned i = 0; i < 1000; i++)
+		if (!CHECK(loop_risk(l, count, &done_at_once, NULL)))
+			break;
+	if (loop_has_standby(l) || !arg)
+		loop_stop(l, 12);
+	else
+		loop_defer(l, &risky);
+}
+
+static void test_what_does_not_hang_stays_with_its_thread(void)
+{
+	begin_group(1);
+	done_at_once = 0;
+	risky = (struct loop_task){.fn = short_risk, .arg = &risky};
+	loop_defer(l, &risky);
+	CHECK_EQ(run_group(), 12);
+	CHECK(done_at_once >= 1000);
+	risky.arg = NULL;
+	loop_defer(l, &risky);
+	CHECK_EQ(run(), 12); /* nobody stands by */
+	end_group();
+}
+
 /* ---- beginning and end ---- */
 
 static void stop_first(void *arg)
@@ -306,6 +473,9 @@ int main(void)
 	CHECK_RUN(test_unlocked_callbacks_run_side_by_side);
 	CHECK_RUN(test_a_timer_set_for_a_waiting_loop_fires);
 	CHECK_RUN(test_an_fd_added_to_a_waiting_loop_is_watched);
+	CHECK_RUN(test_another_thread_goes_on_with_a_loop_that_hangs);
+	CHECK_RUN(test_threads_change_places_again_and_again);
+	CHECK_RUN(test_what_does_not_hang_stays_with_its_thread);
 	CHECK_RUN(test_it_ends_however_soon);
 	CHECK_RUN(test_it_may_never_have_run);
 	CHECK_RUN(test_signals_are_the_first_loops);
