@@ -2,10 +2,11 @@
 /*
  * Where a disk's I/O runs: at once, in the kernel by io_uring, or in worker threads. Each has what
  * it is best at, as measured (ext4, Linux 6.18):
- * - what the page cache has, and tmpfs: at once. Buffered writes, too: to hand one to a worker
- *   costs more than to do it. But when the kernel makes writers wait for the medium a loop must not
- *   be one of them for long: after a slow write, those on that disk are a worker's for a while; and
- *   a worker is sent ahead when the last write is not quite recent, or something on it hangs;
+ * - what the page cache has, and tmpfs: at once. Buffered writes, too, before the loop goes on: to
+ *   hand one to a worker costs more than to do it. But when the kernel makes writers wait for the
+ *   medium a loop must not be one of them for long: another thread takes it over then (see
+ *   loop_risk()). After a slow write, those on that disk are a worker's for a while; and a worker
+ * is sent ahead when the last write is not quite recent, or something on it hangs;
  * - small reads that have to wait for the medium: io_uring, for a third to two thirds of the CPU
  *   time of a worker. Large ones are copied side by side by workers;
  * - buffered writes that are not done at once: a worker, which does them all for one wake-up;
@@ -46,16 +47,19 @@ struct pools {
 	unsigned threads;	/* of each pool */
 };
 
-/* Buffered writes are gathered here and go to one worker of their disk together: a wake-up costs
- * more than a copy into the page cache. What waits for the medium gets a job each, to run side by
- * side. */
+/* Buffered writes are gathered here; those that are not done by the loop go to one worker of their
+ * disk together: a wake-up costs more than a copy into the page cache. What waits for the medium
+ * gets a job each, to run side by side. */
 struct disk_engine {
 	struct loop *loop;
 	struct pools *pools;
 	struct uring *uring; /* NULL: workers do it all */
 	bool shares;	     /* the pools are another engine's */
 	struct disk_io *batch, **batch_tail;
+	struct disk_io *left, **left_tail; /* of these: for workers */
 	struct loop_task flush;
+	struct disk_io *writing; /* by the loop */
+	uint64_t began;		 /* clock_ns() of when it has begun that */
 };
 
 /* Does it flush? */
@@ -245,33 +249,7 @@ static bool ring_submit(struct disk_engine *e, struct disk_io *io)
 	return uring_read(e->uring, &io->ring.op, io->disk->fd, io->iov, io->niov, io->off);
 }
 
-/* ---- */
-
-static void flush_batch(void *arg)
-{
-	struct disk_engine *e = arg;
-	struct disk_io *left = e->batch;
-	e->batch = NULL;
-	e->batch_tail = &e->batch;
-	while (left) {
-		struct disk_io *head = left, **tail = &head->next, **p = &left;
-		const struct disk *d = head->disk;
-		left = head->next;
-		*tail = NULL;
-		while (*p) {
-			struct disk_io *io = *p;
-			if (io->disk != d) {
-				p = &io->next;
-				continue;
-			}
-			*p = io->next;
-			io->next = NULL;
-			*tail = io;
-			tail = &io->next;
-		}
-		submit_job(e, head, batch_run, batch_done);
-	}
-}
+/* ---- at once ---- */
 
 /* A read straight from the page cache. True when the cache had all of it (or the read failed). */
 static bool read_cached(struct disk *d, struct disk_io *io)
@@ -295,62 +273,141 @@ static bool is_buffered(const struct disk_io *io)
 	return io->op == DISK_WRITE && !io->fua && !io->disk->writethrough;
 }
 
-/* Not if it may have to wait for the medium, as far as one can tell. */
-static bool may_write(const struct disk_io *io, uint64_t now)
+/* Not if it may have to wait for the medium, as far as one can tell; nor while the ring has reads
+ * of this thread, which end only where it does not wait for anything else. */
+static bool may_write(const struct disk_engine *e, const struct disk_io *io, uint64_t now)
 {
-	return is_buffered(io) && (io->off | length(io)) % PAGE == 0 &&
-	       now >= io->disk->writes_from && now < io->disk->written + RECENT &&
-	       !hangs(io->disk, now);
+	const struct disk *d = io->disk;
+	return (io->off | length(io)) % PAGE == 0 && now >= d->writes_from &&
+	       now < d->written + RECENT && !hangs(d, now) && !uring_busy(e->uring) &&
+	       loop_has_standby(e->loop);
 }
 
-/* A slow one so soon after the last pause: a longer pause. */
-static void note_write(struct disk *d, uint64_t began)
+/* Workers write for a while. A slow one so soon after the last pause: a longer pause. */
+static void pause_writes(struct disk *d, uint64_t began, uint64_t now)
 {
-	uint64_t now = clock_ns();
-	d->written = now;
-	if (now - began < SLOW_WRITE)
-		return;
 	if (d->pause && now - d->writes_from < 2 * d->pause)
 		d->pause = MIN(2 * d->pause, PAUSE_MAX);
 	else
 		d->pause = PAUSE_MIN;
 	d->writes_from = now + d->pause;
-	log_debug("%s: a write took %llu ms; workers write for %llu s", d->path,
+	log_debug("%s: a write takes %llu ms; workers write for %llu s", d->path,
 		  (unsigned long long)((now - began) / MS_NS),
 		  (unsigned long long)(d->pause / SEC_NS));
 }
 
-/* What can be done at once is. Other loops go on meanwhile. */
+static void write_io(void *arg)
+{
+	run_blocking(arg);
+}
+
+/* It has ended after others have taken over. */
+static void write_late(void *arg)
+{
+	struct disk_io *io = arg;
+	job_ended(io->disk);
+	io->done(io);
+}
+
+/* False: another thread goes on with the loop. */
+static bool write_at_once(struct disk_engine *e, struct disk_io *io, uint64_t now)
+{
+	struct disk *d = io->disk;
+	e->writing = io;
+	e->began = now;
+	io->job.task = (struct loop_task){.fn = write_late, .arg = io};
+	if (!loop_risk(e->loop, write_io, io, &io->job.task))
+		return false;
+	e->writing = NULL;
+	d->written = clock_ns();
+	if (d->written - now >= SLOW_WRITE)
+		pause_writes(d, now, d->written);
+	io->done(io);
+	return true;
+}
+
+/* The thread that does it has been left behind: it counts as a worker. */
+static void left_behind(struct disk_engine *e)
+{
+	struct disk *d = e->writing->disk;
+	if (d->jobs++ == 0)
+		d->stirred = e->began;
+	pause_writes(d, e->began, clock_ns());
+	e->writing = NULL;
+}
+
+static void give_to_worker(struct disk_engine *e)
+{
+	struct disk_io *left = e->left;
+	*e->left_tail = NULL;
+	e->left_tail = &e->left;
+	e->left = NULL;
+	while (left) {
+		struct disk_io *head = left, **tail = &head->next, **p = &left;
+		const struct disk *d = head->disk;
+		left = head->next;
+		*tail = NULL;
+		while (*p) {
+			struct disk_io *io = *p;
+			if (io->disk != d) {
+				p = &io->next;
+				continue;
+			}
+			*p = io->next;
+			io->next = NULL;
+			*tail = io;
+			tail = &io->next;
+		}
+		submit_job(e, head, batch_run, batch_done);
+	}
+}
+
+static void flush_batch(void *arg)
+{
+	struct disk_engine *e = arg;
+	struct disk_io *io;
+	if (e->writing)
+		left_behind(e);
+	while ((io = e->batch)) {
+		uint64_t now = clock_ns();
+		e->batch = io->next;
+		if (!e->batch)
+			e->batch_tail = &e->batch;
+		if (!may_write(e, io, now)) {
+			*e->left_tail = io;
+			e->left_tail = &io->next;
+		} else if (!write_at_once(e, io, now)) {
+			return;
+		}
+	}
+	give_to_worker(e);
+}
+
+/* Other loops go on meanwhile. */
 static bool run_at_once(struct disk_engine *e, struct disk_io *io)
 {
 	struct disk *d = io->disk;
-	bool write = !d->in_memory && io->op == DISK_WRITE, done = true;
-	uint64_t began = write ? clock_ns() : 0;
-	if (write && !may_write(io, began))
-		return false;
+	bool done = true;
 	loop_unlock(e->loop);
-	if (d->in_memory || write)
+	if (d->in_memory)
 		run_blocking(io);
 	else
 		done = read_cached(d, io);
 	loop_lock(e->loop);
-	if (write)
-		note_write(d, began);
 	return done;
 }
 
 bool disk_submit(struct disk_engine *e, struct disk_io *io)
 {
-	if (io->op == DISK_READ || io->op == DISK_WRITE) {
-		if (run_at_once(e, io))
-			return true;
-		if (is_buffered(io)) {
-			io->next = NULL;
-			*e->batch_tail = io;
-			e->batch_tail = &io->next;
-			loop_defer(e->loop, &e->flush);
-			return false;
-		}
+	bool transfer = io->op == DISK_READ || io->op == DISK_WRITE;
+	if (transfer && (io->disk->in_memory || io->op == DISK_READ) && run_at_once(e, io))
+		return true;
+	if (is_buffered(io)) {
+		io->next = NULL;
+		*e->batch_tail = io;
+		e->batch_tail = &io->next;
+		loop_defer(e->loop, &e->flush);
+		return false;
 	}
 	if (io->op != DISK_READ || !ring_submit(e, io))
 		submit_job(e, io, job_run, job_done);
@@ -364,6 +421,7 @@ static struct disk_engine *new_engine(struct loop *l)
 		return NULL;
 	e->loop = l;
 	e->batch_tail = &e->batch;
+	e->left_tail = &e->left;
 	e->flush.fn = flush_batch;
 	e->flush.arg = e;
 	return e;

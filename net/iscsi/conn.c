@@ -165,6 +165,7 @@ static void update_watch(struct conn *c)
 
 static void change_rx(struct conn *c, struct chunk *fresh);
 static void look_ahead(struct conn *c);
+static bool readable(struct conn *c);
 
 /* Idle connections hold no memory; what tasks hold anyway can take what comes next. */
 static void spare_rx(struct conn *c)
@@ -176,6 +177,12 @@ static void spare_rx(struct conn *c)
 static void flush(void *arg)
 {
 	struct conn *c = arg;
+	if (c->running || c->stalled || c->server->draining)
+		c->rounds = 0;
+	if (c->rounds && readable(c))
+		return;
+	if (c->state == CONN_CLOSED)
+		return;
 	spare_rx(c);
 	c->ops->turn(c);
 	if (c->asked_bytes)
@@ -432,21 +439,29 @@ static uint32_t receive_most(struct conn *c)
 	return MIN(room, RECEIVE_MOST);
 }
 
-static void readable(struct conn *c)
+/* True: what has come is to be written first, while it is in the processor's cache; then flush()
+ * goes on with it. */
+static bool readable(struct conn *c)
 {
-	for (unsigned i = 0; i < READ_ROUNDS && c->state <= CONN_FULL; i++) {
+	while (c->rounds && c->state <= CONN_FULL) {
 		uint32_t room, n;
+		c->rounds--;
 		if (make_room(c)) {
 			out_of_memory(c);
-			return;
+			break;
 		}
 		room = receive_most(c);
 		n = receive(c, room);
-		if (c->state == CONN_CLOSED)
-			return;
-		if (!n || !parse(c) || n < room)
+		if (c->state == CONN_CLOSED || !n || !parse(c) || n < room)
 			break;
+		if (c->rounds && c->running) {
+			loop_defer_cancel(c->loop, &c->flush); /* behind that */
+			loop_defer(c->loop, &c->flush);
+			return true;
+		}
 	}
+	c->rounds = 0;
+	return false;
 }
 
 void conn_resume(struct conn *c)
@@ -465,10 +480,12 @@ static void on_event(void *arg, unsigned events)
 	struct conn *c = arg;
 	if (c->state == CONN_CLOSED)
 		return;
-	if (c->state <= CONN_FULL && events & LOOP_READ && !c->stalled && !c->server->draining)
-		readable(c);
-	else if (c->ahead && c->stalled && c->state == CONN_FULL && events & LOOP_READ &&
-		 !c->server->draining)
+	if (c->state <= CONN_FULL && events & LOOP_READ && !c->stalled && !c->server->draining) {
+		c->rounds = READ_ROUNDS;
+		if (readable(c))
+			return;
+	} else if (c->ahead && c->stalled && c->state == CONN_FULL && events & LOOP_READ &&
+		   !c->server->draining)
 		read_ahead(c);
 	else if (events == (LOOP_READ | LOOP_WRITE) && !c->tx_n)
 		conn_close(c); /* an error while nothing is asked for */

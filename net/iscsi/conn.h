@@ -90,6 +90,7 @@ struct conn {
 	struct chunk *rx;
 	uint32_t rx_pos;
 	uint32_t usual;	 /* size of the last PDU */
+	unsigned rounds; /* of receiving that are left of this turn */
 	uint64_t pinned; /* its share of server.pinned */
 
 	/* send: parts tx[tx_head .. tx_head + tx_n), a ring of tx_cap */

@@ -12,6 +12,7 @@
  *   atomic N [LBA [COUNT]]
  *                WRITE ATOMIC of other data than write's
  *   sync N       SYNCHRONIZE CACHE: as ready
+ *   ping         NOP-Out: "good" or "lost"
  *   sanitize N   SANITIZE, ten times over, in the background: as ready
  * usage: watcher HOST PORT IQN NUMBER      NUMBER: which initiator we are
  */
@@ -148,7 +149,9 @@ static void serve(struct raw *r, const char *verb, unsigned lun, unsigned lba, u
 		luns(r);
 		return;
 	}
-	if (strcmp(verb, "capacity") == 0) {
+	if (strcmp(verb, "ping") == 0) {
+		strcpy(text, raw_ping(r) ? "good" : "lost");
+	} else if (strcmp(verb, "capacity") == 0) {
 		run(r, lun, capacity, sizeof(capacity), NULL, 0, in, sizeof(in), text);
 		if (strcmp(text, "good") == 0) {
 			printf("%u\n", get_be32(in) + 1);
