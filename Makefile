@@ -47,7 +47,7 @@ all: $(B)/vstor
 include xen/build.mk
 
 # ---- the program -----------------------------------------------------------------------------------------
-rooms = $(1) $(addprefix $(1)/,scsi iscsi bench)
+rooms = $(1) $(addprefix $(1)/,scsi iscsi aoe bench)
 sources = $(sort $(wildcard $(foreach floor,$(1),$(addsuffix /*.c,$(call rooms,$(floor))))))
 objects = $(patsubst %.c,$(O)/%.o,$(call sources,$(1)))
 LOW := $(call objects,core storage net)
@@ -104,8 +104,8 @@ $(HIGH_TESTS): $(B)/%: $(O)/tests/%.o $(FAKE) $(filter-out $(O)/cmd/main.o,$(OBJ
 unit-programs: $(LOW_TESTS) $(HIGH_TESTS)
 
 # ---- fuzzing: a short run without libFuzzer in `make test`, long ones with it in `make fuzz` ------------------
-FUZZ_OBJS := $(patsubst %,$(O)/tests/fuzz/%.o,target pages driver)
-$(B)/fuzz/target: $(O)/tests/fuzz/target.o $(O)/tests/fuzz/driver.o $(O)/low.a
+FUZZ_OBJS := $(patsubst %,$(O)/tests/fuzz/%.o,target aoe pages driver)
+$(B)/fuzz/target $(B)/fuzz/aoe: $(B)/fuzz/%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/driver.o $(O)/low.a
 	@mkdir -p $(@D)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 PAGES := page_decoder pagecache stream
@@ -120,6 +120,14 @@ build/fuzz/libfuzzer-pages: tests/fuzz/pages.c $(PAGES:%=xen/%.c) $(call sources
 	@mkdir -p $(@D)
 	$(call say,CLANG $@) clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -I. \
 		$(XEN_CFLAGS) -pthread -o $@ $(filter %.c,$^) -L$(XEN)/lib -lzstd
+# It has something in the place of the network.
+build/fuzz/libfuzzer-aoe: tests/fuzz/aoe.c $(filter-out net/link.c net/aoe/port_open.c,$(call sources,core storage net)) | $(UAPI)
+	@mkdir -p $(@D)
+	$(call say,CLANG $@) clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -I. -pthread -o $@ $^
+fuzz-aoe: deps-fuzz
+	@$(MAKE) build/fuzz/libfuzzer-aoe
+	@mkdir -p build/fuzz/corpus-aoe
+	cd build/fuzz && ./libfuzzer-aoe -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -rss_limit_mb=1024 corpus-aoe ../../tests/fuzz/corpus-aoe
 fuzz-pages: deps-fuzz
 	@$(MAKE) SANITIZE=1 build/fuzz/libfuzzer-pages
 	@mkdir -p build/fuzz/corpus-pages
@@ -142,7 +150,7 @@ $(B)/lab-tool: $(LAB_OBJ)
 # ---- tests: each suite prints ok and not ok lines, tests/run adds them up ------------------------------------
 # What is built after `deps` is built by a make of its own: the compiler may not have been there before.
 sanitized: deps-build
-	@$(MAKE) SANITIZE=1 build/san/vstor unit-programs build/san/fuzz/target build/san/fuzz/pages
+	@$(MAKE) SANITIZE=1 build/san/vstor unit-programs build/san/fuzz/target build/san/fuzz/aoe build/san/fuzz/pages
 	@$(MAKE) SANITIZE=thread build/tsan/vstor
 unit: deps-build
 	@$(MAKE) SANITIZE=1 unit-programs
@@ -150,10 +158,13 @@ unit: deps-build
 test: deps
 	@$(MAKE) all $(B)/lab-tool
 	@$(MAKE) sanitized
-	@tests/run build unit model fuzz report conformance attach lab format cppcheck floors manual
+	@tests/run build unit model fuzz report conformance aoe attach lab format cppcheck floors manual
 conformance: deps
 	@$(MAKE) all
 	@tests/run conformance
+aoe: deps
+	@$(MAKE) all
+	@tests/run aoe
 attach: deps
 	@$(MAKE) all
 	@tests/run attach
@@ -230,7 +241,7 @@ help:
 	@echo "deps           install the Debian packages needed; deps-build: those for building only"
 	@echo "demo           a live guest moves between two Xen hosts, on this machine, in QEMU"
 	@echo "test           everything below, summed up; like demo, it installs the packages that it needs"
-	@echo "unit model conformance attach lab check-format cppcheck   one suite"
+	@echo "unit model conformance aoe attach lab check-format cppcheck   one suite"
 	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"
 	@echo "test-report    the page of vstor bench report in chromium, where that is installed"
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes"
@@ -238,6 +249,7 @@ help:
 	@echo "bench-codec    recorded migrations over slow and fast links, against plain, gzip and zstd"
 	@echo "bench-attach   attach against open-iscsi, by turns: speed, memory, recovery"
 	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))"
+	@echo "fuzz-aoe       the AoE target likewise"
 	@echo "fuzz-pages     the decoder of compressed pages likewise"
 	@echo "install        binary, man pages, block script, services; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "clean          what was compiled of vstor; distclean: Xen's libraries and downloads too"
@@ -249,6 +261,6 @@ distclean:
 	rm -rf build
 
 FORCE:
-.PHONY: FORCE all attach bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-pages \
+.PHONY: FORCE all aoe attach bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-aoe fuzz-pages \
 	help install lab model \
 	sanitized test test-attach test-report unit unit-programs xen-libs

@@ -139,16 +139,20 @@ void lun_change_remove(struct luns_change *c)
 {
 	const struct lun_config *which = &c->setup.c;
 	struct served_lun *s = target_luns_find(c->luns, which->target, which->number, NULL);
+	struct lun *l = s ? s->lun : NULL;
 	int rc = -ENOENT;
 	if (s) {
 		log_info("%s: LUN %u of %s is taken away", disk_path(s->lun->disk), which->number,
 			 which->target);
 		rc = target_remove_lun(c->luns->server, s->target, which->number, removed, c);
 	}
-	if (rc)
+	if (rc) {
 		lun_change_end(c, rc == -ENOENT ? "there is no such LUN" : "out of memory");
-	else
-		served_lun_free(c->luns, s);
+		return;
+	}
+	if (c->luns->aoe)
+		aoe_target_remove(c->luns->aoe, l); /* which it waits for */
+	served_lun_free(c->luns, s);
 }
 
 void target_luns_remove(struct target_luns *t, const char *target, unsigned number, luns_done done,

@@ -33,6 +33,8 @@ struct target_run {
 	struct uring
 		*rings[TARGET_MAX_THREADS]; /* of the loops; the engines' when there are some */
 	struct target_server *server;
+	struct aoe_target *aoe; /* NULL: none is asked for */
+	struct aoe_macs aoe_allow;
 	struct target_config *config, *fresh; /* fresh: being compared */
 	struct opener *opener;
 	struct sandbox_user user;
@@ -53,10 +55,19 @@ static void drained(void *arg)
 	loop_stop(r->loop, 0);
 }
 
-static void unchanging(void *arg)
+static void without_aoe(void *arg)
 {
 	struct target_run *r = arg;
 	target_server_drain(r->server, drained, r);
+}
+
+static void unchanging(void *arg)
+{
+	struct target_run *r = arg;
+	if (r->aoe)
+		aoe_target_drain(r->aoe, without_aoe, r);
+	else
+		without_aoe(r);
 }
 
 static void on_term(void *arg, int signo)
@@ -120,6 +131,16 @@ static void warn_unchanged(const char *option, const char *now, const char *want
 			 wanted ? wanted : "(none)");
 }
 
+static void warn_unchanged_list(const char *option, const struct opt_list *now,
+				const struct opt_list *wanted)
+{
+	bool same = now->n == wanted->n;
+	for (size_t i = 0; same && i < now->n; i++)
+		same = strcmp(now->v[i], wanted->v[i]) == 0;
+	if (!same)
+		log_warn("--%s: only a restart brings the change into force", option);
+}
+
 /* Every new disk is open: the rest that can fail is to listen. */
 static const char *commit(void *arg)
 {
@@ -138,6 +159,8 @@ static const char *commit(void *arg)
 	if (old->threads != r->fresh->threads)
 		log_warn("--threads %llu: only a restart brings this into force",
 			 (unsigned long long)r->fresh->threads);
+	warn_unchanged_list("aoe", &old->aoe_words, &r->fresh->aoe_words);
+	warn_unchanged_list("aoe-allow", &old->aoe_allow_words, &r->fresh->aoe_allow_words);
 	warn_unchanged("state-dir", old->state_dir, r->fresh->state_dir);
 	warn_unchanged("user", old->user, r->fresh->user);
 	target_opener_taken(r->opener);
@@ -292,6 +315,12 @@ static int serve(struct target_run *r)
 		return 1;
 	}
 	target_luns_init(&r->luns, r->server, r->engine, r->opener);
+	rc = r->aoe ? aoe_target_start(r->aoe, r->engine) : 0;
+	if (rc) {
+		log_error("cannot start AoE: %s", strerror(-rc));
+		return 1;
+	}
+	r->luns.aoe = r->aoe;
 	r->luns.stateful = c->state_dir != NULL;
 	r->requests = (struct target_control){
 		.server = r->server, .luns = &r->luns, .config = &r->config};
@@ -327,6 +356,23 @@ static void make_rings(void *arg)
 	}
 }
 
+/* What is wrong with an interface is no reason not to serve iSCSI. */
+static int open_aoe(struct target_run *r)
+{
+	const struct target_config *c = r->config;
+	if (!c->aoe_words.n)
+		return 0;
+	r->aoe_allow = c->aoe_allow;
+	r->aoe = aoe_target_new(&r->aoe_allow);
+	if (!r->aoe) {
+		log_error("cannot start: %s", strerror(errno));
+		return 1;
+	}
+	for (size_t i = 0; i < c->aoe_words.n; i++)
+		aoe_target_open(r->aoe, c->aoe[i].ifname, c->aoe[i].shelf, c->aoe[i].slot);
+	return 0;
+}
+
 /* What takes rights that are given up here, and has no opener later. */
 static int enter_sandbox(struct target_run *r)
 {
@@ -342,6 +388,9 @@ static int enter_sandbox(struct target_run *r)
 		return rc;
 	if (c->metrics && metrics_open(&r->metrics, r->loop, c->metrics, metrics_page, r))
 		return 1;
+	rc = open_aoe(r);
+	if (rc)
+		return rc;
 	rc = target_opener_start(&r->opener, r->argc, r->argv, r->config, r->control);
 	if (rc) {
 		log_error("cannot start: %s", strerror(-rc));
@@ -396,6 +445,7 @@ int cmd_target(int argc, char **argv)
 	for (unsigned i = 0; i < TARGET_MAX_THREADS; i++)
 		uring_free(r.rings[i]);
 	target_server_free(r.server);
+	aoe_target_free(r.aoe);
 	if (target_luns_close(&r.luns))
 		status = 1;
 	loop_group_free(r.loops);

@@ -78,7 +78,8 @@ static int lun_key(struct lun_setup *s, const char *key, const char *val)
 		c->block_size = (uint32_t)n;
 	} else if (strcmp(key, "cache") == 0) {
 		c->disk.writethrough = strcmp(val, "writethrough") == 0;
-		if (!c->disk.writethrough && strcmp(val, "writeback"))
+		c->writeback = strcmp(val, "writeback") == 0;
+		if (!c->disk.writethrough && !c->writeback)
 			return bad_key(s, "cache= takes writeback or writethrough");
 	} else if (strcmp(key, "size") == 0) {
 		if (parse_size(val, &c->disk.create_size) || !c->disk.create_size)
@@ -252,6 +253,12 @@ static int read_words(struct target_config *c, int argc, char **argv, struct ope
 		{"user", OPT_STRING, &c->user, "NAME",
 		 "who to be, as root, once all is open (default: " SANDBOX_USER ", or nobody)",
 		 .min = 0},
+		{"aoe", OPT_LIST, &c->aoe_words, "IFACE[,shelf=S][,slot=N]",
+		 "also export by ATA over Ethernet, LUN n as eS.(N+n) (defaults 0); may be given "
+		 "several times",
+		 .min = 0},
+		{"aoe-allow", OPT_LIST, &c->aoe_allow_words, "MAC",
+		 "who gets an answer by AoE (default: everybody on that network)", .min = 0},
 		{"metrics", OPT_STRING, &c->metrics, "ADDR[:PORT]",
 		 "serve Prometheus metrics by HTTP (default: no; port 9860)", .min = 0},
 		{"config", OPT_STRING, &c->file, "FILE", "the same words, one `key = value` a line",
@@ -272,7 +279,9 @@ static int read_words(struct target_config *c, int argc, char **argv, struct ope
 			  "that ejects\n"
 			  "  size=BYTES                      create a sparse file of this size\n"
 			  "  block-size=512|4096  cache=writeback|writethrough   (the first is the "
-			  "default)",
+			  "default;\n"
+			  "                                  by AoE, writes go through unless "
+			  "cache=writeback is said)",
 	};
 	int n = opts_parse(&opts, argc, argv);
 	const char *file = c->file;
@@ -302,6 +311,9 @@ int target_config_words(struct target_config **out, int argc, char **argv, struc
 	}
 	if (rc == 0)
 		rc = parse_luns(c);
+	if (rc == 0 && (aoe_setups_parse(c->aoe, &c->aoe_words) ||
+			aoe_allow_parse(&c->aoe_allow, &c->aoe_allow_words)))
+		rc = OPTS_USAGE;
 	if (rc == 0 && !(c->access = access_new(c->allow.v, (unsigned)c->allow.n)))
 		rc = OPTS_USAGE;
 	if (rc)
@@ -334,6 +346,8 @@ void target_config_free(struct target_config *c)
 	opt_list_free(&c->lun_words);
 	opt_list_free(&c->listen);
 	opt_list_free(&c->allow);
+	opt_list_free(&c->aoe_words);
+	opt_list_free(&c->aoe_allow_words);
 	explicit_bzero(c->secret, sizeof(c->secret));
 	explicit_bzero(c->mutual, sizeof(c->mutual));
 	free(c->text);

@@ -3,6 +3,7 @@
 #ifndef CMD_TARGET_CONFIG_H
 #define CMD_TARGET_CONFIG_H
 
+#include "cmd/target_aoe.h"
 #include "core/opener.h"
 #include "core/opts.h"
 #include "net/access.h"
@@ -27,12 +28,14 @@ struct lun_setup {
 struct target_config {
 	const char *name, *file, *state_dir, *control, *metrics, *user;
 	uint64_t ready_fd, threads;
-	struct opt_list lun_words, listen, allow;
+	struct opt_list lun_words, listen, allow, aoe_words, aoe_allow_words;
 	const char *chap_user, *chap_file, *mutual_user, *mutual_file;
 
 	struct lun_setup *luns;
 	unsigned luns_n;
 	struct access *access;
+	struct aoe_setup aoe[TARGET_MAX_AOE]; /* aoe_words.n */
+	struct aoe_macs aoe_allow;
 	struct chap_credentials credentials;
 	char secret[CHAP_SECRET_MAX], mutual[CHAP_SECRET_MAX];
 	char *text; /* of the file */

@@ -103,6 +103,8 @@ int lun_serve(struct target_luns *t, struct lun_setup *setup, struct lun *l, boo
 		;
 	*p = s;
 	t->n++;
+	if (t->aoe)
+		aoe_target_add(t->aoe, l, s->setup.c.writeback);
 	log_info("%s: LUN %u of %s, %llu blocks of %u bytes", disk_path(l->disk), l->number,
 		 target_name(s->target), (unsigned long long)l->blocks, l->block_size);
 	return 0;

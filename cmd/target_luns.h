@@ -7,6 +7,7 @@
 #define CMD_TARGET_LUNS_H
 
 #include "cmd/target_config.h"
+#include "net/aoe/target.h"
 #include "net/iscsi/target.h"
 
 struct served_lun {
@@ -23,7 +24,8 @@ struct luns_change;
 struct target_luns {
 	struct target_server *server;
 	struct disk_engine *engine;
-	struct opener *opener; /* who opens their files */
+	struct aoe_target *aoe; /* serves them, too; NULL: there is none */
+	struct opener *opener;	/* who opens their files */
 	bool stateful; /* the working directory keeps reservations; or they do not survive */
 	struct served_lun *list;
 	unsigned n;

@@ -72,6 +72,8 @@ static const struct row allowed[] = {
 	ANY(recvfrom),
 	ANY(sendmsg),
 	ANY(sendto),
+	ANY(recvmmsg),
+	ANY(sendmmsg),
 	ANY(preadv2),
 	ANY(pwritev2),
 	ANY(io_uring_enter),

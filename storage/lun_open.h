@@ -12,6 +12,7 @@ struct lun_config {
 	const char *serial;  /* NULL: derived from target and number */
 	const char *target;  /* the target's name: part of the identity */
 	bool thin, removable;
+	bool writeback; /* the user has asked for it: also where writes go through by themselves */
 	struct disk_opts disk;
 	/* File for persistent reservations that survive loss of power; NULL: they do not. One for
 	 * each disk, the same after a restart: see lun_state_name(). With more added to its name,
