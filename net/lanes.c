@@ -13,9 +13,21 @@
 #define PIECE	   (CHANNEL_TYPE_USER + 0)
 #define NUMBER	   8		     /* bytes of a piece's number */
 #define HIGH_WATER (4 * LANES_PIECE) /* a slow lane is not to hold what another could carry */
-#define DEAD_NS	   (3 * SEC_NS)	     /* the window stands still while a dead lane is not noticed */
 #define CONNECT_NS (10 * SEC_NS)
 #define KEY_BYTES  16
+#define WATCH_NS   (250 * MS_NS)
+
+/*
+ * A lane is as patient as the channel beside it: a receiver that is busy with something else is
+ * heard on neither. But while one lane is dead the window stands still: when others are heard, it
+ * need not be waited for. That takes more than a keepalive interval, a quarter of this.
+ */
+static uint64_t dead_ns = 10 * SEC_NS;
+
+static uint64_t behind_ns(void)
+{
+	return dead_ns * 2 / 5;
+}
 
 /* ---- the sender ---- */
 
@@ -24,6 +36,7 @@ struct lane {
 	struct channel *c; /* NULL: it is gone */
 	char name[CHANNEL_TEXT_MAX / 2];
 	bool open;
+	uint64_t received, heard_at; /* bytes, and when there were more of them last */
 };
 
 struct piece {
@@ -37,6 +50,7 @@ struct lanes_out {
 	const struct lanes_out_ops *ops;
 	void *arg;
 	struct loop_task room;
+	struct loop_timer timer;
 	struct lane lanes[LANES_MAX];
 	unsigned n, open, alive;
 	struct piece pieces[LANES_WINDOW];
@@ -85,6 +99,8 @@ static bool flush(struct lanes_out *o)
 	return true;
 }
 
+static void watch(void *arg);
+
 static void tell_room(void *arg)
 {
 	struct lanes_out *o = arg;
@@ -99,8 +115,11 @@ static void on_lane_open(void *arg)
 	struct lanes_out *o = lane->o;
 
 	lane->open = true;
-	if (++o->open == o->n)
-		o->ops->on_open(o->arg);
+	lane->heard_at = clock_ns();
+	if (++o->open < o->n)
+		return;
+	loop_timer_set(o->loop, &o->timer, WATCH_NS, watch, o);
+	o->ops->on_open(o->arg);
 }
 
 /* A receiver has nothing to say on a lane. */
@@ -132,14 +151,12 @@ static void drop_lane(struct lane *lane)
 	lane->c = NULL;
 }
 
-static void on_lane_close(void *arg, int err, const char *text)
+static void lose_lane(struct lane *lane, const char *text)
 {
-	struct lane *lane = arg;
 	struct lanes_out *o = lane->o;
 	char why[CHANNEL_TEXT_MAX];
 
-	snprintf(why, sizeof(why), "--data %s: %.100s", lane->name,
-		 err ? text : "the other side has hung up");
+	snprintf(why, sizeof(why), "--data %s: %.100s", lane->name, text);
 	drop_lane(lane);
 	o->alive--;
 	if (!lane->open || !o->alive) {
@@ -156,6 +173,35 @@ static void on_lane_close(void *arg, int err, const char *text)
 	loop_defer(o->loop, &o->room);
 }
 
+static void on_lane_close(void *arg, int err, const char *text)
+{
+	lose_lane(arg, err ? text : "the other side has hung up");
+}
+
+static void watch(void *arg)
+{
+	struct lanes_out *o = arg;
+	uint64_t now = clock_ns(), last = 0;
+
+	for (unsigned i = 0; i < o->n; i++) {
+		struct lane *lane = &o->lanes[i];
+		struct channel_stats s;
+
+		if (!lane->c)
+			continue;
+		channel_stats(lane->c, &s);
+		if (s.bytes_received != lane->received) {
+			lane->received = s.bytes_received;
+			lane->heard_at = now;
+		}
+		last = MAX(last, lane->heard_at);
+	}
+	for (unsigned i = 0; i < o->n; i++)
+		if (o->lanes[i].c && last - o->lanes[i].heard_at >= behind_ns())
+			lose_lane(&o->lanes[i], "silent, while others are heard");
+	loop_timer_set(o->loop, &o->timer, WATCH_NS, watch, o);
+}
+
 static const struct channel_ops lane_ops = {.on_open = on_lane_open,
 					    .on_frame = on_lane_frame,
 					    .on_writable = on_lane_writable,
@@ -170,7 +216,7 @@ static int connect_lane(struct lanes_out *o, const char *name, uint16_t port,
 				     .peer = lane->name,
 				     .key = key,
 				     .handshake_ns = CONNECT_NS,
-				     .dead_ns = DEAD_NS,
+				     .dead_ns = dead_ns,
 				     .high_water = HIGH_WATER};
 	struct sock_addrs addrs;
 	int rc;
@@ -280,6 +326,7 @@ void lanes_out_free(struct lanes_out *o)
 	for (unsigned i = 0; i < LANES_WINDOW; i++)
 		free(o->pieces[i].data);
 	loop_defer_cancel(o->loop, &o->room);
+	loop_timer_del(o->loop, &o->timer);
 	free(o);
 }
 
@@ -402,7 +449,7 @@ int lanes_in_open(struct loop *l, const struct channel_key *key, const struct la
 		  void *arg, struct lanes_in **out)
 {
 	struct lanes_in *in = calloc(1, sizeof(*in));
-	struct channel_config cfg = {.dead_ns = DEAD_NS, .handshake_ns = CONNECT_NS};
+	struct channel_config cfg = {.dead_ns = dead_ns, .handshake_ns = CONNECT_NS};
 	int rc = 0;
 
 	if (!in)

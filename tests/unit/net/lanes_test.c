@@ -3,6 +3,10 @@
  * lanes. */
 #include "net/lanes.c"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "net/channel_priv.h"
 #include "tests/unit/check.h"
 
 #define TOTAL (24u << 20)
@@ -21,8 +25,10 @@ struct rig {
 	bool opened, failed;
 	char text[CHANNEL_TEXT_MAX];
 	struct loop_timer timer, limit;
-	uint64_t unsaid; /* what the receiver has said, and the sender not heard yet */
-	bool deaf;	 /* keep it from the sender */
+	uint64_t unsaid;    /* what the receiver has said, and the sender not heard yet */
+	bool deaf;	    /* keep it from the sender */
+	uint64_t silent_at; /* then lane 0 falls silent */
+	int wire[2];	    /* from a receiver that is a process of its own */
 };
 
 static uint8_t pattern(uint64_t i)
@@ -95,6 +101,8 @@ static void on_cut(void *arg)
 	cut(arg);
 }
 
+static void falls_silent(void *arg);
+
 static bool on_bytes(void *arg, const uint8_t *p, size_t n)
 {
 	struct rig *r = arg;
@@ -108,6 +116,10 @@ static bool on_bytes(void *arg, const uint8_t *p, size_t n)
 		if (p[i] != pattern(r->got + i))
 			return CHECK(!"the bytes as they were sent");
 	r->got += n;
+	if (r->silent_at && r->got >= r->silent_at && !r->timer.pos) {
+		r->silent_at = 0;
+		loop_timer_set(r->loop, &r->timer, 0, falls_silent, r);
+	}
 	/* Not from inside a lane's own callback. */
 	if (r->cuts && r->got >= r->cut_at && !r->timer.pos)
 		loop_timer_set(r->loop, &r->timer, 0, on_cut, r);
@@ -214,6 +226,102 @@ static void test_the_last_lane_is_lost(void)
 	clear(&r);
 }
 
+/* The network of a lane swallows what is sent; the other one is heard. */
+static void falls_silent(void *arg)
+{
+	struct rig *r = arg;
+	struct channel *c = r->in->lanes[0].c;
+
+	loop_fd_del(r->loop, &c->in_watch);
+	loop_timer_del(r->loop, &c->timer);
+}
+
+static void test_a_lane_falls_silent(void)
+{
+	struct rig r = {0};
+
+	dead_ns = SEC_NS;
+	r.silent_at = TOTAL / 3;
+	CHECK_EQ(run(&r, "127.0.0.1,127.0.0.2"), 0);
+	CHECK_EQ(r.got, TOTAL);
+	CHECK_EQ(r.out->alive, 1);
+	clear(&r);
+	dead_ns = 10 * SEC_NS;
+}
+
+/* ---- a receiver that is a process of its own, and busy with something else for a while ---- */
+
+static bool on_bytes_busy(void *arg, const uint8_t *p, size_t n)
+{
+	struct rig *r = arg;
+
+	(void)p;
+	if (r->got < TOTAL / 3 && r->got + n >= TOTAL / 3)
+		usleep((useconds_t)(behind_ns() / 1000 + 500000));
+	r->got += n;
+	return true;
+}
+
+static void tell_parent(void *arg, uint64_t next)
+{
+	struct rig *r = arg;
+
+	CHECK_EQ(write(r->wire[1], &next, sizeof(next)), sizeof(next));
+}
+
+static void receive(struct rig *r)
+{
+	static const struct lanes_in_ops busy_ops = {on_bytes_busy, tell_parent};
+	uint64_t port;
+
+	r->loop = loop_new();
+	CHECK_EQ(lanes_in_open(r->loop, &key, &busy_ops, r, &r->in), 0);
+	port = lanes_in_port(r->in);
+	CHECK_EQ(write(r->wire[1], &port, sizeof(port)), sizeof(port));
+	loop_run(r->loop); /* until it is killed */
+}
+
+static void on_told(void *arg, unsigned events)
+{
+	struct rig *r = arg;
+	uint64_t next;
+
+	(void)events;
+	CHECK_EQ(read(r->wire[0], &next, sizeof(next)), sizeof(next));
+	CHECK_EQ(lanes_out_arrived(r->out, next), 0);
+}
+
+/* No lane is to blame for it. */
+static void test_a_receiver_that_is_busy(void)
+{
+	struct rig r = {0};
+	struct loop_fd watch_wire = {0};
+	uint64_t port;
+	pid_t pid;
+
+	dead_ns = 5 * SEC_NS;
+	CHECK_EQ(pipe(r.wire), 0);
+	pid = fork();
+	if (pid == 0)
+		receive(&r);
+	CHECK_EQ(read(r.wire[0], &port, sizeof(port)), sizeof(port));
+	r.loop = loop_new();
+	CHECK_EQ(lanes_out_open(r.loop, "127.0.0.1,127.0.0.2", (uint16_t)port, &key, &out_ops, &r,
+				&r.out, r.text),
+		 0);
+	CHECK_EQ(loop_fd_add(r.loop, &watch_wire, r.wire[0], LOOP_READ, on_told, &r), 0);
+	loop_timer_set(r.loop, &r.limit, 60 * SEC_NS, on_limit, r.loop);
+	CHECK_EQ(loop_run(r.loop), 0);
+	CHECK_EQ(r.out->alive, 2);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	loop_fd_del(r.loop, &watch_wire);
+	clear(&r);
+	close(r.wire[0]);
+	close(r.wire[1]);
+	dead_ns = 10 * SEC_NS;
+}
+
 /* Whatever the receiver does not say has arrived is bounded at both ends. */
 static void test_the_window(void)
 {
@@ -318,6 +426,8 @@ int main(void)
 	CHECK_RUN(test_a_receiver_that_is_slow);
 	CHECK_RUN(test_a_lane_is_lost);
 	CHECK_RUN(test_the_last_lane_is_lost);
+	CHECK_RUN(test_a_lane_falls_silent);
+	CHECK_RUN(test_a_receiver_that_is_busy);
 	CHECK_RUN(test_the_window);
 	CHECK_RUN(test_nobody_there);
 	CHECK_RUN(test_bad_lists);
