@@ -14,6 +14,7 @@
 #define GAIN_UP 0.1  /* by this, with an empty queue */
 #define LEAST	0.25 /* of the best: others get their share, not all of it */
 #define SMOOTH	0.25
+#define WAITS	0.5 /* of the looks found something that waits: the way is what it waits for */
 
 static int info(int fd, struct tcp_info *i)
 {
@@ -67,6 +68,10 @@ void yield_step(struct yield *y, uint64_t now, bool on)
 	carried = (double)(i.tcpi_bytes_acked - y->acked) / s;
 	y->acked = i.tcpi_bytes_acked;
 	y->at = now;
+	/* What is limited by its source makes no queue: the delay is another's, or a busy host's.
+	 */
+	y->waits += SMOOTH * ((i.tcpi_notsent_bytes != 0) - y->waits);
+	on = on && y->waits > WAITS;
 	if (on) {
 		pace(y, yield_rate(y, (double)i.tcpi_rtt - (double)i.tcpi_min_rtt, carried));
 	} else {

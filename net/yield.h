@@ -3,7 +3,8 @@
  * Bulk that yields to others on the same link: a TCP socket is paced so that its own packets hardly
  * queue anywhere on the way. Whoever else has something to send then finds the way free, whatever
  * the queues are made of (RFC 6817, LEDBAT, does the same by one-way delays; here the kernel's
- * round-trip time is at hand). Alone on the link it uses nearly all of it.
+ * round-trip time is at hand). Alone on the link it uses nearly all of it; and a stream that is not
+ * as fast as the link, because its source is not, is left alone.
  */
 #ifndef NET_YIELD_H
 #define NET_YIELD_H
@@ -23,6 +24,7 @@ struct yield {
 	double rate;	    /* bytes/s, paced; 0: not yet */
 	double carried;	    /* bytes/s, smoothed */
 	double best;	    /* the most that was carried while it did not yield */
+	double waits;	    /* how often something waited to be sent, smoothed: 0 to 1 */
 };
 
 /* fd: a connected TCP socket, which stays the caller's. -ENOTSUP: it is none. */

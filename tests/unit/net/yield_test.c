@@ -96,6 +96,7 @@ static void test_sockets(void)
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	socklen_t len = sizeof(a);
 	int l = socket(AF_INET, SOCK_STREAM, 0), c = socket(AF_INET, SOCK_STREAM, 0), sv[2];
+	static const uint8_t bytes[64 << 10];
 	unsigned limit;
 	socklen_t n = sizeof(limit);
 	uint64_t now;
@@ -110,7 +111,16 @@ static void test_sockets(void)
 	CHECK_EQ(yield_init(&y, c), 0);
 	now = y.at;
 	y.best = 16000000;
-	yield_step(&y, now += YIELD_STEP_NS, true);
+	/* Its source is slower than the link. */
+	for (unsigned i = 0; i < 20; i++)
+		yield_step(&y, now += YIELD_STEP_NS, true);
+	CHECK_EQ(getsockopt(c, SOL_SOCKET, SO_MAX_PACING_RATE, &limit, &n), 0);
+	CHECK(limit == UINT32_MAX);
+	/* Nobody takes what it sends. */
+	while (send(c, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	for (unsigned i = 0; i < 20; i++)
+		yield_step(&y, now += YIELD_STEP_NS, true);
 	CHECK_EQ(getsockopt(c, SOL_SOCKET, SO_MAX_PACING_RATE, &limit, &n), 0);
 	CHECK_EQ(limit, 4000000);
 	yield_step(&y, now += YIELD_STEP_NS, false);
