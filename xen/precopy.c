@@ -285,3 +285,17 @@ enum precopy_verdict precopy_after(struct precopy *p, uint64_t now, uint64_t dir
 	p->least_dirty = MIN(p->least_dirty, dirty);
 	return v;
 }
+
+void precopy_wait(struct precopy *p, uint64_t now)
+{
+	set_speed(p, now, 100);
+	p->why = "turn";
+}
+
+/* How long that took tells nothing of what a round costs or gains. */
+void precopy_waited(struct precopy *p, uint64_t now)
+{
+	p->asked_at = now;
+	p->last_dirty = 0;
+	p->stalled = 0;
+}

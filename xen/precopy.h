@@ -98,5 +98,9 @@ void precopy_look(struct precopy *p, uint64_t now, uint64_t dirty);
  */
 enum precopy_verdict precopy_after(struct precopy *p, uint64_t now, uint64_t dirty,
 				   uint64_t queued);
+/* After STOP: it may not be stopped yet. It runs at its own speed and nothing is sent, until
+ * precopy_waited(): what it has written meanwhile takes a round more. */
+void precopy_wait(struct precopy *p, uint64_t now);
+void precopy_waited(struct precopy *p, uint64_t now);
 
 #endif

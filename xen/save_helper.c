@@ -22,6 +22,7 @@
 #include "xen/restoring.h"
 #include "xen/save_pages.h"
 #include "xen/save_policy.h"
+#include "xen/saving.h"
 #include "xen/superpages.h"
 
 /* libxl's own main(), renamed when it was compiled. */
@@ -68,6 +69,15 @@ static void complain(const char *text)
 	helper_stub_log(XTL_ERROR, (uint32_t)-1, "vstor", text, NULL);
 }
 
+/* To the user, through whoever has libxl save. */
+static void tell(const char *text)
+{
+	char note[160];
+
+	snprintf(note, sizeof(note), SAVING_NOTE "%s", text);
+	helper_stub_log(XTL_DEBUG, (uint32_t)-1, TOOLSTACK_REPORT, note, NULL);
+}
+
 /* What is done to libxc's stream, whichever way it goes. */
 static void start_pages(const char *mode, int fd)
 {
@@ -75,7 +85,7 @@ static void start_pages(const char *mode, int fd)
 
 	compression_plan_parse(save_helper_get(domid, COMPRESSION_ENV), &plan);
 	if (strcmp(mode, "--save-domain") == 0)
-		save_pages_start(fd, &plan, save_policy_sent);
+		save_pages_start(fd, &plan, save_policy_sent, tell);
 	else
 		restore_pages_start(fd, complain);
 }

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -17,6 +19,7 @@
 #define KEEP_NS		(100 * MS_NS) /* how long small records wait for more of them */
 #define PAGE_BROKEN	0xdu	      /* as types of pages */
 #define PAGE_NOT_THERE	0xfu
+#define CACHE_LEAST	(256u << 10) /* less of it is none */
 #define DOMAIN_HEADER	16u
 #define DOMAIN_HVM	2u
 #define IOV_PFNS	3
@@ -72,8 +75,28 @@ static void coded(void *arg, int l, size_t in, size_t n, uint64_t began, uint64_
 
 static const struct page_encoder_ops ops = {.write = write_out, .level = level, .coded = coded};
 
+/* The decoder takes the cache's size from the stream. */
+static void start_encoder(uint64_t cache_bytes, void (*say)(const char *text))
+{
+	uint64_t bytes = cache_bytes;
+	char text[128];
+
+	while (!(out.encoder = page_encoder_new(bytes, &ops, NULL)) && bytes)
+		bytes = bytes / 2 < CACHE_LEAST ? 0 : bytes / 2;
+	out.cache_bytes = bytes;
+	if (!out.encoder) {
+		say("no memory for compressing: its pages are sent as they are");
+	} else if (bytes < cache_bytes) {
+		snprintf(text, sizeof(text),
+			 "no memory for a delta cache of %" PRIu64 " KiB: it gets %" PRIu64 " KiB",
+			 cache_bytes >> 10, bytes >> 10);
+		say(text);
+	}
+}
+
 void save_pages_start(int fd, const struct compression_plan *plan,
-		      void (*sent)(int fd, const struct save_pages_batch *b))
+		      void (*sent)(int fd, const struct save_pages_batch *b),
+		      void (*say)(const char *text))
 {
 	page_encoder_free(out.encoder);
 	out.encoder = NULL;
@@ -81,13 +104,13 @@ void save_pages_start(int fd, const struct compression_plan *plan,
 	out.sent = sent;
 	out.left_out = 0;
 	out.hvm = false;
-	out.cache_bytes = plan->cache_bytes;
+	out.cache_bytes = 0;
 	out.fd = fd;
 	out.pipe_size = fcntl(fd, F_GETPIPE_SZ);
 	if (!plan->on)
 		return;
 	codec_pace_init(&out.pace, plan->level, (unsigned)sysconf(_SC_NPROCESSORS_ONLN));
-	out.encoder = page_encoder_new(plan->cache_bytes, &ops, NULL);
+	start_encoder(plan->cache_bytes, say);
 }
 
 void save_pages_filter(const struct save_pages_filter *f)
@@ -121,6 +144,12 @@ int save_pages_flush(void)
 {
 	codec_pace_pause(&out.pace);
 	return out.encoder ? page_encoder_flush(out.encoder) : 0;
+}
+
+/* On SIGTERM libxl's own helper puts a descriptor that cannot be written in the stream's place. */
+bool save_pages_called_off(void)
+{
+	return (fcntl(out.fd, F_GETFL) & O_ACCMODE) == O_RDONLY;
 }
 
 /* As write_batch() in Xen's xg_sr_save.c lays a PAGE_DATA record out. */

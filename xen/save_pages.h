@@ -21,10 +21,11 @@ struct save_pages_batch {
 	uint64_t bytes;	   /* as it goes over the wire */
 };
 
-/* What libxc writes to fd from now on; the plain stream when there is no memory for the plan.
- * sent() is told of each batch after it. */
+/* What libxc writes to fd from now on; sent() is told of each batch after it. What there is no
+ * memory for is left out of the plan, down to the plain stream; say() gets a line about that. */
 void save_pages_start(int fd, const struct compression_plan *plan,
-		      void (*sent)(int fd, const struct save_pages_batch *b));
+		      void (*sent)(int fd, const struct save_pages_batch *b),
+		      void (*say)(const char *text));
 
 /*
  * While the guest runs: look(arg, pfns) before each record, of which pfns - 1 is the highest page,
@@ -43,5 +44,7 @@ void save_pages_filter(const struct save_pages_filter *f);
 bool save_pages_report(struct compression_report *r);
 /* Between rounds: what is still kept back goes out. 0 or -1 with errno. */
 int save_pages_flush(void);
+/* libxl has called the save off: every write to the stream is going to fail. */
+bool save_pages_called_off(void);
 
 #endif

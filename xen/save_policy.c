@@ -15,7 +15,9 @@
 #include "xen/toolstack.h"
 #include "xen/turn.h"
 
-#define LOOK_NS (150 * MS_NS)
+#define LOOK_NS	    (150 * MS_NS)
+#define WAIT_NS	    (250 * MS_NS) /* how often one that waits for its turn is heard of */
+#define TURN_ROUNDS 4u		  /* that one may hold the turn and run on */
 
 static struct {
 	struct precopy policy;
@@ -25,6 +27,7 @@ static struct {
 	int fd;			 /* the stream's; -1: nothing written yet */
 	uint64_t looked_at;
 	bool suspended;
+	unsigned turn_rounds; /* that it may still keep the turn for; 0: it has not waited */
 	int (*suspend)(void *user);
 } save;
 
@@ -99,6 +102,31 @@ static void leave_out_written(void)
 		save_pages_filter(&(struct save_pages_filter){look, written, save.peek});
 }
 
+/*
+ * Until it is this guest's turn it runs on, at its own speed and without rounds, which would cost
+ * the link and the processor that another one needs now. False: libxl has called it off meanwhile.
+ */
+static bool wait_for_turn(void)
+{
+	precopy_wait(&save.policy, clock_ns());
+	do {
+		if (save_pages_called_off())
+			return false;
+		report(PRECOPY_ROUND_END, clock_ns(), PRECOPY_GO_ON);
+	} while (!turn_wait(WAIT_NS));
+	precopy_waited(&save.policy, clock_ns());
+	save.turn_rounds = TURN_ROUNDS;
+	return true;
+}
+
+/* What it wrote while it waited takes a round more, as a rule the last one; the turn is not for a
+ * guest that does not come to its end. */
+static void use_turn(void)
+{
+	if (save.turn_rounds && !--save.turn_rounds)
+		turn_give();
+}
+
 /* libxc asks twice a round: before sending, with the number of dirty pages, and after, without. */
 static int precopy_policy(struct precopy_stats s, void *user)
 {
@@ -115,9 +143,10 @@ static int precopy_policy(struct precopy_stats s, void *user)
 		return XGS_POLICY_CONTINUE_PRECOPY;
 	}
 	v = precopy_after(&save.policy, now, dirty_pages(), queued_bytes());
-	/* While another guest is stopped this one runs on; rounds then are small, but not free. */
 	if (v == PRECOPY_STOP && !turn_try())
-		v = PRECOPY_GO_ON;
+		return wait_for_turn() ? XGS_POLICY_CONTINUE_PRECOPY : XGS_POLICY_ABORT;
+	if (v == PRECOPY_GO_ON)
+		use_turn();
 	report(PRECOPY_ROUND_END, now, v);
 	switch (v) {
 	case PRECOPY_STOP: return XGS_POLICY_STOP_AND_COPY;
@@ -131,7 +160,8 @@ static int suspend(void *user)
 	uint64_t now;
 	int rc;
 
-	turn_wait();
+	if (!turn_try() && !wait_for_turn())
+		return 0; /* it has not been suspended */
 	now = clock_ns();
 	report(PRECOPY_SUSPEND, now, PRECOPY_GO_ON);
 	save_pages_filter(NULL);

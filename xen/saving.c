@@ -54,6 +54,10 @@ static void on_report(void *arg, const char *text)
 	struct saving *s = arg;
 	struct precopy_report r;
 
+	if (strncmp(text, SAVING_NOTE, strlen(SAVING_NOTE)) == 0) {
+		log_warn("domain %s: %s", s->guest->name, text + strlen(SAVING_NOTE));
+		return;
+	}
 	log_debug("domain %s: %s", s->guest->name, text);
 	if (compression_report_parse(text, &s->pages) == 0 || precopy_report_parse(text, &r))
 		return;

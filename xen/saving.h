@@ -12,6 +12,9 @@
 #include "xen/price.h"
 #include "xen/throttle.h"
 
+/* The save helper's words for the user, as a report of the toolstack's. */
+#define SAVING_NOTE "note: "
+
 struct saving_options {
 	bool offline;		       /* suspended for all of it */
 	struct precopy_limits precopy; /* .throttle: if its scheduler lets it be slowed */

@@ -4,14 +4,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/loop.h"
 #include "core/opts.h"
 
 #define TURN_ENV "VSTOR_TURN"
@@ -76,12 +79,28 @@ bool turn_try(void)
 	return fd < 0 || !flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK;
 }
 
-void turn_wait(void)
+static void tick(int signal)
 {
-	int fd = handed();
+	(void)signal;
+}
 
-	if (fd >= 0)
-		flock(fd, LOCK_EX);
+/* flock(2) has no time limit: a timer interrupts it, again and again, as it might come before. */
+bool turn_wait(uint64_t ns)
+{
+	const struct itimerval off = {0};
+	const struct timeval every = {.tv_sec = (time_t)(ns / SEC_NS),
+				      .tv_usec = (suseconds_t)(ns % SEC_NS / 1000)};
+	struct sigaction ticks = {.sa_handler = tick}, before;
+	bool ours;
+
+	if (turn_try())
+		return true;
+	sigaction(SIGALRM, &ticks, &before);
+	setitimer(ITIMER_REAL, &(struct itimerval){every, every}, NULL);
+	ours = !flock(handed(), LOCK_EX) || errno != EINTR;
+	setitimer(ITIMER_REAL, &off, NULL);
+	sigaction(SIGALRM, &before, NULL);
+	return ours;
 }
 
 void turn_give(void)

@@ -10,6 +10,7 @@
 #define XEN_TURN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* ---- who starts migrations ---- */
 
@@ -29,12 +30,14 @@ void turn_close(struct turn *t);
 
 /* True: the turn is ours, or there is nobody to share with. Never waits. */
 bool turn_try(void);
-/* The same, but waits. */
-void turn_wait(void);
+/* Waits for it, and takes it the moment that it is given. False: it is not ours yet, as ns have
+ * passed or a signal has come. Uses SIGALRM. */
+bool turn_wait(uint64_t ns);
 
 /* ---- the migration ---- */
 
-/* Gives the turn on, also if others have inherited the file. Harmless when there is none. */
+/* Gives the turn on, also if others have inherited the file. Harmless when there is none, and for
+ * a helper too. */
 void turn_give(void);
 
 #endif

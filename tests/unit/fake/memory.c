@@ -6,9 +6,21 @@
 #include <xenctrl.h>
 
 #include "tests/unit/fake/xen.h"
+#include "xen/pagecodec.h"
 
 /* As in fake/xen.c. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
+
+struct page_encoder *__real_page_encoder_new(uint64_t cache_bytes,
+					     const struct page_encoder_ops *ops, void *arg);
+
+struct page_encoder *__wrap_page_encoder_new(uint64_t cache_bytes,
+					     const struct page_encoder_ops *ops, void *arg)
+{
+	if (fake.no_encoder || (fake.cache_at_most && cache_bytes > fake.cache_at_most))
+		return NULL;
+	return __real_page_encoder_new(cache_bytes, ops, arg);
+}
 
 int __wrap_xc_domain_getinfolist(xc_interface *xch, uint32_t first, unsigned n,
 				 xc_domaininfo_t *info)

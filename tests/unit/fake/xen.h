@@ -20,6 +20,7 @@ struct fake_domain {
 	bool pv, paused, shutdown, dying;
 	libxl_shutdown_reason reason;
 	bool log_dirty;
+	uint64_t dirty; /* pages, as the hypervisor counts them */
 	libxl_scheduler scheduler;
 	int cap;
 	unsigned vcpus;
@@ -63,6 +64,10 @@ struct fake_xen {
 
 	/* What the host still has for xc_domain_populate_physmap(): 2 MiB in one piece; extents. */
 	unsigned long superpages_left, pages_left;
+
+	/* The page encoder gets no memory, or none for a larger cache than this; 0: for any. */
+	bool no_encoder;
+	uint64_t cache_at_most;
 
 	xentoollog_logger *log;
 	unsigned open; /* libxl contexts, libxc and xenstore handles */

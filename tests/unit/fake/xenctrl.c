@@ -50,6 +50,24 @@ int __wrap_xc_shadow_control(xc_interface *xch, uint32_t domid, unsigned op, uns
 	return 0;
 }
 
+/* Counts; there is no bitmap. */
+long long __wrap_xc_logdirty_control(xc_interface *xch, uint32_t domid, unsigned op,
+				     xc_hypercall_buffer_t *bitmap, unsigned long pages,
+				     unsigned mode, xc_shadow_op_stats_t *stats)
+{
+	const struct fake_domain *d = fake_domain(domid);
+
+	(void)xch;
+	(void)pages;
+	(void)mode;
+	if (!d || bitmap || op != XEN_DOMCTL_SHADOW_OP_PEEK) {
+		errno = d ? EINVAL : ESRCH;
+		return -1;
+	}
+	*stats = (xc_shadow_op_stats_t){.dirty_count = (uint32_t)d->dirty};
+	return 0;
+}
+
 int __wrap_xc_cpu_policy_get_size(xc_interface *xch, uint32_t *leaves, uint32_t *msrs)
 {
 	(void)xch;

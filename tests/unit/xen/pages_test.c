@@ -10,6 +10,7 @@
 
 #include "core/bytes.h"
 #include "tests/unit/check.h"
+#include "tests/unit/fake/xen.h"
 #include "xen/compression.h"
 #include "xen/pagecodec.h"
 #include "xen/restore_pages.h"
@@ -23,7 +24,7 @@ int writev_exact(int fd, const struct iovec *iov, int n);
 int read_exact(int fd, void *data, size_t size);
 
 static _Alignas(8) uint8_t memory[PAGES][PAGECODEC_PAGE];
-static char complaint[128];
+static char complaint[128], told[128];
 
 static struct save_pages_batch last;
 
@@ -36,6 +37,11 @@ static void on_sent(int fd, const struct save_pages_batch *b)
 static void complain(const char *text)
 {
 	snprintf(complaint, sizeof(complaint), "%s", text);
+}
+
+static void say(const char *text)
+{
+	snprintf(told, sizeof(told), "%s", text);
 }
 
 /* As write_record() in xg_sr_common.c. */
@@ -74,7 +80,7 @@ static int save(const char *plan)
 	struct compression_plan p;
 
 	compression_plan_parse(plan, &p);
-	save_pages_start(fd, &p, on_sent);
+	save_pages_start(fd, &p, on_sent, say);
 	CHECK_EQ(write_exact(fd, "image header, 24 bytes..", 24), 0);
 	CHECK_EQ(write_exact(fd, "domain header...", 16), 0);
 	CHECK_EQ(record(fd, 0x10, "", 0), 0);
@@ -146,6 +152,39 @@ static void test_same_stream(void)
 	}
 }
 
+/* Less memory than planned: the stream is the same to libxc, and it is said once. */
+static void test_little_memory(void)
+{
+	const char *plan = "level=1 cache=4194304";
+	int fd = save(plan);
+	ssize_t n = restore(fd, whole);
+	struct compression_report r;
+
+	CHECK_STR(told, "");
+	close(fd);
+	for (unsigned round = 0; round < 3; round++)
+		memory[round][round] ^= 1; /* as it was when that began */
+	fake.cache_at_most = 2 << 20;
+	fd = save(plan);
+	CHECK_STR(told, "no memory for a delta cache of 4096 KiB: it gets 2048 KiB");
+	CHECK(save_pages_report(&r) && r.cache_bytes == 2 << 20);
+	CHECK_EQ(restore(fd, packed), n);
+	CHECK_MEM(whole, packed, (size_t)n);
+	close(fd);
+	fake.cache_at_most = 100 << 10;
+	fd = save(plan);
+	CHECK_STR(told, "no memory for a delta cache of 4096 KiB: it gets 0 KiB");
+	close(fd);
+	fake.no_encoder = true;
+	fd = save(plan);
+	CHECK_STR(told, "no memory for compressing: its pages are sent as they are");
+	CHECK(!save_pages_report(&r));
+	CHECK_EQ(restore(fd, packed), lseek(fd, 0, SEEK_END));
+	close(fd);
+	fake_reset();
+	told[0] = 0;
+}
+
 static void test_damaged_stream(void)
 {
 	int fd = save("level=1 cache=1000000");
@@ -177,7 +216,7 @@ static void test_full(void)
 {
 	int fd = memfd_create("stream", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	save_pages_start(fd, &(struct compression_plan){.on = true}, on_sent);
+	save_pages_start(fd, &(struct compression_plan){.on = true}, on_sent, say);
 	CHECK_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
 	CHECK_EQ(page_data(fd, 0), 0);
 	CHECK_EQ(record(fd, 0xa, "context", 7), -1);
@@ -225,7 +264,7 @@ static void test_left_out(void)
 	int fd = memfd_create("stream", MFD_CLOEXEC);
 	const uint8_t *p = packed + 40;
 
-	save_pages_start(fd, &(struct compression_plan){.on = true}, on_sent);
+	save_pages_start(fd, &(struct compression_plan){.on = true}, on_sent, say);
 	CHECK_EQ(write_exact(fd, packed, 24), 0);
 	CHECK_EQ(write_exact(fd, packed, 16), 0);
 	save_pages_filter(&f);
@@ -273,7 +312,7 @@ static void test_holes(void)
 		const uint8_t *p = packed + 40;
 		uint32_t type;
 
-		save_pages_start(fd, &(struct compression_plan){.on = true}, on_sent);
+		save_pages_start(fd, &(struct compression_plan){.on = true}, on_sent, say);
 		CHECK_EQ(write_exact(fd, packed, 24), 0);
 		CHECK_EQ(write_exact(fd, header, 16), 0);
 		CHECK_EQ(holes(fd, cases[i].type), 0);
@@ -291,11 +330,12 @@ static void test_holes(void)
 int main(void)
 {
 	CHECK_RUN(test_same_stream);
+	CHECK_RUN(test_little_memory);
 	CHECK_RUN(test_damaged_stream);
 	CHECK_RUN(test_full);
 	CHECK_RUN(test_left_out);
 	CHECK_RUN(test_holes);
-	save_pages_start(-1, &(struct compression_plan){0}, NULL);
+	save_pages_start(-1, &(struct compression_plan){0}, NULL, say);
 	restore_pages_start(-1, NULL);
 	return CHECK_DONE();
 }

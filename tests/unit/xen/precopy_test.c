@@ -72,6 +72,28 @@ static void test_slow_link_goes_on_until_it_fits(void)
 	CHECK(p.predicted_ns <= limits.max_downtime_ns);
 }
 
+/* It could stop, but another guest is stopped: it has its own speed meanwhile, and what it writes
+ * then does not count against it. */
+static void test_waits_for_its_turn(void)
+{
+	struct precopy p;
+	uint64_t now = 1;
+
+	precopy_init(&p, &limits, 0);
+	CHECK_EQ(round_of(&p, &now, 0, 262144, SLOW_NS, 9000), PRECOPY_GO_ON);
+	CHECK_EQ(round_of(&p, &now, 1, 9000, SLOW_NS, 8900), PRECOPY_GO_ON);
+	CHECK(p.speed < 100);
+	CHECK_EQ(round_of(&p, &now, 2, 8900, SLOW_NS, 300), PRECOPY_STOP);
+	precopy_wait(&p, now);
+	CHECK_EQ(p.speed, 100);
+	CHECK_STR(p.why, "turn");
+	now += 30 * SEC_NS;
+	precopy_waited(&p, now);
+	precopy_before(&p, now += 1000, 3, 9000);
+	CHECK(p.overhead_ns < (double)SEC_NS);
+	CHECK_EQ(round_of(&p, &now, 3, 9000, SLOW_NS, 400), PRECOPY_STOP);
+}
+
 /* The bound rises with the rounds: what could be shorter after one round more is not taken at once,
  * what cannot is. */
 static void test_rising_bound(void)
@@ -377,6 +399,7 @@ int main(void)
 {
 	CHECK_RUN(test_idle_guest_stops_soon);
 	CHECK_RUN(test_slow_link_goes_on_until_it_fits);
+	CHECK_RUN(test_waits_for_its_turn);
 	CHECK_RUN(test_rising_bound);
 	CHECK_RUN(test_fixed_part);
 	CHECK_RUN(test_busy_guest);

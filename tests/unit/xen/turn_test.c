@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/loop.h"
 #include "tests/unit/check.h"
 
 /* A migration's processes: what they inherit, and when to go on and to end. */
@@ -14,7 +15,7 @@ struct migration {
 	int in, out;
 };
 
-/* In the child: 't' tries, 'w' waits, 'g' gives. Answers each. */
+/* In the child: 't' tries, 'w' waits, 's' waits for a short time, 'g' gives. Answers each. */
 static void obey(int in, int out)
 {
 	char c, answer;
@@ -23,8 +24,11 @@ static void obey(int in, int out)
 		answer = 'y';
 		if (c == 't')
 			answer = turn_try() ? 'y' : 'n';
+		else if (c == 's')
+			answer = turn_wait(MS_NS) ? 'y' : 'n';
 		else if (c == 'w')
-			turn_wait();
+			while (!turn_wait(5 * MS_NS))
+				;
 		else
 			turn_give();
 		if (write(out, &answer, 1) != 1)
@@ -106,6 +110,8 @@ static void test_who_dies_gives_it_up(void)
 	start(&t, &b);
 	ask(&b, 't');
 	CHECK_EQ(answer(&b), 'n');
+	ask(&b, 's');
+	CHECK_EQ(answer(&b), 'n');
 	ask(&b, 'w');
 	end(&a);
 	CHECK_EQ(answer(&b), 'y');
@@ -117,7 +123,7 @@ static void test_alone_there_is_no_waiting(void)
 {
 	CHECK(!getenv("VSTOR_TURN"));
 	CHECK(turn_try());
-	turn_wait();
+	CHECK(turn_wait(60 * SEC_NS));
 	turn_give();
 	CHECK(turn_try());
 	/* Nonsense is no turn. */
