@@ -130,9 +130,12 @@ static int run(struct run *r, const char *domain)
 		goto out;
 	g.domid = r->guest.domid;
 	snprintf(g.name, sizeof(g.name), "%s", r->guest.name);
+	g.throttled = handover_noted_cap(claim, g.domid, &g.cap);
 	settle_start(&r->settle, r->t, r->loop, &g, on_settled, r);
 	status = loop_run(r->loop);
 	settle_stop(&r->settle);
+	if (g.throttled && !r->settle.slow)
+		handover_forget_cap(claim);
 out:
 	guest_fini(&r->guest);
 	if (claim >= 0)

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,32 @@ int handover_claim(const char *uuid)
 	rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
 	close(fd);
 	return rc;
+}
+
+int handover_note_cap(int claim, uint32_t domid, int cap)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "domid=%" PRIu32 " cap=%d\n", domid, cap);
+
+	if (ftruncate(claim, 0))
+		return -errno;
+	return pwrite(claim, text, (size_t)n, 0) == n ? 0 : -EIO;
+}
+
+bool handover_noted_cap(int claim, uint32_t domid, int *cap)
+{
+	char text[64];
+	uint32_t of;
+	ssize_t n = pread(claim, text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = 0;
+	return sscanf(text, "domid=%" SCNu32 " cap=%d\n", &of, cap) == 2 && of == domid;
+}
+
+void handover_forget_cap(int claim)
+{
+	if (ftruncate(claim, 0))
+		log_warn("%s: a lock's file cannot be emptied: %s", handover_dir, strerror(errno));
 }
 
 int handover_set(struct handover *h, enum handover_is is)

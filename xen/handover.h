@@ -42,6 +42,15 @@ struct handover {
  * processes have it. The descriptor, or -EBUSY, or another -errno.
  */
 int handover_claim(const char *uuid);
+/*
+ * In the claimed file: what the cap of the domain's scheduler is before the migration changes it,
+ * for whoever comes when all that knew it have been killed. 0 or -errno.
+ */
+int handover_note_cap(int claim, uint32_t domid, int cap);
+/* True: it may still be changed, and was *cap before. */
+bool handover_noted_cap(int claim, uint32_t domid, int *cap);
+/* It is what it was, or the domain is no more. */
+void handover_forget_cap(int claim);
 
 /* Names that a guest has on the two hosts until it has been handed over. */
 #define HANDOVER_INCOMING "--incoming"

@@ -54,13 +54,19 @@ static void learn(const struct migration *m)
 
 static void enter(struct migration *m, enum sender_state s);
 
+/* Changes with all that goes on: a guest that waits for its turn sends nothing. */
+static uint64_t mark(const struct migration *m)
+{
+	return m->saving.pump.bytes + m->saving.report.at;
+}
+
 static void on_late(void *arg)
 {
 	struct migration *m = arg;
 	const struct sender_about *about = sender_about(m->state);
 	char why[160];
 
-	if (m->state == S_COPY && m->saving.pump.bytes != m->late_bytes) {
+	if (m->state == S_COPY && mark(m) != m->late_mark) {
 		enter(m, S_COPY);
 		return;
 	}
@@ -79,7 +85,7 @@ static void enter(struct migration *m, enum sender_state s)
 	unsigned limit = sender_about(s)->limit;
 
 	m->state = s;
-	m->late_bytes = m->saving.pump.bytes;
+	m->late_mark = mark(m);
 	if (limit && limit != LIMIT_GOES_ON)
 		loop_timer_set(m->loop, &m->late, limit * SEC_NS, on_late, m);
 	else if (!limit)
@@ -165,7 +171,19 @@ static void on_orphaned(void *arg, const void *text, size_t n)
 		return;
 	memcpy(&last, text, n);
 	toolstack_forked(m->t);
-	recovery_run(&last, &m->o.way);
+	if (recovery_run(&last, &m->o.way))
+		handover_forget_cap(m->claim);
+}
+
+/* One that was killed together with its guardian may have left the guest slowed. */
+static void put_back_cap(struct migration *m)
+{
+	int cap;
+
+	if (!handover_noted_cap(m->claim, m->guest.domid, &cap))
+		return;
+	if (!throttle_put(m->t, m->guest.domid, cap))
+		handover_forget_cap(m->claim);
 }
 
 int migration_start(struct loop *l, struct toolstack *t, const struct migration_options *o,
@@ -206,6 +224,7 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 			  m->guest.name, strerror(-rc));
 		goto out;
 	}
+	put_back_cap(m);
 	rc = guardian_start(&m->guardian, m->claim, on_orphaned, m);
 	if (rc) {
 		log_error("domain %s: cannot start its guardian: %s", m->guest.name, strerror(-rc));
@@ -317,6 +336,9 @@ void migration_free(struct migration *m)
 	guest_fini(&m->guest);
 	guest_fini(&m->again);
 	guardian_dismiss(&m->guardian);
+	if (m->throttled &&
+	    (m->end == MIGRATION_MOVED || (m->saving.throttle.cap == m->cap && !m->settle.slow)))
+		handover_forget_cap(m->claim);
 	if (m->claim >= 0)
 		close(m->claim);
 	free(m);

@@ -15,9 +15,12 @@
 #include "xen/disk_id.h"
 #include "xen/host.h"
 #include "xen/recovery.h"
+#include "xen/turn.h"
 
 #define QUIESCE_NS (30 * SEC_NS)
 #define ASK_NS	   (60 * SEC_NS)
+
+#define CACHE_LITTLE (1u << 20) /* bytes of a delta cache that do not help much */
 
 /* ---- the channel ---- */
 
@@ -84,6 +87,11 @@ static void on_hello(struct migration *m, const uint8_t *p, size_t n)
 		migration_lost(m, why);
 		return;
 	}
+	if (m->o.saving.compression.on && !m->o.compression.cache_given &&
+	    m->o.saving.compression.cache_bytes < CACHE_LITTLE)
+		log_warn("domain %s: this host or %s has hardly any memory free: pages that change "
+			 "are sent whole, not as what has changed in them",
+			 m->guest.name, m->o.way.host);
 	if (data_net_hear(&m->data, m->o.way.key, p, n)) {
 		migration_lost(m, "--data: the vstor there offers no data connections: use the "
 				  "same version on both hosts");
@@ -234,11 +242,26 @@ static void on_asks(void *arg)
 	share_stop(&m->share); /* what is left of the stream is waited for */
 }
 
+/* For whoever comes when this process and its guardian have both been killed. */
+static void note_cap(struct migration *m)
+{
+	int rc = handover_note_cap(m->claim, m->guest.domid, m->cap);
+
+	if (!rc)
+		return;
+	m->throttled = m->saving.throttles = false;
+	log_warn("domain %s: it is not going to be slowed down, since its cap cannot be kept in "
+		 "%s: %s",
+		 m->guest.name, handover_dir, strerror(-rc));
+}
+
 static void start_copy(void *arg)
 {
 	struct migration *m = arg;
 
 	m->throttled = saving_throttle(&m->saving, &m->guest, &m->o.saving, &m->cap);
+	if (m->throttled)
+		note_cap(m);
 	migration_note(m, false);
 	say(m, MSG_BEGIN, &(struct buf){0});
 	m->o.saving.lanes = m->data.lanes;
@@ -436,6 +459,7 @@ static void destroy(struct migration *m)
 {
 	int rc;
 
+	turn_give(); /* its pause is over */
 	if (m->c)
 		channel_finish(m->c);
 	rc = libxl_domain_destroy(toolstack_ctx(m->t), m->guest.domid,

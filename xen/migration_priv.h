@@ -35,7 +35,7 @@ struct migration {
 	struct inquiry inquiry;
 	struct loop_timer limit; /* of all of it, until GO */
 	struct loop_timer late;	 /* of the state: see sender_about() */
-	uint64_t late_bytes;	 /* of the stream, when that was set */
+	uint64_t late_mark;	 /* how far it had come when that was set */
 	struct verdicts verdicts;
 	bool asked;	/* the guest is asked to suspend, or has been */
 	bool throttled; /* the copy may change its scheduler's cap, which was: */

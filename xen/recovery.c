@@ -12,6 +12,7 @@ struct recovery {
 	struct toolstack_op op;
 	struct inquiry inquiry;
 	struct settle settle;
+	bool done;
 };
 
 static void on_settled(void *arg, enum settle_is is)
@@ -19,6 +20,7 @@ static void on_settled(void *arg, enum settle_is is)
 	struct recovery *r = arg;
 	const char *name = r->note->guest.name;
 
+	r->done = true;
 	if (is == SETTLE_RESUMED)
 		log_warn("domain %s: its migration was killed: it has been resumed here", name);
 	else if (is == SETTLE_STRANDED)
@@ -42,6 +44,7 @@ static void on_destroyed(void *arg, int rc)
 	struct recovery *r = arg;
 	const char *name = r->note->guest.name;
 
+	r->done = rc == 0;
 	if (rc)
 		log_error("domain %s: its migration was killed; it runs on %s, but what is left of "
 			  "it here cannot be cleared: %s: xl destroy %s%s",
@@ -75,7 +78,7 @@ static void on_asked(void *arg, enum handover_is is)
 	}
 }
 
-void recovery_run(const struct recovery_note *note, const struct migration_way *way)
+bool recovery_run(const struct recovery_note *note, const struct migration_way *way)
 {
 	struct recovery r = {.note = note, .loop = loop_new()};
 	struct loop_task first = {.fn = settle, .arg = &r};
@@ -92,4 +95,5 @@ void recovery_run(const struct recovery_note *note, const struct migration_way *
 out:
 	toolstack_close(r.t);
 	loop_free(r.loop);
+	return r.done && !r.settle.slow;
 }

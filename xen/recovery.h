@@ -17,8 +17,8 @@ struct recovery_note {
 /*
  * Before the hand-over: settles the guest here. After: asks the receiver, and destroys ours or
  * settles it, or leaves it suspended when nobody can tell. Opens a loop and a toolstack of its own
- * and returns when all is settled; what it did is logged.
+ * and returns when all is settled; what it did is logged. False: it is left as it was.
  */
-void recovery_run(const struct recovery_note *note, const struct migration_way *way);
+bool recovery_run(const struct recovery_note *note, const struct migration_way *way);
 
 #endif

@@ -69,6 +69,16 @@ static void log_dirty_off(const struct settle *s)
 		xc_interface_close(xch);
 }
 
+static void cap_back(struct settle *s)
+{
+	if (!throttle_put(s->t, s->guest.domid, s->guest.cap) ||
+	    settle_look(s->t, s->guest.domid) == SETTLE_GONE)
+		return;
+	s->slow = true;
+	log_warn("domain %s: its cap cannot be put back to %d: %s: it stays slow", s->guest.name,
+		 s->guest.cap, toolstack_cause(s->t, ERROR_FAIL));
+}
+
 static void rename_back(const struct settle *s)
 {
 	libxl_ctx *ctx = toolstack_ctx(s->t);
@@ -125,7 +135,7 @@ static void on_resumed(void *arg, int rc)
 	if (rc)
 		snprintf(s->cause, sizeof(s->cause), "%s", toolstack_cause(s->t, rc));
 	else
-		monitor_start(s->guest.name); /* xl's own has ended with the suspend */
+		monitor_start(s->guest.name, false); /* xl's own has ended with the suspend */
 	end(s, rc ? SETTLE_STRANDED : SETTLE_RESUMED);
 }
 
@@ -154,7 +164,7 @@ static void begin(void *arg)
 	struct settle *s = arg;
 
 	if (s->guest.throttled)
-		throttle_put(s->t, s->guest.domid, s->guest.cap);
+		cap_back(s);
 	log_dirty_off(s);
 	rename_back(s);
 	if (take_back(s))

@@ -38,6 +38,7 @@ struct settle {
 	struct loop_timer timer;
 	uint64_t deadline;
 	char cause[256]; /* of SETTLE_STRANDED */
+	bool slow;	 /* its cap could not be put back */
 	void (*done)(void *arg, enum settle_is is);
 	void *arg;
 };

@@ -63,6 +63,32 @@ static void test_it_is_suspended(void)
 	CHECK_EQ(recover("guest"), 1);
 }
 
+/* Its migration slowed it, and then that was killed, and its guardian. */
+static void test_it_was_slowed(void)
+{
+	char uuid[GUEST_UUID_MAX];
+	int claim, cap;
+
+	begin("guest");
+	guest->cap = 3;
+	guest_uuid_text(&guest->uuid, uuid);
+	claim = handover_claim(uuid);
+	CHECK_EQ(handover_note_cap(claim, 5, 70), 0);
+	close(claim);
+	fake.fails = "cap";
+	CHECK_EQ(recover("guest"), 0);
+	CHECK_EQ(guest->cap, 3); /* known still */
+	CHECK_EQ(recover("guest"), 0);
+	CHECK_EQ(guest->cap, 70);
+	claim = handover_claim(uuid);
+	CHECK(!handover_noted_cap(claim, 5, &cap));
+	/* Another domain of this uuid has a cap of its own. */
+	CHECK_EQ(handover_note_cap(claim, 4, 10), 0);
+	close(claim);
+	CHECK_EQ(recover("guest"), 0);
+	CHECK_EQ(guest->cap, 70);
+}
+
 /* Where it may run elsewhere, nothing is touched. */
 static void test_it_was_handed_over(void)
 {
@@ -127,6 +153,7 @@ int main(int argc, char **argv)
 	CHECK_RUN(test_usage);
 	CHECK_RUN(test_it_runs);
 	CHECK_RUN(test_it_is_suspended);
+	CHECK_RUN(test_it_was_slowed);
 	CHECK_RUN(test_it_was_handed_over);
 	CHECK_RUN(test_somebody_is_at_it);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
