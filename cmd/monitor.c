@@ -12,7 +12,7 @@
 #include "core/opts.h"
 #include "xen/monitor.h"
 
-static int monitor(const char *domain)
+static int monitor(const char *domain, bool announce)
 {
 	struct loop *l = loop_new();
 	struct toolstack *t;
@@ -23,7 +23,7 @@ static int monitor(const char *domain)
 		return 1;
 	}
 	if (toolstack_open(l, &t) == 0) {
-		status = monitor_run(l, t, domain);
+		status = monitor_run(l, t, domain, announce);
 		toolstack_close(t);
 	}
 	loop_free(l);
@@ -32,10 +32,17 @@ static int monitor(const char *domain)
 
 int cmd_monitor(int argc, char **argv)
 {
-	const struct opt table[] = {{.type = OPT_END}};
+	bool announce = false;
+	const struct opt table[] = {
+		{.name = "announce",
+		 .type = OPT_FLAG,
+		 .out = &announce,
+		 .help = "tell the network first that the guest is here"},
+		{.type = OPT_END},
+	};
 	const struct opts o = {
 		.name = "monitor",
-		.synopsis = "DOMAIN",
+		.synopsis = "[--announce] DOMAIN",
 		.description =
 			"Does what a guest's on_poweroff, on_reboot, on_crash and on_watchdog say, "
 			"until "
@@ -50,5 +57,5 @@ int cmd_monitor(int argc, char **argv)
 	syscall(SYS_close_range, 3u, ~0u, 0u);
 	prctl(PR_SET_NAME, "vstor-monitor", 0, 0, 0); /* not "exe" */
 	rc = opts_parse(&o, argc, argv);
-	return rc < 0 ? opts_exit(rc) : monitor(argv[1]);
+	return rc < 0 ? opts_exit(rc) : monitor(argv[1], announce);
 }

@@ -155,16 +155,16 @@ static void stop_loop(void *arg)
 /* In the guardian: what the killed receiver had in hand is destroyed, or, after GO, started. */
 static void on_orphaned(void *arg, const void *note, size_t n)
 {
+	const struct server *s = arg;
 	struct loop *l = loop_new();
 	struct handover_sweep sweep;
 	struct toolstack *t;
 
-	(void)arg;
 	(void)note;
 	(void)n;
 	if (!l || toolstack_open(l, &t))
 		return;
-	handover_sweep(&sweep, t, l, stop_loop, l);
+	handover_sweep(&sweep, t, l, !s->silent, stop_loop, l);
 	loop_run(l);
 }
 
@@ -174,7 +174,7 @@ static int serve(struct server *s, const char *listen)
 	int rc;
 
 	s->status = 1;
-	rc = guardian_start(&s->guardian, -1, on_orphaned, NULL);
+	rc = guardian_start(&s->guardian, -1, on_orphaned, s);
 	s->loop = loop_new();
 	if (rc || !s->loop) {
 		log_error("%s", strerror(rc ? -rc : errno));
@@ -183,7 +183,7 @@ static int serve(struct server *s, const char *listen)
 	rc = toolstack_open(s->loop, &s->t);
 	if (rc)
 		goto out;
-	handover_sweep(&s->sweep, s->t, s->loop, on_swept, s);
+	handover_sweep(&s->sweep, s->t, s->loop, !s->silent, on_swept, s);
 	loop_signal_add(s->loop, &s->sigint, SIGINT, on_signal, s);
 	loop_signal_add(s->loop, &s->sigterm, SIGTERM, on_signal, s);
 	loop_signal_add(s->loop, &s->sighup, SIGHUP, on_signal, s);

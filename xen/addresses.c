@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <xenstore.h>
 
@@ -55,4 +56,21 @@ void addresses_put(uint32_t domid, struct buf *b)
 	}
 	free(vifs);
 	xs_close(xs);
+}
+
+void addresses_nic(const libxl_device_nic *from, uint32_t domid, struct announce_nic *nic)
+{
+	char word[64];
+
+	*nic = (struct announce_nic){0};
+	if (from->ifname)
+		snprintf(nic->port, sizeof(nic->port), "%s", from->ifname);
+	else
+		snprintf(nic->port, sizeof(nic->port), "vif%u.%d", domid, from->devid);
+	memcpy(nic->mac, from->mac, sizeof(nic->mac));
+	for (const char *p = from->ip ? from->ip : ""; sscanf(p, "%63[^ ,]", word) == 1;) {
+		announce_add_address(nic, word);
+		p += strlen(word);
+		p += strspn(p, " ,");
+	}
 }

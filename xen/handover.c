@@ -220,7 +220,7 @@ static void settled(void *arg, int rc)
 		log_warn("domain %s: a killed vstor had left it half-way; it has been %s",
 			 a->h.name, starting ? "started" : "destroyed");
 		if (starting)
-			monitor_start(a->h.name);
+			monitor_start(a->h.name, a->announce);
 	}
 	ask_deliver(a);
 }
@@ -295,7 +295,7 @@ static void ask_begin(void *arg)
 		break;
 	case HANDOVER_ANSWER_RUNNING:
 		if (a->h.is == HANDOVER_STARTING)
-			monitor_start(a->h.name);
+			monitor_start(a->h.name, a->announce);
 		answer(a, HANDOVER_RUNNING);
 		break;
 	case HANDOVER_ANSWER_GONE: answer(a, HANDOVER_GONE); break;
@@ -306,11 +306,12 @@ static void ask_begin(void *arg)
 }
 
 void handover_ask(struct handover_ask *a, struct toolstack *t, struct loop *l, const char *id,
-		  void (*done)(void *arg, enum handover_is is), void *arg)
+		  bool announce, void (*done)(void *arg, enum handover_is is), void *arg)
 {
 	int rc;
 
-	*a = (struct handover_ask){.t = t, .done = done, .arg = arg, .task = {ask_begin, a}};
+	*a = (struct handover_ask){
+		.t = t, .announce = announce, .done = done, .arg = arg, .task = {ask_begin, a}};
 	rc = handover_open(&a->h, id);
 	a->answer = rc == 0 ? a->h.is : HANDOVER_UNKNOWN;
 	if (rc == -EBUSY)
@@ -353,7 +354,7 @@ static void sweep_next(void *arg)
 		if (!migration_id_valid(e->d_name))
 			continue;
 		remove_old(e->d_name);
-		handover_ask(&s->ask, s->t, s->loop, e->d_name, swept, s);
+		handover_ask(&s->ask, s->t, s->loop, e->d_name, s->announce, swept, s);
 		return;
 	}
 	closedir(s->dir);
@@ -367,10 +368,11 @@ static void sweep_empty(void *arg)
 	s->done(s->arg);
 }
 
-void handover_sweep(struct handover_sweep *s, struct toolstack *t, struct loop *l,
+void handover_sweep(struct handover_sweep *s, struct toolstack *t, struct loop *l, bool announce,
 		    void (*done)(void *arg), void *arg)
 {
-	*s = (struct handover_sweep){.t = t, .loop = l, .done = done, .arg = arg};
+	*s = (struct handover_sweep){
+		.t = t, .loop = l, .announce = announce, .done = done, .arg = arg};
 	s->dir = opendir(handover_dir);
 	s->task = (struct loop_task){.fn = s->dir ? sweep_next : sweep_empty, .arg = s};
 	loop_defer(l, &s->task);

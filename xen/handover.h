@@ -81,7 +81,8 @@ enum handover_do handover_rule(enum handover_is record, enum guest_life life);
 
 /*
  * What became of migration `id`: done(arg, RUNNING, GONE, BUSY or UNKNOWN). What a dead process
- * left is settled first: preparing is destroyed, starting is started.
+ * left is settled first: preparing is destroyed, starting is started, and announced to the network
+ * if that is wanted (xen/monitor.h).
  */
 struct handover_ask {
 	struct toolstack *t;
@@ -90,11 +91,12 @@ struct handover_ask {
 	struct toolstack_op op;
 	struct loop_task task;
 	enum handover_is answer;
+	bool announce;
 	void (*done)(void *arg, enum handover_is is);
 	void *arg;
 };
 void handover_ask(struct handover_ask *a, struct toolstack *t, struct loop *l, const char *id,
-		  void (*done)(void *arg, enum handover_is is), void *arg);
+		  bool announce, void (*done)(void *arg, enum handover_is is), void *arg);
 
 /* Settles whatever dead processes have left on this host, removes files older than a day, then
  * calls done(arg). */
@@ -102,12 +104,13 @@ struct handover_sweep {
 	struct handover_ask ask;
 	struct toolstack *t;
 	struct loop *loop;
+	bool announce;
 	void *dir;
 	void (*done)(void *arg);
 	void *arg;
 	struct loop_task task;
 };
-void handover_sweep(struct handover_sweep *s, struct toolstack *t, struct loop *l,
+void handover_sweep(struct handover_sweep *s, struct toolstack *t, struct loop *l, bool announce,
 		    void (*done)(void *arg), void *arg);
 
 #endif

@@ -14,6 +14,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/self.h"
+#include "xen/addresses.h"
 #include "xen/handover.h"
 
 #define DUMPS	 "/var/lib/xen/dump" /* xl's, too */
@@ -34,6 +35,8 @@ struct monitor {
 	struct toolstack_op op;
 	struct loop_timer timer;
 	struct loop_task task;
+	struct announce announce;
+	bool announces;
 	bool shut, dead; /* events that came and have not been seen to */
 	libxl_shutdown_reason reason;
 	libxl_action_on_shutdown action;
@@ -379,17 +382,42 @@ static int lock(struct monitor *m)
 	return 0;
 }
 
+/* In its own time. */
+static void on_announced(void *arg)
+{
+	(void)arg;
+}
+
+static void announce(struct monitor *m)
+{
+	int n = m->config.num_nics;
+	struct announce_nic *nics = calloc((size_t)n + 1, sizeof(*nics));
+	int rc = -ENOMEM;
+
+	for (int i = 0; nics && i < n; i++)
+		addresses_nic(&m->config.nics[i], m->guest.domid, &nics[i]);
+	if (nics)
+		rc = announce_start(&m->announce, m->loop, nics, (unsigned)n, on_announced, m);
+	if (rc)
+		log_warn("domain %s: cannot be announced to the network: %s", m->guest.name,
+			 strerror(-rc));
+	free(nics);
+}
+
 static void on_first_read(void *arg, int rc)
 {
 	struct monitor *m = arg;
 
+	if (!rc && m->announces)
+		announce(m);
 	keep_config(m, rc);
 	watch(m);
 }
 
-int monitor_run(struct loop *l, struct toolstack *t, const char *domain)
+int monitor_run(struct loop *l, struct toolstack *t, const char *domain, bool announce)
 {
-	struct monitor m = {.loop = l, .t = t, .lock = -1, .task = {see_to, &m}};
+	struct monitor m = {
+		.loop = l, .t = t, .lock = -1, .task = {see_to, &m}, .announces = announce};
 	int rc = guest_find(t, domain, &m.guest), status = 1;
 
 	if (rc)
@@ -408,6 +436,7 @@ int monitor_run(struct loop *l, struct toolstack *t, const char *domain)
 		status = loop_run(l);
 	}
 	loop_timer_del(l, &m.timer);
+	announce_stop(&m.announce);
 	unwatch(&m);
 	free(m.json);
 	guest_fini(&m.guest);
@@ -416,10 +445,11 @@ int monitor_run(struct loop *l, struct toolstack *t, const char *domain)
 	return status;
 }
 
-int monitor_start(const char *domain)
+int monitor_start(const char *domain, bool announce)
 {
 	const char *const argv[] = {"vstor",  "monitor",     domain, "--log",
-				    "syslog", "--log-level", "info", NULL};
+				    "syslog", "--log-level", "info", announce ? "--announce" : NULL,
+				    NULL};
 	/* Who started us may wait for the end of our standard output. */
 	int rc = self_leave(argv, SELF_NULL, SELF_NULL);
 

@@ -12,15 +12,15 @@
 
 /*
  * Starts one for a domain of this host, by name or number, and does not wait for it; it outlives
- * us. To be called when the guest runs. There is never more than one for a guest: one more ends by
- * itself. (Only vstor's are counted. xl's own has ended if the guest was suspended since it was
- * created here, and is still there if it was not: then no other may be started.) 0 or -errno,
- * after one logged line.
+ * us. announce: it tells the network first that the guest is here (net/announce.h). To be called
+ * when the guest runs. There is never more than one for a guest: one more ends by itself. (Only
+ * vstor's are counted. xl's own has ended if the guest was suspended since it was created here, and
+ * is still there if it was not: then no other may be started.) 0 or -errno, after one logged line.
  */
-int monitor_start(const char *domain);
+int monitor_start(const char *domain, bool announce);
 
 /* Is one: returns when the guest has come to its end, with an exit status. Logs what it does. */
-int monitor_run(struct loop *l, struct toolstack *t, const char *domain);
+int monitor_run(struct loop *l, struct toolstack *t, const char *domain, bool announce);
 
 /* ---- its decisions, apart from libxl so that they can be tested ---- */
 

@@ -158,7 +158,7 @@ static void on_hello(struct reception *r, const uint8_t *p, size_t n)
 	}
 	if (strcmp(mode, "ask") == 0) {
 		r->asking = true;
-		handover_ask(&r->ask, r->t, r->loop, r->id, on_answer, r);
+		handover_ask(&r->ask, r->t, r->loop, r->id, !r->silent, on_answer, r);
 		return;
 	}
 	data_net_heard(&r->data, p, n);

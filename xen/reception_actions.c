@@ -10,6 +10,7 @@
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "xen/addresses.h"
 #include "xen/compression.h"
 #include "xen/host.h"
 #include "xen/message.h"
@@ -192,7 +193,7 @@ static void start(struct reception *r)
 
 /* ---- once it runs here ---- */
 
-/* Its address may be known by the configuration, or by what the guest has told the other host. */
+/* What the guest has told the other host. */
 static void add_addresses(struct reception *r, const libxl_device_nic *from,
 			  struct announce_nic *nic)
 {
@@ -201,11 +202,6 @@ static void add_addresses(struct reception *r, const libxl_device_nic *from,
 	struct message_field f;
 	int devid, start;
 
-	for (const char *p = from->ip ? from->ip : ""; sscanf(p, "%63[^ ,]", word) == 1;) {
-		announce_add_address(nic, word);
-		p += strlen(word);
-		p += strspn(p, " ,");
-	}
 	while (message_next(r->said.data, r->said.len, &at, &f)) {
 		snprintf(word, sizeof(word), "%.*s", (int)MIN(f.value_len, 60), f.value);
 		if (message_field_is(&f, "address") && sscanf(word, "%d %n", &devid, &start) == 1 &&
@@ -230,12 +226,7 @@ static void announce(struct reception *r)
 	for (int i = 0; nics && i < n; i++) {
 		const libxl_device_nic *from = &r->config.nics[i];
 
-		if (from->ifname)
-			snprintf(nics[i].port, sizeof(nics[i].port), "%s", from->ifname);
-		else
-			snprintf(nics[i].port, sizeof(nics[i].port), "vif%u.%d", r->restoring.domid,
-				 from->devid);
-		memcpy(nics[i].mac, from->mac, sizeof(nics[i].mac));
+		addresses_nic(from, r->restoring.domid, &nics[i]);
 		add_addresses(r, from, &nics[i]);
 	}
 	rc = nics ? announce_start(&r->announce, r->loop, nics, (unsigned)n, on_announced, r)
@@ -263,7 +254,7 @@ static void look_after(void *arg)
 	if (!r->renamed)
 		log_warn("domain %s: it runs here, but as %s: %s: xl rename gives it its name",
 			 r->name, r->config.c_info.name, toolstack_cause(r->t, ERROR_FAIL));
-	monitor_start(r->renamed ? r->name : r->config.c_info.name);
+	monitor_start(r->renamed ? r->name : r->config.c_info.name, false);
 }
 
 /* Everything but the answer could wait, and does: the sender's clock is running. */

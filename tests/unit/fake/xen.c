@@ -347,8 +347,9 @@ int __wrap_libxl_domain_resume(libxl_ctx *ctx, uint32_t domid, int suspend_cance
 }
 
 /* Not libxl's, but a process that would want a Xen host. */
-int __wrap_monitor_start(const char *domain)
+int __wrap_monitor_start(const char *domain, bool announce)
 {
+	fake.announced = announce;
 	snprintf(fake.monitored, sizeof(fake.monitored), "%s", domain);
 	return 0;
 }

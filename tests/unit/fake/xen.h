@@ -43,7 +43,8 @@ struct fake_xen {
 	struct fake_domain domains[FAKE_DOMAINS];
 	/* What libxl was asked to do that changes something, in order: "suspend 5, resume 5, " */
 	char did[1024];
-	char monitored[64]; /* whom a monitor was last started for */
+	char monitored[64]; /* whom a monitor was last started for, */
+	bool announced;	    /* and whether it is to announce it */
 	/* The next call of this name fails, with `says` as the error that libxl logs. */
 	const char *fails, *says;
 	/* The next so many transactions of xenstore have to be done again. */

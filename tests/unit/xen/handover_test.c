@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The receiver's records and their locks; what is done about them needs a Xen host. */
+/* The receiver's records and their locks, and what is done about what is found. */
 #include "xen/handover.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tests/unit/check.h"
+#include "tests/unit/fake/xen.h"
 
 #define ID   "0123456789abcdef0123456789abcdef"
 #define ID2  "fedcba9876543210fedcba9876543210"
@@ -50,6 +51,73 @@ static void test_record(void)
 	CHECK_EQ(handover_begin(&h, ID, UUID, "guest one"), -EEXIST);
 }
 
+/* ---- what a killed receiver left, on a host that the test plays ---- */
+
+static enum handover_is answered;
+
+static void on_answer(void *arg, enum handover_is is)
+{
+	answered = is;
+	loop_stop(arg, 0);
+}
+
+static void ask(bool announce)
+{
+	struct loop *l = loop_new();
+	struct toolstack *t;
+	struct handover_ask a;
+
+	CHECK_EQ(toolstack_open(l, &t), 0);
+	handover_ask(&a, t, l, ID2, announce, on_answer, l);
+	loop_run(l);
+	toolstack_close(t);
+	loop_free(l);
+}
+
+/* GO had come: it is started, and the network hears of it unless something else tells it. */
+static void test_starts_what_was_left(void)
+{
+	char uuid[GUEST_UUID_MAX], path[128];
+	struct fake_domain *d;
+	struct handover h;
+
+	for (int announce = 0; announce < 2; announce++) {
+		fake_reset();
+		d = fake_domain_new(5, "guest--incoming");
+		d->paused = true;
+		guest_uuid_text(&d->uuid, uuid);
+		CHECK_EQ(handover_begin(&h, ID2, uuid, "guest"), 0);
+		CHECK_EQ(handover_set(&h, HANDOVER_STARTING), 0);
+		handover_end(&h);
+		ask(announce);
+		CHECK_EQ(answered, HANDOVER_RUNNING);
+		CHECK(!d->paused);
+		CHECK_STR(d->name, "guest");
+		CHECK_STR(fake.monitored, "guest");
+		CHECK_EQ(fake.announced, announce);
+		snprintf(path, sizeof(path), "%s/%s", handover_dir, ID2);
+		unlink(path);
+	}
+}
+
+static void test_cap(void)
+{
+	int claim = handover_claim(UUID), cap = -1;
+
+	CHECK(!handover_noted_cap(claim, 5, &cap));
+	CHECK_EQ(handover_note_cap(claim, 5, 1000), 0);
+	CHECK_EQ(handover_note_cap(claim, 5, 0), 0);
+	close(claim);
+	claim = handover_claim(UUID);
+	CHECK(handover_noted_cap(claim, 5, &cap));
+	CHECK_EQ(cap, 0);
+	CHECK(!handover_noted_cap(claim, 55, &cap)); /* it was another domain's */
+	handover_forget_cap(claim);
+	CHECK(!handover_noted_cap(claim, 5, &cap));
+	close(claim);
+	CHECK_EQ(handover_note_cap(-1, 5, 0), -EBADF);
+}
+
 static void test_refusals(void)
 {
 	struct handover h;
@@ -89,6 +157,8 @@ int main(void)
 	handover_dir = dir;
 	CHECK_RUN(test_words);
 	CHECK_RUN(test_record);
+	CHECK_RUN(test_starts_what_was_left);
+	CHECK_RUN(test_cap);
 	CHECK_RUN(test_refusals);
 	CHECK_RUN(test_claim);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
