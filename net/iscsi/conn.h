@@ -103,6 +103,7 @@ struct conn {
 	bool recalled;			  /* some of the loans are wanted back */
 	uint64_t in_bytes;    /* data-in being read or waiting to be sent, responses too */
 	uint64_t asked_bytes; /* data-out of tasks that have sent an R2T */
+	uint64_t moved; /* loop_now() of when some of either has come or gone, or begun to be */
 	struct task *r2t_wait, **r2t_tail; /* tasks in line for an R2T */
 
 	/* session */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "net/iscsi/crowd.h"
 #include "net/iscsi/phase.h"
 
 /* Asks for the next burst (11.8). */
@@ -35,6 +36,11 @@ void data_out_ask(struct conn *c)
 		if (c->asked_bytes && (c->asked_bytes + t->edtl > CONN_BYTES_MAX ||
 				       s->asked_bytes + t->edtl > SERVER_ASKED_MAX))
 			return; /* the next of its tasks to end comes back here */
+		if (!c->asked_bytes && !crowd_lets(c, s->asked_bytes, t->edtl)) {
+			task_refuse(t);
+			continue;
+		}
+		c->moved = loop_now(c->loop);
 		c->r2t_wait = t->r2t_next;
 		if (!c->r2t_wait)
 			c->r2t_tail = &c->r2t_wait;
@@ -88,6 +94,7 @@ void data_out_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t le
 		task_fail(t, SENSE_ABORTED_COMMAND, ASC_INCORRECT_AMOUNT_OF_DATA);
 		return;
 	}
+	c->moved = loop_now(c->loop);
 	if (t->ttt == ISCSI_NO_TAG && gather_full(c)) {
 		task_refuse(t); /* what else comes of it is nobody's */
 		return;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "net/iscsi/crowd.h"
 #include "net/iscsi/phase.h"
 #include "storage/scsi/limits.h"
 
@@ -85,6 +86,10 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 			task_free(t);
 		log_error("%s: out of memory; dropped", conn_name(c));
 		conn_close(c);
+		return true;
+	}
+	if (t->read && !crowd_lets(c, c->server->in_bytes, MIN(edtl, LIMIT_TRANSFER_BYTES))) {
+		task_refuse(t);
 		return true;
 	}
 	if (t->read) {

@@ -4,7 +4,7 @@
  * may hold. Data only, but for the lists of targets (server.c).
  *
  * The floors of the target, each calling only those before it: server, window; conn, tx (one thing:
- * a connection); session (its LUNs); gather; task, data_in (a command); data_out, tmf,
+ * a connection); session (its LUNs); gather; task, data_in (a command); crowd; data_out, tmf,
  * text_request, login; phase (what each PDU is); target (portals, the beginning and the end). What
  * has to go the other way goes by struct conn_ops, struct tx_owner and struct scsi_transport.
  *
@@ -41,12 +41,15 @@ struct task;
  * windows: they grow as they are used, and beyond SERVER_OUT_MAX not at all. Windows that were
  * given before may still be filled, and commands for immediate delivery know none: beyond
  * SERVER_OUT_LAST such a command is refused, be it that its data come with it or later.
+ * A connection that has nothing under way may have one command more in either direction, so that
+ * nobody is starved by others; but beyond SERVER_LAST not a large one: that is refused (crowd.c).
  * Data-out stays where it was received, and one byte of it keeps all of its chunk: beyond
  * CONN_PINNED_MAX and SERVER_PINNED_MAX of such chunks it is copied (gather.c).
  */
 #define CONN_BYTES_MAX	  (4u << 20)
 #define SERVER_BYTES_MAX  (24u << 20)
 #define SERVER_ASKED_MAX  (16u << 20)
+#define SERVER_LAST	  (64u << 20)
 #define SERVER_OUT_MAX	  (8u << 20)
 #define SERVER_OUT_LAST	  (20u << 20)
 #define CONN_PINNED_MAX	  (12u << 20)

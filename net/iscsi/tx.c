@@ -72,6 +72,8 @@ static struct tx_part *append(struct conn *c, uint32_t n)
 	}
 	conn_in_bytes(c, n);
 	loop_defer(c->loop, &c->flush);
+	if (!c->tx_n)
+		c->moved = loop_now(c->loop);
 	c->tx_n++;
 	t = part(c, c->tx_n - 1);
 	*t = (struct tx_part){.len = n};
@@ -204,6 +206,7 @@ bool conn_tx_ready(const struct conn *c)
 static void tx_sent(struct conn *c, size_t n)
 {
 	conn_in_bytes(c, -(int64_t)n);
+	c->moved = loop_now(c->loop);
 	while (n) {
 		struct tx_part *t = part(c, 0);
 		uint32_t step = (uint32_t)MIN(n, t->len);

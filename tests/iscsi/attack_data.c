@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Attacks in full feature phase: numbers, tags, lengths and data that are not what was agreed. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,76 @@ static bool stalled_writers(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(r); i++)
 		raw_close(&r[i]);
 	return ok || hostile_fail("another session cannot write");
+}
+
+/* A command of 8 MiB, and the first answer: TASK SET FULL (true), or else *begun. */
+static bool refused(struct raw *r, bool write, bool *begun)
+{
+	struct pdu p = {0};
+	struct buf b = {0};
+	uint8_t cdb[16] = {write ? 0x8a : 0x88, [9] = 128, [12] = 0x40}; /* 0x4000 blocks */
+	bool full;
+
+	raw_put_command(r, &b, cdb, 16, write ? ISCSI_CMD_WRITE : ISCSI_CMD_READ, 8u << 20, NULL,
+			0);
+	if (!raw_send(r, &b) || raw_recv(r, &p) != RAW_PDU)
+		return false;
+	*begun = p.bhs[0] == (write ? ISCSI_R2T : ISCSI_DATA_IN);
+	full = p.bhs[0] == ISCSI_SCSI_RESPONSE && p.bhs[RESP_STATUS] == 0x28;
+	raw_pdu_free(&p);
+	return full;
+}
+
+/* Initiators that begin what is large, as many as there is memory for, and move no data: others are
+ * refused what is large, not what is small. Then the first are dropped, so that the others get
+ * their turn. */
+static bool clinging(bool write, unsigned max)
+{
+	static uint8_t data[1 << 20];
+	struct raw r[40], other;
+	unsigned n = 0, begun_n = 0, dropped = 0;
+	bool begun = true, full = false;
+	static const uint8_t ready[6] = {0};
+	uint8_t cdb[10];
+
+	for (; n < ARRAY_SIZE(r) && !full; n++) {
+		if (!raw_open(&r[n], 20 + n) || raw_run(&r[n], ready, 6, NULL, 0, NULL, 0))
+			return false;
+		begun = false;
+		full = refused(&r[n], write, &begun);
+		/* Not yet, while sockets make room for more. */
+		for (int i = 0; i < 10 && full; i++) {
+			poll(NULL, 0, 100);
+			full = refused(&r[n], write, &begun);
+		}
+		begun_n += begun;
+	}
+	if (!full || begun_n != n - 1 || begun_n > max)
+		return hostile_fail("%u of %u commands of 8 MiB begun", begun_n, n);
+	raw_rw10(cdb, true, 128, sizeof(data) / BLOCK);
+	if (!raw_open(&other, 3) || raw_run(&other, cdb, 10, data, sizeof(data), NULL, 0))
+		return hostile_fail("another session cannot write");
+	do
+		full = refused(&other, write, &begun);
+	while (full && !poll(NULL, 0, 100));
+	for (unsigned i = 0; i < n; i++) {
+		dropped += !raw_ping(&r[i]);
+		raw_close(&r[i]);
+	}
+	raw_close(&other);
+	return (begun && dropped >= 1 && dropped <= begun_n) ||
+	       hostile_fail("%u of %u dropped, and then %s begun", dropped, begun_n,
+			    begun ? "one more is" : "none is");
+}
+
+static bool clinging_writers(void)
+{
+	return clinging(true, 8);
+}
+
+static bool clinging_readers(void)
+{
+	return clinging(false, 40);
 }
 
 /* The window bounds commands, but not those for immediate delivery (RFC 7143, 4.2.2.1): WRITEs of
@@ -431,6 +502,8 @@ const struct attack data_attacks[] = {
 	{"headers of a WRITE at their limits", write_headers},
 	{"Data-Out that nobody asked for", data_out},
 	{"WRITEs whose data never come", stalled_writers},
+	{"large WRITEs whose data never come", clinging_writers},
+	{"large READs whose data nobody takes", clinging_readers},
 	{"immediate commands without end", immediate_without_end},
 	{"READs whose data nobody takes", stalled_readers},
 	{"an aborted WRITE", aborted_write},
