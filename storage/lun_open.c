@@ -12,21 +12,26 @@
 #include "storage/scsi/journal.h"
 #include "storage/scsi/scsi.h"
 
+/* Where a LUN is served. */
+static void add_place(struct sha256 *s, const struct lun_config *c)
+{
+	char number[16];
+	snprintf(number, sizeof(number), ",%u", c->number);
+	sha256_update(s, c->target, strlen(c->target));
+	sha256_update(s, number, strlen(number));
+}
+
 /* Locally assigned NAA 3 would be 8 bytes and collide; NAA 6 with a hash in place of vendor bits
  * stays the same for one name, number and serial on whatever machine (SPC-4, 7.8.6.6.5). */
 void lun_identify(struct lun_identity *id, const struct lun_config *c)
 {
 	uint8_t hash[SHA256_LEN];
 	struct sha256 s;
-	char number[16];
 	sha256_init(&s);
-	if (c->serial) {
+	if (c->serial)
 		sha256_update(&s, c->serial, strlen(c->serial));
-	} else {
-		snprintf(number, sizeof(number), ",%u", c->number);
-		sha256_update(&s, c->target, strlen(c->target));
-		sha256_update(&s, number, strlen(number));
-	}
+	else
+		add_place(&s, c);
 	sha256_final(&s, hash);
 	memcpy(id->naa, hash, sizeof(id->naa));
 	id->naa[0] = (uint8_t)(0x60 | (hash[0] & 0x0f));
@@ -46,6 +51,8 @@ void lun_state_name(char name[LUN_STATE_NAME], const struct lun_config *c)
 	sha256_init(&s);
 	sha256_update(&s, by[c->serial != NULL], strlen(by[c->serial != NULL]));
 	sha256_update(&s, what, strlen(what));
+	if (!c->serial && c->disk.readonly)
+		add_place(&s, c);
 	sha256_final(&s, hash);
 	strcpy(name, LUN_STATE_PREFIX);
 	for (unsigned i = 0; i < 8; i++)

@@ -22,7 +22,8 @@ struct lun_config {
 };
 
 /* The name of a disk's state file: not by where it is served, which may change, but by its serial
- * number where it was given one, else by its path. */
+ * number where it was given one, else by its path; with where it is served, too, if it is read
+ * only, as such a path may be served twice. */
 #define LUN_STATE_PREFIX "disk-"
 #define LUN_STATE_NAME	 32
 void lun_state_name(char name[LUN_STATE_NAME], const struct lun_config *c);

@@ -61,6 +61,37 @@ static bool pending(const struct lun_nexus *n, uint16_t code)
 	return false;
 }
 
+/* Its state is found again wherever a disk is served, and no two have one. */
+static void test_names_of_state(void)
+{
+	static const struct lun_config c[] = {
+		{.path = "/a", .number = 1, .target = "iqn.x"},
+		{.path = "/b", .number = 1, .target = "iqn.x"},
+		{.path = "/a", .number = 1, .target = "iqn.x", .disk.readonly = true},
+		{.path = "/a", .number = 2, .target = "iqn.x", .disk.readonly = true},
+		{.path = "/a", .number = 1, .target = "iqn.y", .disk.readonly = true},
+		{.path = "/a", .number = 1, .target = "iqn.x", .serial = "S"},
+		{.path = "/a", .number = 1, .target = "iqn.x", .serial = "/a"},
+	};
+	static const struct lun_config moved[] = {
+		{.path = "/a", .number = 2, .target = "iqn.y"},
+		{.path = "/b", .number = 3, .target = "iqn.x"},
+		{.path = "/a", .number = 1, .target = "iqn.x", .disk.readonly = true},
+		{.path = "/a", .number = 2, .target = "iqn.x", .disk.readonly = true},
+		{.path = "/a", .number = 1, .target = "iqn.y", .disk.readonly = true},
+		{.path = "/b", .number = 7, .target = "iqn.y", .serial = "S"},
+		{.path = "/c", .number = 2, .target = "iqn.x", .serial = "/a"},
+	};
+	char a[LUN_STATE_NAME], b[LUN_STATE_NAME];
+	for (unsigned i = 0; i < ARRAY_SIZE(c); i++) {
+		lun_state_name(a, &c[i]);
+		for (unsigned j = 0; j < ARRAY_SIZE(c); j++) {
+			lun_state_name(b, &moved[j]);
+			CHECK_EQ(strcmp(a, b) == 0, i == j);
+		}
+	}
+}
+
 static void test_it_is_closed_when_the_last_nexus_has_gone(void)
 {
 	struct lun *l = open_lun(), *second;
@@ -216,6 +247,7 @@ int main(void)
 	close(fd);
 	loop = loop_new();
 	engine = disk_engine_new(loop, 2);
+	CHECK_RUN(test_names_of_state);
 	CHECK_RUN(test_it_is_closed_when_the_last_nexus_has_gone);
 	CHECK_RUN(test_without_a_nexus_it_is_closed_at_once);
 	CHECK_RUN(test_it_takes_over_the_size_of_the_file);
