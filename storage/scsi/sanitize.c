@@ -131,10 +131,26 @@ static int work(struct disk_io *io)
 
 /* ---- in the loop ---- */
 
+static struct scsi_cmd *take_command(struct sanitize *s)
+{
+	struct scsi_cmd *cmd = s->cmd;
+	s->cmd = NULL;
+	if (cmd)
+		loop_defer_cancel(disk_engine_loop(cmd->engine), &s->give_up);
+	return cmd;
+}
+
+static void end(struct sanitize *s)
+{
+	struct lun *l = s->lun;
+	free(s);
+	lun_ended(l);
+}
+
 static void done(struct disk_io *io)
 {
 	struct sanitize *s = container_of(io, struct sanitize, io);
-	struct scsi_cmd *cmd = s->cmd;
+	struct scsi_cmd *cmd = take_command(s);
 	struct lun *l = s->lun;
 
 	l->sanitize = NULL;
@@ -142,14 +158,11 @@ static void done(struct disk_io *io)
 	if (io->rc && io->rc != -ECANCELED) /* lun_stop() has told of that */
 		log_error("%s: cannot sanitize: %s; the LUN is closed until it is sanitized",
 			  disk_path(l->disk), strerror(-io->rc));
-	if (cmd)
-		loop_defer_cancel(disk_engine_loop(cmd->engine), &s->give_up);
 	if (cmd && io->rc)
 		scsi_check(cmd, SENSE_MEDIUM_ERROR, ASC_SANITIZE_FAILED);
 	else if (cmd)
 		scsi_good(cmd);
-	free(s);
-	lun_ended(l);
+	end(s);
 }
 
 static void submit(struct sanitize *s, int (*call)(struct disk_io *io),
@@ -159,20 +172,22 @@ static void submit(struct sanitize *s, int (*call)(struct disk_io *io),
 	disk_submit(s->engine, &s->io); /* a call is never done at once */
 }
 
-/* Only now: who is told that it has begun must hear of it when it does not end. */
+/* Only now: who is told that it has begun must hear of it when it does not end. Without a mark it
+ * does not begin, and the LUN is what it was. */
 static void noted(struct disk_io *io)
 {
 	struct sanitize *s = container_of(io, struct sanitize, io);
-	struct scsi_cmd *cmd = s->cmd;
+	struct scsi_cmd *cmd = io->rc || s->immed ? take_command(s) : NULL;
 	if (io->rc) {
-		done(io);
+		s->lun->sanitize = NULL;
+		if (cmd)
+			scsi_check(cmd, SENSE_HARDWARE_ERROR, ASC_INTERNAL_FAILURE);
+		end(s);
 		return;
 	}
-	if (s->immed && cmd) {
-		s->cmd = NULL;
-		loop_defer_cancel(disk_engine_loop(s->engine), &s->give_up);
+	s->lun->sanitize_failed = false;
+	if (cmd)
 		scsi_good(cmd);
-	}
 	submit(s, work, done);
 }
 
@@ -198,7 +213,6 @@ static void start(struct scsi_cmd *cmd)
 
 	cmd->state = NULL;
 	l->sanitize = s;
-	l->sanitize_failed = false;
 	progress(l, 0, 1);
 	s->engine = cmd->engine;
 	s->immed = cmd->cdb[1] & IMMED;

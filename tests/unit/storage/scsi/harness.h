@@ -287,10 +287,16 @@ static inline void rig_up(const struct lun_config *config, bool keep_state)
 
 static inline void rig_down(void)
 {
-	static const char *const names[] = {
-		"disk0",	 "disk1",	    "state0",
-		"state1",	 "state0.new",	    "state0.atomic",
-		"state1.atomic", "state0.sanitize", "state0.atomic.stale"};
+	static const char *const names[] = {"disk0",
+					    "disk1",
+					    "state0",
+					    "state1",
+					    "state0.new",
+					    "state0.atomic",
+					    "state1.atomic",
+					    "state0.sanitize",
+					    "state0.atomic.stale",
+					    "state0.sanitize.new"};
 	disk_engine_free(rig.engine);
 	for (unsigned i = 0; i < LUNS; i++)
 		if (rig.lun[i])

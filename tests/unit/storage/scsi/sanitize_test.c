@@ -197,6 +197,30 @@ static void test_queued_before(void)
 	rig_down();
 }
 
+/* It does not begin when that cannot be noted: the LUN is as before, its data, too. */
+static void test_no_mark(void)
+{
+	rig_up(NULL, true);
+	fill(0, 0, 8, 'A');
+	CHECK_EQ(mkdir(rig_path("state0.sanitize"), 0700), 0);
+	list[0] = 1;
+	CHECK_EQ(sanitize(OVERWRITE, 512), SCSI_CHECK_CONDITION);
+	CHECK_EQ(last.key, SENSE_HARDWARE_ERROR);
+	CHECK_EQ(last.asc, ASC_INTERNAL_FAILURE);
+	CHECK_EQ(sanitize(OVERWRITE | IMMED, 512), SCSI_CHECK_CONDITION);
+	CHECK_EQ(ready(0), 0);
+	CHECK(filled_with(0, 0, 8, 'A'));
+	CHECK_EQ(rmdir(rig_path("state0.sanitize")), 0);
+	CHECK_EQ(sanitize(OVERWRITE, 512), SCSI_GOOD);
+	/* A failure that there was stays. */
+	rig.lun[0]->sanitize_failed = true;
+	CHECK_EQ(mkdir(rig_path("state0.sanitize"), 0700), 0);
+	CHECK_EQ(sanitize(OVERWRITE, 512), SCSI_CHECK_CONDITION);
+	CHECK_EQ(ready(0), ASC_SANITIZE_FAILED);
+	CHECK_EQ(rmdir(rig_path("state0.sanitize")), 0);
+	rig_down();
+}
+
 /* After a failure the LUN is closed, until it is sanitized or told to leave that mode. */
 static void test_failed(void)
 {
@@ -327,6 +351,7 @@ int main(void)
 	CHECK_RUN(test_in_progress);
 	CHECK_RUN(test_immediate);
 	CHECK_RUN(test_abort);
+	CHECK_RUN(test_no_mark);
 	CHECK_RUN(test_queued_before);
 	CHECK_RUN(test_failed);
 	CHECK_RUN(test_stop);
