@@ -113,16 +113,20 @@ static void on_retry(void *arg);
 static void enter(struct keeper *k, enum state state)
 {
 	if ((state == UP) != (k->state == UP))
-		k->since = loop_now(k->loop);
+		k->since = clock_ns();
 	k->state = state;
+}
+
+/* For how long it has been up, or not. */
+static uint64_t lasted(const struct keeper *k)
+{
+	return clock_ns() - k->since;
 }
 
 /* How long to wait before the next attempt: a hundredth of the time that is lost already. */
 static uint64_t backoff(const struct keeper *k)
 {
-	const uint64_t down = loop_now(k->loop) - k->since;
-
-	return MIN(MAX(down / 100, RETRY_MIN), RETRY_MAX);
+	return MIN(MAX(lasted(k) / 100, RETRY_MIN), RETRY_MAX);
 }
 
 /* The kernel lets go of the connection; there will be another attempt. */
@@ -151,7 +155,7 @@ static void lost(struct keeper *k, const char *why)
 		/* A target that drops us as soon as it has let us in gets time: each such round
 		 * costs the commands under way one of the five retries that the kernel gives them.
 		 */
-		wait = loop_now(k->loop) - k->since > STEADY ? 0 : FLAP_WAIT;
+		wait = lasted(k) > STEADY ? 0 : FLAP_WAIT;
 		k->attempts = 0;
 		k->away = false;
 	} else {
@@ -269,7 +273,7 @@ static void remember_peer(struct keeper *k)
 
 static void logged_in(struct keeper *k)
 {
-	uint64_t down = loop_now(k->loop) - k->since;
+	uint64_t down = lasted(k);
 	int err = iscsi_kernel_set_login(&k->kernel, k->session.sid, &k->login);
 
 	if (!err)
@@ -427,7 +431,7 @@ static void on_client(void *arg, unsigned events)
 		return;
 	}
 	if (n == 6 && memcmp(word, "status", 6) == 0) {
-		st.since_s = (clock_ns() - k->since) / SEC_NS;
+		st.since_s = lasted(k) / SEC_NS;
 		snprintf(st.state, sizeof(st.state), "%s", state_names[k->state]);
 		snprintf(st.error, sizeof(st.error), "%s", k->error);
 		send(k->client.fd, &st, sizeof(st), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -460,7 +464,7 @@ static int lock_session(struct keeper *k)
 		return -errno;
 	k->lock = open(KEEPER_DIR "/keepers.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (k->lock < 0 || fcntl(k->lock, F_OFD_SETLK, &fl) < 0)
-		return errno == EACCES ? -EAGAIN : -errno;
+		return k->lock >= 0 && errno == EACCES ? -EAGAIN : -errno;
 	return 0;
 }
 
@@ -558,8 +562,10 @@ static int keep(uint32_t sid, int ready)
 	/* The connection may have gone before we listened. */
 	if (iscsi_session_read(sid, &k.session))
 		return 0;
-	if (strcmp(k.session.state, "LOGGED_IN"))
+	if (strcmp(k.session.state, "LOGGED_IN")) {
+		k.since = 0; /* nobody knows, and there is no reason to wait */
 		lost(&k, "the session is down");
+	}
 	err = loop_run(k.loop);
 	keeper_control_name(sid, &a);
 	unlink(a.sun_path);

@@ -113,6 +113,22 @@ static void test_an_error_that_was_missed(void)
 	unwatch();
 }
 
+/* What drops us as soon as it has let us in gets time; what has been up for long does not. */
+static void test_how_long_it_was_up(void)
+{
+	watch("192.0.2.1", "");
+	lost(&k, "gone");
+	CHECK(k.timer.due > clock_ns() + FLAP_WAIT / 2);
+	CHECK(lasted(&k) < LIMIT);
+	unwatch();
+	watch("192.0.2.1", "");
+	k.since -= 2 * STEADY;
+	lost(&k, "gone");
+	CHECK(k.timer.due < clock_ns() + FLAP_WAIT / 2);
+	CHECK(lasted(&k) < LIMIT);
+	unwatch();
+}
+
 /* The kernel's stop comes a little after its event. */
 static void test_an_error_that_shows_later(void)
 {
@@ -226,6 +242,7 @@ static void test_the_mark(void)
 int main(void)
 {
 	CHECK_RUN(test_an_error_that_was_missed);
+	CHECK_RUN(test_how_long_it_was_up);
 	CHECK_RUN(test_an_error_that_shows_later);
 	CHECK_RUN(test_nothing_of_ours_was_missed);
 	CHECK_RUN(test_the_end_that_was_missed);
