@@ -40,7 +40,7 @@ struct lane {
 };
 
 struct piece {
-	uint8_t *data; /* the number, then the bytes; NULL until first used */
+	uint8_t *data; /* the number, then the bytes; a receiver has it from its first use on */
 	size_t n;
 	int lane; /* that it was given to; -1: to none yet */
 };
@@ -258,6 +258,11 @@ int lanes_out_open(struct loop *l, const char *addresses, uint16_t port,
 		o->arg = arg;
 		o->room = (struct loop_task){.fn = tell_room, .arg = o};
 	}
+	/* Now, since nobody would be woken when there is memory again. */
+	for (unsigned i = 0; i < LANES_WINDOW && !rc; i++) {
+		o->pieces[i].data = malloc(NUMBER + LANES_PIECE);
+		rc = o->pieces[i].data ? 0 : -ENOMEM;
+	}
 	while (!rc && (name = strsep(&rest, ",")))
 		rc = connect_lane(o, name, port, key, text);
 	free(list);
@@ -274,9 +279,7 @@ uint8_t *lanes_out_reserve(struct lanes_out *o)
 
 	if (o->failed || o->next - o->arrived == LANES_WINDOW || !flush(o) || choose(o) < 0)
 		return NULL;
-	if (!p->data)
-		p->data = malloc(NUMBER + LANES_PIECE);
-	return p->data ? p->data + NUMBER : NULL;
+	return p->data + NUMBER;
 }
 
 void lanes_out_commit(struct lanes_out *o, size_t n)

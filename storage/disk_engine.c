@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/bytes.h"
 #include "core/log.h"
@@ -95,12 +96,15 @@ static void job_run(struct job *j)
 static struct workers *workers_of(struct disk_engine *e, struct disk *d)
 {
 	struct disk_pool *p = d ? d->pool : NULL;
-	if (p || !d)
+	if (p || !d || d->no_pool)
 		return p ? p->workers : e->pools->common;
 	p = calloc(1, sizeof(*p));
 	if (p)
 		p->workers = workers_new(e->pools->threads);
 	if (!p || !p->workers) {
+		log_warn("%s: no threads of its own: %s; it shares those of all", d->path,
+			 strerror(errno));
+		d->no_pool = true; /* to try again each time would cost too much */
 		free(p);
 		return e->pools->common;
 	}

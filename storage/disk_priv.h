@@ -29,6 +29,7 @@ struct disk {
 	uint64_t writes_from, pause;
 	uint64_t written;	/* clock_ns() of when a buffered write has ended last */
 	struct disk_pool *pool; /* its workers; NULL before it needs any */
+	bool no_pool;		/* there were no threads for it */
 	unsigned jobs;		/* that they have */
 	uint64_t stirred;	/* clock_ns() of when one has ended, or the first of these began */
 
