@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vstor recover: says where a guest is after a migration that went wrong, and resumes it. */
+/* vstor recover: says where a guest is after a migration that went wrong, and finishes or undoes
+ * what was cut off. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,20 +11,26 @@
 #include <libxl_utils.h>
 
 #include "cmd/cmd.h"
+#include "cmd/way.h"
+#include "core/bytes.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/opts.h"
+#include "xen/departure.h"
 #include "xen/handover.h"
 #include "xen/save_helper.h"
 #include "xen/settle.h"
 
 #define EXIT_STOPPED 3
+#define ASK_NS	     (60 * SEC_NS)
 
 struct run {
 	struct loop *loop;
 	struct toolstack *t;
 	struct guest guest;
 	struct settle settle;
+	struct handover_sweep sweep;
+	struct departed departed;
 	bool json;
 };
 
@@ -80,10 +87,8 @@ static int refuse(struct run *r)
 		return EXIT_STOPPED;
 	}
 	if (ends_with(name, HANDOVER_INCOMING)) {
-		print(r, "is half received");
-		log_error("domain %s: the other host has it still, unless it has handed it over: "
-			  "a `vstor receive` that starts here finishes or undoes it",
-			  name);
+		print(r, "is being received");
+		log_error("domain %s: a vstor receive has it: wait, or end that", name);
 		return 1;
 	}
 	if (save_helper_of(r->guest.domid)) {
@@ -95,40 +100,82 @@ static int refuse(struct run *r)
 	return 0;
 }
 
-/* The guest of this name, or what a migration has made of its name. */
-static int find(struct run *r, const char *domain)
+/* The guest of this name, or what a migration has made of its name. False: there is none. */
+static bool find(struct run *r, const char *domain)
 {
 	char away[GUEST_NAME_MAX + sizeof(HANDOVER_AWAY)];
 	libxl_ctx *ctx = toolstack_ctx(r->t);
 	uint32_t domid;
 
 	snprintf(away, sizeof(away), "%.*s%s", GUEST_NAME_MAX, domain, HANDOVER_AWAY);
-	if (libxl_domain_qualifier_to_domid(ctx, domain, &domid) &&
-	    !libxl_name_to_domid(ctx, away, &domid))
-		return guest_find(r->t, away, &r->guest);
-	return guest_find(r->t, domain, &r->guest);
+	if (libxl_domain_qualifier_to_domid(ctx, domain, &domid) == 0)
+		return guest_find(r->t, domain, &r->guest) == 0;
+	return libxl_name_to_domid(ctx, away, &domid) == 0 &&
+	       guest_find(r->t, away, &r->guest) == 0;
 }
 
-static int run(struct run *r, const char *domain)
+/* By the journal of the migration that was cut off. */
+static int by_journal(struct run *r, int claim)
 {
-	struct settle_guest g = {0};
-	int status = 1, claim = -1;
+	const struct departed *d = &r->departed;
+	struct way way = {.port = d->port,
+			  .ssh = d->ssh[0] ? d->ssh : NULL,
+			  .key_file = d->key_file[0] ? d->key_file : NULL};
+	struct recovery_note note = d->note;
+	struct recovery_result is;
+	char words[640];
+	int status = 0, rc;
 
-	r->loop = loop_new();
-	if (!r->loop || toolstack_open(r->loop, &r->t) || find(r, domain))
-		goto out;
-	claim = handover_claim(r->guest.uuid);
-	if (claim < 0) {
-		log_error(claim == -EBUSY ? "domain %s: it is being migrated at the moment, or "
-					    "put back after that: wait"
-					  : "domain %s: cannot keep its lock in /run/vstor: %s",
-			  r->guest.name, strerror(-claim));
-		goto out;
+	/* The domain of another boot is gone, whatever has its number. */
+	if (!d->this_boot || !r->guest.domid)
+		note.guest.domid = 0;
+	snprintf(r->guest.name, sizeof(r->guest.name), "%s", note.guest.name);
+	if (way_choose(&way, d->host)) {
+		way_fini(&way);
+		return EXIT_STOPPED;
 	}
-	status = refuse(r);
+	note.guest.throttled = handover_noted_cap(claim, note.guest.domid, &note.guest.cap);
+	is = recovery_run(&note, &way.to, ASK_NS);
+	way_fini(&way);
+	switch (is.end) {
+	case RECOVERY_HERE:
+		print(r, settle_words(is.settled));
+		status = is.settled <= SETTLE_PENDING	 ? 0
+			 : is.settled == SETTLE_STRANDED ? EXIT_STOPPED
+							 : 1;
+		break;
+	case RECOVERY_THERE:
+		snprintf(words, sizeof(words), "was handed over to %s, and is gone here", d->host);
+		print(r, words);
+		break;
+	case RECOVERY_ENDED:
+		print(r, "was not handed over, and ended with this host: start it again");
+		status = 1;
+		break;
+	case RECOVERY_OPEN:
+		snprintf(words, sizeof(words),
+			 "may run on %s, which does not say (%s): look there, or ask again later; "
+			 "do not start it here before",
+			 d->host, is.cause);
+		print(r, words);
+		return EXIT_STOPPED;
+	}
+	if (note.guest.throttled && !is.slow)
+		handover_forget_cap(claim);
+	rc = status == EXIT_STOPPED ? 0 : ledger_remove(d->uuid);
+	if (rc)
+		log_warn("its journal %s/%s cannot be removed: %s", ledger_dir, d->uuid,
+			 strerror(-rc));
+	return status;
+}
+
+static int without_journal(struct run *r, int claim)
+{
+	struct settle_guest g = {.domid = r->guest.domid};
+	int status = refuse(r);
+
 	if (status)
-		goto out;
-	g.domid = r->guest.domid;
+		return status;
 	snprintf(g.name, sizeof(g.name), "%s", r->guest.name);
 	g.throttled = handover_noted_cap(claim, g.domid, &g.cap);
 	settle_start(&r->settle, r->t, r->loop, &g, on_settled, r);
@@ -136,10 +183,80 @@ static int run(struct run *r, const char *domain)
 	settle_stop(&r->settle);
 	if (g.throttled && !r->settle.slow)
 		handover_forget_cap(claim);
+	return status;
+}
+
+static void on_swept(void *arg)
+{
+	struct run *r = arg;
+
+	loop_stop(r->loop, 0);
+}
+
+/* One guest; domain NULL: the one that r->departed is of. */
+static int recover(struct run *r, const char *domain)
+{
+	const char *name = domain ? domain : r->departed.note.guest.name;
+	bool here = find(r, name);
+	int journal = 0, claim, status;
+
+	if (domain)
+		journal = here ? departure_read(r->guest.uuid, &r->departed)
+			       : departure_find(domain, &r->departed);
+	if (!here && journal) {
+		log_error("%s: no such domain here, and no migration of one was cut off", domain);
+		return 1;
+	}
+	claim = handover_claim(here ? r->guest.uuid : r->departed.uuid);
+	if (claim < 0) {
+		log_error(claim == -EBUSY ? "domain %s: it is being migrated at the moment, or "
+					    "put back after that: wait"
+					  : "domain %s: cannot keep its lock in /run/vstor: %s",
+			  name, strerror(-claim));
+		return 1;
+	}
+	if (journal && journal != -ENOENT) {
+		log_error("domain %s: the journal of its last migration, %s/%s, is not heeded: %s; "
+			  "if it runs on no other host, remove that file",
+			  name, ledger_dir, r->guest.uuid, ledger_cause(journal));
+		status = EXIT_STOPPED;
+	} else {
+		status = journal ? without_journal(r, claim) : by_journal(r, claim);
+	}
+	close(claim);
+	return status;
+}
+
+static int run(struct run *r, const char *domain)
+{
+	struct departed *all = NULL;
+	unsigned n = 0;
+	int status = 1, rc;
+
+	r->loop = loop_new();
+	if (!r->loop || toolstack_open(r->loop, &r->t))
+		goto out;
+	/* What killed receivers have left comes first: it may be the guest. */
+	handover_sweep(&r->sweep, r->t, r->loop, true, on_swept, r);
+	loop_run(r->loop);
+	if (domain) {
+		status = recover(r, domain);
+		guest_fini(&r->guest);
+		goto out;
+	}
+	n = departure_all(&all);
+	status = 0;
+	for (unsigned i = 0; i < n; i++) {
+		r->departed = all[i];
+		rc = recover(r, NULL);
+		guest_fini(&r->guest);
+		r->guest = (struct guest){0};
+		status = MAX(status, rc);
+	}
+	if (!n && !r->json)
+		printf("no migration was cut off here\n");
 out:
-	guest_fini(&r->guest);
-	if (claim >= 0)
-		close(claim);
+	free(all);
 	toolstack_close(r->t);
 	loop_free(r->loop);
 	return status;
@@ -151,18 +268,20 @@ int cmd_recover(int argc, char **argv)
 	const struct opt table[] = {{.type = OPT_END}};
 	const struct opts o = {
 		.name = "recover",
-		.synopsis = "DOMAIN",
+		.synopsis = "[DOMAIN]",
 		.description = "Says where a guest is after a migration that went wrong, and "
-			       "resumes it if it is\nsuspended here.",
+			       "finishes or undoes what was\ncut off: asks the other host, resumes "
+			       "the guest if it is suspended here. Without\nDOMAIN: every guest of "
+			       "which a migration was cut off.",
 		.table = table,
 		.json = &r.json,
-		.min_operands = 1,
+		.min_operands = 0,
 		.max_operands = 1,
-		.epilog = "Exit status: 0 it runs here; 1 it does not, or nothing was done: the "
-			  "message says why;\n2 usage; 3 it is stopped here, and only you can "
-			  "decide.\n",
+		.epilog = "Exit status: 0 it runs, here or there: the message says where; 1 it "
+			  "does not, or nothing was\ndone: the message says why; 2 usage; 3 it "
+			  "is not known, or stopped here: only you can decide.\n",
 	};
 	int rc = opts_parse(&o, argc, argv);
 
-	return rc < 0 ? opts_exit(rc) : run(&r, argv[1]);
+	return rc < 0 ? opts_exit(rc) : run(&r, argc > 1 ? argv[1] : NULL);
 }

@@ -34,6 +34,8 @@ int way_choose(struct way *w, const char *host)
 
 	w->to.host = host;
 	w->to.arg = w;
+	w->to.ssh = w->ssh;
+	w->to.port = (unsigned)w->port;
 	if (!host_plain(host)) {
 		log_error("%s: not a host name or address", host);
 		return 2;
@@ -67,6 +69,8 @@ int way_choose(struct way *w, const char *host)
 		return 1;
 	}
 	w->to.key = &w->key;
+	w->key_path = realpath(w->key_file, NULL);
+	w->to.key_file = w->key_path;
 	w->to.open = open_tcp;
 	return 0;
 }
@@ -75,5 +79,6 @@ void way_fini(struct way *w)
 {
 	channel_key_wipe(&w->key);
 	free(w->command);
-	w->command = NULL;
+	free(w->key_path);
+	w->command = w->key_path = NULL;
 }

@@ -12,6 +12,7 @@ struct way {
 	uint64_t port;
 	struct migration_way to; /* chosen; what it points to is in here */
 	char *command;		 /* by ssh */
+	char *key_path;		 /* absolute */
 	struct sock_addrs addrs; /* by TCP */
 	struct channel_key key;
 };

@@ -17,8 +17,7 @@
 #include "core/log.h"
 #include "xen/monitor.h"
 
-#define RECORD_MAX 1024
-#define DAY_S	   86400
+#define KEPT_S (30 * 86400) /* what became of a migration */
 
 const char *handover_dir = "/run/vstor";
 
@@ -43,77 +42,38 @@ int handover_parse(const char *word, enum handover_is *is)
 	return -EINVAL;
 }
 
-static int path_of(const char *id, char *path, size_t size)
+static void text_of(const struct handover *h, enum handover_is is, struct buf *b)
 {
-	if (!migration_id_valid(id))
-		return -EINVAL;
-	return snprintf(path, size, "%s/%s", handover_dir, id) < (int)size ? 0 : -ENAMETOOLONG;
+	message_put(b, "is", "%s", words[is]);
+	message_put(b, "uuid", "%s", h->uuid);
+	message_put(b, "name", "%s", h->name);
 }
 
-/* In one write at offset 0, padded to one length: a reader sees the old record or the new. */
-static int put(struct handover *h, enum handover_is is)
+static int read_text(struct handover *h, const struct buf *b)
 {
-	struct buf b = {0};
-	int rc = 0;
-
-	message_put(&b, "is", "%s", words[is]);
-	message_put(&b, "uuid", "%s", h->uuid);
-	message_put(&b, "name", "%s", h->name);
-	while (!b.failed && b.len < RECORD_MAX)
-		buf_put_u8(&b, '\n');
-	if (b.failed)
-		rc = -ENOMEM;
-	else if (pwrite(h->fd, b.data, RECORD_MAX, 0) != RECORD_MAX)
-		rc = -EIO;
-	else
-		h->is = is;
-	buf_free(&b);
-	return rc;
-}
-
-static int get(struct handover *h)
-{
-	uint8_t data[RECORD_MAX];
 	char word[16];
-	ssize_t n = pread(h->fd, data, sizeof(data), 0);
 
-	if (n != RECORD_MAX)
-		return -EINVAL;
-	while (n && data[n - 1] == '\n')
-		n--;
-	n++;
-	if (message_check(data, (size_t)n) || message_get(data, (size_t)n, "is", word, 16) ||
-	    message_get(data, (size_t)n, "uuid", h->uuid, sizeof(h->uuid)) ||
-	    message_get(data, (size_t)n, "name", h->name, sizeof(h->name)))
+	if (message_check(b->data, b->len) || message_get(b->data, b->len, "is", word, 16) ||
+	    message_get(b->data, b->len, "uuid", h->uuid, sizeof(h->uuid)) ||
+	    message_get(b->data, b->len, "name", h->name, sizeof(h->name)))
 		return -EINVAL;
 	return handover_parse(word, &h->is);
 }
 
 int handover_begin(struct handover *h, const char *id, const char *uuid, const char *name)
 {
-	char path[512];
-	int rc = path_of(id, path, sizeof(path));
+	struct buf b = {0};
+	int rc;
 
-	h->fd = -1;
-	if (rc)
-		return rc;
-	if (mkdir(handover_dir, 0700) && errno != EEXIST)
-		return -errno;
-	h->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (h->fd < 0)
-		return -errno;
-	if (flock(h->fd, LOCK_EX | LOCK_NB)) {
-		rc = -errno;
-		goto out;
-	}
+	h->ledger.fd = -1;
+	if (!migration_id_valid(id))
+		return -EINVAL;
 	snprintf(h->uuid, sizeof(h->uuid), "%s", uuid);
 	snprintf(h->name, sizeof(h->name), "%s", name);
-	rc = put(h, HANDOVER_PREPARING);
-	if (!rc)
-		return 0;
-	unlink(path);
-out:
-	handover_end(h);
+	h->is = HANDOVER_PREPARING;
+	text_of(h, h->is, &b);
+	rc = ledger_create(&h->ledger, id, &b);
+	buf_free(&b);
 	return rc;
 }
 
@@ -165,31 +125,35 @@ void handover_forget_cap(int claim)
 
 int handover_set(struct handover *h, enum handover_is is)
 {
-	return h->fd < 0 ? -EBADF : put(h, is);
+	struct buf b = {0};
+	int rc;
+
+	text_of(h, is, &b);
+	/* After a crash of the host there is nothing that could be ready. */
+	rc = ledger_put(&h->ledger, &b, is != HANDOVER_READY);
+	buf_free(&b);
+	if (!rc)
+		h->is = is;
+	return rc;
 }
 
 void handover_end(struct handover *h)
 {
-	if (h->fd >= 0)
-		close(h->fd);
-	h->fd = -1;
+	ledger_close(&h->ledger);
 }
 
 int handover_open(struct handover *h, const char *id)
 {
-	char path[512];
-	int rc = path_of(id, path, sizeof(path)), busy;
+	struct buf b = {0};
+	int rc;
 
-	h->fd = -1;
-	if (rc)
-		return rc;
-	h->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (h->fd < 0)
-		return -errno;
-	busy = flock(h->fd, LOCK_EX | LOCK_NB);
-	rc = get(h);
-	if (!rc && busy)
-		rc = -EBUSY;
+	h->ledger.fd = -1;
+	if (!migration_id_valid(id))
+		return -EINVAL;
+	rc = ledger_open(&h->ledger, id, &b);
+	if ((!rc || rc == -EBUSY) && read_text(h, &b))
+		rc = -EINVAL;
+	buf_free(&b);
 	if (rc)
 		handover_end(h);
 	return rc;
@@ -280,7 +244,7 @@ static void ask_begin(void *arg)
 	int rc = 0;
 
 	/* Another's is not ours to settle. */
-	if (a->h.fd < 0) {
+	if (a->h.ledger.fd < 0) {
 		ask_deliver(a);
 		return;
 	}
@@ -332,16 +296,16 @@ static void swept(void *arg, enum handover_is is)
 
 static void remove_old(const char *name)
 {
-	char path[512];
 	struct stat st;
 	struct handover h;
+	int rc = handover_open(&h, name);
 
-	if (handover_open(&h, name))
-		return;
-	if (h.is == HANDOVER_RUNNING || h.is == HANDOVER_GONE)
-		if (!path_of(name, path, sizeof(path)) && !fstat(h.fd, &st) &&
-		    st.st_mtime + DAY_S < time(NULL))
-			unlink(path);
+	if (rc && rc != -EBUSY)
+		log_warn("migration %s: its journal in %s is not heeded: %s", name, ledger_dir,
+			 ledger_cause(rc));
+	if (!rc && (h.is == HANDOVER_RUNNING || h.is == HANDOVER_GONE) &&
+	    !fstat(h.ledger.fd, &st) && st.st_mtime + KEPT_S < time(NULL))
+		ledger_remove(name);
 	handover_end(&h);
 }
 
@@ -373,7 +337,7 @@ void handover_sweep(struct handover_sweep *s, struct toolstack *t, struct loop *
 {
 	*s = (struct handover_sweep){
 		.t = t, .loop = l, .announce = announce, .done = done, .arg = arg};
-	s->dir = opendir(handover_dir);
+	s->dir = opendir(ledger_dir);
 	s->task = (struct loop_task){.fn = s->dir ? sweep_next : sweep_empty, .arg = s};
 	loop_defer(l, &s->task);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Who may run the guest: the receiver's promise, kept in a small file for each migration, so that
- * it outlives the process that gave it. Any later vstor on that host can say what became of a
- * migration, and finish or undo what a killed one left.
+ * Who may run the guest: the receiver's promise, kept in a journal for each migration, so that it
+ * outlives the process that gave it, and its host's reboot. Any later vstor on that host can say
+ * what became of a migration, and finish or undo what a killed one left.
  *
  *   preparing  being restored; it cannot start
  *   ready      all of it is there; it starts when it is this host's
@@ -11,12 +11,13 @@
  *   gone       what there was of it is destroyed; it will never start
  *
  * Answers only, to who asks: `busy` (the process that has it lives and has not decided) and
- * `unknown`. The file is locked (flock) while its process lives.
+ * `unknown`.
  */
 #ifndef XEN_HANDOVER_H
 #define XEN_HANDOVER_H
 
 #include "xen/guest.h"
+#include "xen/ledger.h"
 #include "xen/message.h"
 
 #define HANDOVER_WORD(name, text) name,
@@ -27,11 +28,11 @@ const char *handover_word(enum handover_is is);
 /* -EINVAL for other words. */
 int handover_parse(const char *word, enum handover_is *is);
 
-/* Where the files are; made when missing. "/run/vstor" unless a test changes it. */
+/* Where the locks are; made when missing. "/run/vstor" unless a test changes it. */
 extern const char *handover_dir;
 
 struct handover {
-	int fd; /* -1: none */
+	struct ledger ledger;
 	enum handover_is is;
 	char uuid[GUEST_UUID_MAX];
 	char name[GUEST_NAME_MAX];
@@ -56,14 +57,14 @@ void handover_forget_cap(int claim);
 #define HANDOVER_INCOMING "--incoming"
 #define HANDOVER_AWAY	  "--migratedaway"
 
-/* Makes and locks the file, as `preparing`. -EEXIST: this id has been used before. */
+/* Makes and locks the journal, as `preparing`. -EEXIST: this id has been used before. */
 int handover_begin(struct handover *h, const char *id, const char *uuid, const char *name);
-/* 0 or -errno: then the old word stays. */
+/* On the disk when it returns, but for `ready`. 0 or -errno: then it is the old word, or this. */
 int handover_set(struct handover *h, enum handover_is is);
 /* Unlocks. Harmless when none. */
 void handover_end(struct handover *h);
-/* Opens and locks an existing one. -ENOENT; -EBUSY: its process lives (h->is is set all the same);
- * -EINVAL: not an id, or not of our making. */
+/* Opens and locks an existing one. -EBUSY: its process lives (h->is is set all the same); -EINVAL:
+ * not an id, or not of our making; others as ledger_open(). */
 int handover_open(struct handover *h, const char *id);
 
 /*
@@ -98,8 +99,8 @@ struct handover_ask {
 void handover_ask(struct handover_ask *a, struct toolstack *t, struct loop *l, const char *id,
 		  bool announce, void (*done)(void *arg, enum handover_is is), void *arg);
 
-/* Settles whatever dead processes have left on this host, removes files older than a day, then
- * calls done(arg). */
+/* Settles whatever dead processes have left on this host, removes what was settled a month ago,
+ * then calls done(arg). */
 struct handover_sweep {
 	struct handover_ask ask;
 	struct toolstack *t;

@@ -10,8 +10,10 @@
 
 #define AGAIN_NS   (2 * SEC_NS)
 #define ATTEMPT_NS (30 * SEC_NS) /* a login by ssh, and a domain destroyed there */
+#define GOODBYE_NS (2 * SEC_NS)
 
 static void attempt(void *arg);
+static void on_late(void *arg);
 
 static void end(struct inquiry *q, enum handover_is is)
 {
@@ -43,6 +45,15 @@ static void on_open(void *arg)
 	message_send(q->c, MSG_HELLO, &b);
 }
 
+/* It says goodbye behind that: a command that was run for the channel ends by itself. */
+static void answered(struct inquiry *q, enum handover_is is)
+{
+	q->answered = true;
+	q->answer = is;
+	channel_finish(q->c);
+	loop_timer_set(q->loop, &q->timer, GOODBYE_NS, on_late, q);
+}
+
 static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 {
 	struct inquiry *q = arg;
@@ -55,7 +66,7 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 	else if (is == HANDOVER_BUSY)
 		again(q, "it is still being started there");
 	else
-		end(q, is);
+		answered(q, is);
 	return true;
 }
 
@@ -63,7 +74,10 @@ static void on_close(void *arg, int err, const char *text)
 {
 	struct inquiry *q = arg;
 
-	again(q, err ? text : "it hung up without an answer");
+	if (q->answered)
+		end(q, q->answer);
+	else
+		again(q, err ? text : "it hung up without an answer");
 }
 
 static const struct channel_ops ops = {
@@ -71,7 +85,12 @@ static const struct channel_ops ops = {
 
 static void on_late(void *arg)
 {
-	again(arg, "it does not answer");
+	struct inquiry *q = arg;
+
+	if (q->answered)
+		end(q, q->answer);
+	else
+		again(q, "it does not answer");
 }
 
 static void attempt(void *arg)

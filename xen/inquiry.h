@@ -13,6 +13,10 @@ struct migration_way {
 	void *arg;
 	const char *host;	       /* for texts */
 	const struct channel_key *key; /* NULL: none */
+	/* As the user has said it, for who asks later: by TCP to this port with this key, or else
+	 * by this command (NULL: ssh). */
+	unsigned port;
+	const char *key_file, *ssh;
 };
 
 struct inquiry {
@@ -22,6 +26,8 @@ struct inquiry {
 	struct channel *c;
 	struct loop_timer timer; /* to the next attempt, or the end of the one under way */
 	uint64_t deadline;
+	bool answered; /* so; the channel is coming to its end */
+	enum handover_is answer;
 	char cause[CHANNEL_TEXT_MAX]; /* why there was no answer, so far */
 	void (*done)(void *arg, enum handover_is is);
 	void *arg;

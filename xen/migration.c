@@ -18,6 +18,9 @@
 /* Waiting in the channel: with the pipes and the sockets it is what the last pages queue behind. */
 #define QUEUE_BYTES (512u << 10)
 
+/* For the guardian to learn what became of a guest that was handed over. */
+#define RECOVERY_NS (300 * SEC_NS)
+
 /* ---- times ---- */
 
 /* GO and RUNNING cross the link once each; what the receiver took is known: the rest of the time
@@ -166,12 +169,17 @@ static void on_orphaned(void *arg, const void *text, size_t n)
 {
 	struct migration *m = arg;
 	struct recovery_note last;
+	struct recovery_result is;
 
 	if (n != sizeof(last))
 		return;
 	memcpy(&last, text, n);
 	toolstack_forked(m->t);
-	if (recovery_run(&last, &m->o.way))
+	is = recovery_run(&last, &m->o.way, RECOVERY_NS);
+	if (is.end == RECOVERY_OPEN)
+		return;
+	ledger_remove(m->guest.uuid);
+	if (!is.slow)
 		handover_forget_cap(m->claim);
 }
 
@@ -199,7 +207,7 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	m->o = *o;
 	m->loop = l;
 	m->t = t;
-	m->claim = m->guardian.fd = -1;
+	m->claim = m->guardian.fd = m->departure.ledger.fd = -1;
 	events_init(&m->events, l, run_events, m);
 	m->done = done;
 	m->arg = arg;
@@ -335,6 +343,7 @@ void migration_free(struct migration *m)
 	verdicts_fini(&m->verdicts);
 	guest_fini(&m->guest);
 	guest_fini(&m->again);
+	departure_end(&m->departure, false);
 	guardian_dismiss(&m->guardian);
 	if (m->throttled &&
 	    (m->end == MIGRATION_MOVED || (m->saving.throttle.cap == m->cap && !m->settle.slow)))

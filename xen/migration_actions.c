@@ -232,14 +232,28 @@ static void on_saved(void *arg, int err)
 	migration_raise(m, err ? SE_SAVE_FAILED : SE_SAVED);
 }
 
-/* Should we be killed from here on, the guardian has a suspend to take back. */
+static bool kept(struct migration *m, int rc)
+{
+	if (rc == -EEXIST)
+		because(m->cause, "an earlier migration of it was cut off: vstor recover %s first",
+			m->guest.name);
+	else if (rc)
+		because(m->cause, "cannot keep a journal in %s: %s", ledger_dir, strerror(-rc));
+	return rc == 0;
+}
+
+/* Should we be killed from here on, there is a suspend to take back; should the host go down, the
+ * guest may be the receiver's. */
 static void on_asks(void *arg)
 {
 	struct migration *m = arg;
+	struct recovery_note n;
 
 	m->asked = true;
-	migration_note(m, false);
+	n = migration_note(m, false);
 	share_stop(&m->share); /* what is left of the stream is waited for */
+	if (!kept(m, departure_note(&m->departure, &n, &m->o.way)))
+		migration_raise(m, SE_CANCEL);
 }
 
 /* For whoever comes when this process and its guardian have both been killed. */
@@ -258,11 +272,16 @@ static void note_cap(struct migration *m)
 static void start_copy(void *arg)
 {
 	struct migration *m = arg;
+	struct recovery_note n;
 
 	m->throttled = saving_throttle(&m->saving, &m->guest, &m->o.saving, &m->cap);
 	if (m->throttled)
 		note_cap(m);
-	migration_note(m, false);
+	n = migration_note(m, false);
+	if (!kept(m, departure_begin(&m->departure, m->guest.uuid, &n, &m->o.way))) {
+		migration_raise(m, SE_SAVE_FAILED);
+		return;
+	}
 	say(m, MSG_BEGIN, &(struct buf){0});
 	m->o.saving.lanes = m->data.lanes;
 	if (!m->c) {
@@ -342,12 +361,13 @@ static struct settle_guest settle_guest(const struct migration *m, bool asked)
 	return g;
 }
 
-void migration_note(struct migration *m, bool handed_over)
+struct recovery_note migration_note(struct migration *m, bool handed_over)
 {
 	struct recovery_note n = {.guest = settle_guest(m, m->asked), .handed_over = handed_over};
 
 	snprintf(n.id, sizeof(n.id), "%s", m->id);
 	guardian_note(&m->guardian, &n, sizeof(n));
+	return n;
 }
 
 /* As xl does: what may run elsewhere is not to be taken for it. Settling gives its name back. */
@@ -493,6 +513,7 @@ static void resume(struct migration *m)
 static void finish(struct migration *m, enum migration_end end)
 {
 	m->end = end;
+	departure_end(&m->departure, end != MIGRATION_UNKNOWN && end != MIGRATION_STRANDED);
 	if (end == MIGRATION_HERE && !m->settle.loop)
 		m->settled = settle_look(m->t, m->guest.domid);
 	if (m->op.rc && end == MIGRATION_MOVED)

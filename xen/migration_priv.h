@@ -12,6 +12,7 @@
 #include "xen/migration.h"
 #include "xen/quiesce.h"
 #include "xen/share.h"
+#include "xen/departure.h"
 #include "xen/settle.h"
 
 struct migration {
@@ -42,6 +43,7 @@ struct migration {
 	int cap;
 	int claim; /* see handover_claim() */
 	struct guardian guardian;
+	struct departure departure;
 
 	uint64_t began, ended, sent_at, ready_at, go_at, running_at, took_ns, devices_ns, bytes;
 	char cause[512];
@@ -60,7 +62,7 @@ void migration_act(struct migration *m, enum sender_action a);
 /* The channel goes, unheard: SE_LOST, with its cause. */
 void migration_lost(struct migration *m, const char *why);
 void migration_drop_channel(struct migration *m);
-/* Tells the guardian where we are. */
-void migration_note(struct migration *m, bool handed_over);
+/* Tells the guardian where we are, and what it has been told. */
+struct recovery_note migration_note(struct migration *m, bool handed_over);
 
 #endif

@@ -253,7 +253,7 @@ int reception_new(struct loop *l, struct toolstack *t,
 	}
 	r->loop = l;
 	r->t = t;
-	r->handover.fd = -1;
+	r->handover.ledger.fd = -1;
 	events_init(&r->events, l, run_events, r);
 	snprintf(r->name, sizeof(r->name), "?");
 	r->done = done;

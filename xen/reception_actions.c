@@ -110,7 +110,7 @@ static void restore(struct reception *r)
 	}
 	rc = handover_begin(&r->handover, r->id, r->uuid, r->name);
 	if (rc || asprintf(&incoming, "%s%s", r->name, HANDOVER_INCOMING) < 0) {
-		because(r->cause, "cannot keep a record in %s: %s", handover_dir, strerror(-rc));
+		because(r->cause, "cannot keep a record in %s: %s", ledger_dir, strerror(-rc));
 		reception_raise(r, RE_RESTORE_FAILED);
 		return;
 	}
@@ -146,7 +146,7 @@ static bool write_down(struct reception *r, enum handover_is is)
 	int rc = handover_set(&r->handover, is);
 
 	if (rc)
-		because(r->cause, "cannot keep a record in %s: %s", handover_dir, strerror(-rc));
+		because(r->cause, "cannot keep a record in %s: %s", ledger_dir, strerror(-rc));
 	return rc == 0;
 }
 
@@ -321,7 +321,7 @@ static void take_back(struct reception *r)
 	r->failed_to_destroy = true;
 	log_error("domain %s: it does not start (%s), and that cannot be recorded in %s: %s; it is "
 		  "paused: xl unpause %s",
-		  r->name, r->cause, handover_dir, strerror(-rc), r->config.c_info.name);
+		  r->name, r->cause, ledger_dir, strerror(-rc), r->config.c_info.name);
 	reception_raise(r, RE_UNDONE);
 }
 

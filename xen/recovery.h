@@ -14,11 +14,26 @@ struct recovery_note {
 	char id[MIGRATION_ID_LEN + 1];
 };
 
+enum recovery_end {
+	RECOVERY_HERE,	/* it is here: see `settled` */
+	RECOVERY_THERE, /* it is the other host's, and cleared away here */
+	RECOVERY_ENDED, /* it was not handed over, and there is no domain any more */
+	RECOVERY_OPEN,	/* nobody can tell; or it could not be done: cause */
+};
+struct recovery_result {
+	enum recovery_end end;
+	enum settle_is settled;
+	bool slow; /* its cap could not be put back */
+	char cause[256];
+};
+
 /*
  * Before the hand-over: settles the guest here. After: asks the receiver, and destroys ours or
- * settles it, or leaves it suspended when nobody can tell. Opens a loop and a toolstack of its own
- * and returns when all is settled; what it did is logged. False: it is left as it was.
+ * settles it, or leaves it suspended when nobody can tell. A domid of 0: there is no domain any
+ * more, and it is only found out whose the guest is. limit_ns: for asking. Opens a loop and a
+ * toolstack of its own and returns when all is settled; what it did is logged.
  */
-bool recovery_run(const struct recovery_note *note, const struct migration_way *way);
+struct recovery_result recovery_run(const struct recovery_note *note,
+				    const struct migration_way *way, uint64_t limit_ns);
 
 #endif

@@ -23,7 +23,7 @@
  *  8 `gone`, heard or asked: the source may PREEMPT the destination's key even if that is the
  *    holder: registers anew under a NEW key if need be, then as rule 5. Without an answer, but with
  *    the disk lost: the guest is the other's, the copy here is destroyed.
- *  9 The source writes down (synced) that from now on rule 4 holds, before the guest suspends.
+ *  9 The source writes down (synced) that from now on rule 4 holds, before it says END.
  * 10 A guest that is started afresh: the lowest disk first; it gives its host's registration a new
  *    key by REGISTER (never REGISTER AND IGNORE), so that a late PREEMPT of an old migration misses
  *    it; RESERVE if nobody holds it; another's: refused. Then rule 5.
@@ -246,8 +246,8 @@ end:	do
 		if
 		/* its own work */
 		:: up[A] && s == S_COPY && !written_down -> written_down = true
-		:: up[A] && s == S_COPY && written_down && dom[A] == RUNS -> dom[A] = PAUSED
-		:: up[A] && (s == S_COPY || s == S_ABORT) && dom[A] == PAUSED -> e = SE_SAVED
+		:: up[A] && s == S_COPY && dom[A] == RUNS -> dom[A] = PAUSED
+		:: up[A] && (s == S_COPY || s == S_ABORT) && dom[A] == PAUSED && written_down -> e = SE_SAVED
 		:: up[A] && (s == S_COPY || s == S_ABORT) -> e = SE_SAVE_FAILED
 		:: up[A] && (s == S_SETTLE || s == S_READY) && writing[0] == 0 && writing[DISKS - 1] == 0 ->
 			rings = false; e = SE_QUIET

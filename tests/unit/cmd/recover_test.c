@@ -8,6 +8,7 @@
 
 #include "tests/unit/check.h"
 #include "tests/unit/fake/xen.h"
+#include "xen/departure.h"
 #include "xen/handover.h"
 #include "xen/save_helper.h"
 
@@ -34,7 +35,8 @@ static void test_usage(void)
 	char *argv[] = {"recover", NULL};
 
 	begin("guest");
-	CHECK_EQ(cmd_recover(1, argv), 2);
+	CHECK_EQ(cmd_recover(1, argv), 0); /* nothing to do */
+	CHECK_EQ(fake.open, 0);
 	CHECK_EQ(recover("another"), 1);
 }
 
@@ -137,6 +139,137 @@ static void test_somebody_is_at_it(void)
 	CHECK_EQ(recover("guest"), 0);
 }
 
+/* ---- by a journal ---- */
+
+#define UUID "05050505-0505-0505-0505-050505050505"
+
+static char self[256], ssh[300];
+
+/* What a migration leaves that is cut off together with its guardian; the other host will answer
+ * so. */
+static void cut_off(const char *name, bool asked, const char *answer)
+{
+	const struct migration_way way = {.host = "b", .ssh = ssh};
+	struct recovery_note note = {.guest = {.domid = 5, .name = "guest", .asked = asked},
+				     .id = "0123456789abcdef0123456789abcdef"};
+	struct departure d;
+
+	begin(name);
+	snprintf(ssh, sizeof(ssh), "%s --answer %s", self, answer);
+	CHECK_EQ(departure_begin(&d, UUID, &note, &way), 0);
+	departure_end(&d, false);
+}
+
+static bool is_open(void)
+{
+	struct departed d;
+
+	return departure_read(UUID, &d) == 0;
+}
+
+static void test_cut_off(void)
+{
+	/* before the guest was asked to suspend */
+	cut_off("guest", false, "nobody");
+	CHECK_EQ(recover("guest"), 0);
+	CHECK_STR(fake.did, "");
+	CHECK(!is_open());
+
+	cut_off("guest--migratedaway", true, "gone");
+	fake_suspends(guest);
+	CHECK_EQ(recover("guest"), 0);
+	CHECK_STR(guest->name, "guest");
+	CHECK_STR(fake.did, "rename 5, resume 5, ");
+	CHECK(!is_open());
+
+	cut_off("guest--migratedaway", true, "running");
+	fake_suspends(guest);
+	CHECK_EQ(recover("guest"), 0);
+	CHECK_STR(fake.did, "destroy 5, ");
+	CHECK(!is_open());
+
+	cut_off("guest--migratedaway", true, "unknown");
+	fake_suspends(guest);
+	CHECK_EQ(recover("guest"), 3);
+	CHECK_STR(fake.did, "");
+	CHECK(is_open());
+	/* all that are open, without a name */
+	snprintf(ssh, sizeof(ssh), "%s --answer gone", self);
+	CHECK_EQ(ledger_remove(UUID), 0);
+	cut_off("guest--migratedaway", true, "gone");
+	fake_suspends(guest);
+	CHECK_EQ(cmd_recover(1, (char *[]){"recover", NULL}), 0);
+	CHECK_STR(fake.did, "rename 5, resume 5, ");
+	CHECK(!is_open());
+}
+
+/* The host was down since: whatever has the domain's number is not the guest. */
+static void test_cut_off_by_a_reboot(void)
+{
+	static const char *const answers[] = {"gone", "running", "unknown"};
+
+	for (int i = 0; i < 3; i++) {
+		cut_off("guest", true, answers[i]);
+		guest->domid = 0;
+		fake_domain_new(5, "another");
+		CHECK_EQ(recover("guest"), i == 0 ? 1 : i == 1 ? 0 : 3);
+		CHECK_STR(fake.did, "");
+		CHECK_EQ(is_open(), i == 2);
+	}
+	CHECK_EQ(ledger_remove(UUID), 0);
+}
+
+static void test_bad_journal(void)
+{
+	char path[300];
+
+	cut_off("guest", true, "gone");
+	fake_suspends(guest);
+	snprintf(path, sizeof(path), "%s/%s", ledger_dir, UUID);
+	CHECK_EQ(truncate(path, 100), 0);
+	CHECK_EQ(recover("guest"), 3);
+	CHECK_STR(fake.did, "");
+	CHECK_EQ(ledger_remove(UUID), 0);
+}
+
+/* The other host: says so when it is asked. */
+static struct channel *asker;
+
+static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
+{
+	struct buf b = {0};
+
+	(void)type;
+	(void)p;
+	(void)n;
+	message_put(&b, "is", "%s", (const char *)arg);
+	message_send(asker, MSG_ANSWER, &b);
+	channel_finish(asker);
+	return true;
+}
+
+static struct loop *others_loop;
+
+static void on_close(void *arg, int err, const char *text)
+{
+	(void)arg;
+	(void)err;
+	(void)text;
+	loop_stop(others_loop, 0);
+}
+
+static int answer(char *word)
+{
+	const struct channel_ops ops = {.on_frame = on_frame, .on_close = on_close};
+	const struct channel_config cfg = {
+		.ops = &ops, .arg = word, .peer = "sender", .server = true};
+
+	others_loop = loop_new();
+	if (channel_new(others_loop, STDIN_FILENO, STDOUT_FILENO, &cfg, &asker))
+		return 1;
+	return loop_run(others_loop);
+}
+
 int main(int argc, char **argv)
 {
 	char dir[] = "/tmp/vstor-recover-XXXXXX", command[64];
@@ -147,15 +280,20 @@ int main(int argc, char **argv)
 		pause();
 	}
 	signal(SIGPIPE, SIG_IGN);
-	if (!mkdtemp(dir))
+	if (argc > 2 && strcmp(argv[1], "--answer") == 0)
+		return answer(argv[2]);
+	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0 || !mkdtemp(dir))
 		return 1;
-	handover_dir = dir;
+	handover_dir = ledger_dir = dir;
 	CHECK_RUN(test_usage);
 	CHECK_RUN(test_it_runs);
 	CHECK_RUN(test_it_is_suspended);
 	CHECK_RUN(test_it_was_slowed);
 	CHECK_RUN(test_it_was_handed_over);
 	CHECK_RUN(test_somebody_is_at_it);
+	CHECK_RUN(test_cut_off);
+	CHECK_RUN(test_cut_off_by_a_reboot);
+	CHECK_RUN(test_bad_journal);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	return system(command) != 0 || CHECK_DONE();
 }

@@ -131,7 +131,7 @@ static void test_refusals(void)
 	fd = open(path, O_CREAT | O_WRONLY, 0600);
 	CHECK_EQ(write(fd, "half", 4), 4);
 	close(fd);
-	CHECK_EQ(handover_open(&h, ID2), -EINVAL);
+	CHECK_EQ(handover_open(&h, ID2), -EBADMSG);
 	unlink(path);
 }
 
@@ -154,7 +154,7 @@ int main(void)
 
 	if (!mkdtemp(dir))
 		return 1;
-	handover_dir = dir;
+	handover_dir = ledger_dir = dir;
 	CHECK_RUN(test_words);
 	CHECK_RUN(test_record);
 	CHECK_RUN(test_starts_what_was_left);

@@ -43,6 +43,7 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 	}
 	message_put(&b, "is", "%s", word);
 	CHECK_EQ(message_send(o->c, MSG_ANSWER, &b), 0);
+	channel_finish(o->c);
 	return true;
 }
 

@@ -13,6 +13,7 @@
 
 #include "tests/unit/check.h"
 #include "tests/unit/fake/xen.h"
+#include "xen/departure.h"
 #include "xen/handover.h"
 #include "xen/message.h"
 #include "xen/migration.h"
@@ -70,10 +71,12 @@ static inline void on_hello(const uint8_t *p, size_t n)
 	char mode[16] = "";
 
 	message_get(p, n, "mode", mode, sizeof(mode));
-	if (strcmp(mode, "ask") == 0)
+	if (strcmp(mode, "ask") == 0) {
 		says(MSG_ANSWER, "is", w.answer);
-	else
+		channel_finish(w.receiver);
+	} else {
 		says(MSG_HELLO, "boot", "another");
+	}
 }
 
 static inline bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
@@ -195,9 +198,24 @@ static inline void stays(void)
 	CHECK(w.result.cause[0]);
 }
 
+/* fake_domain_new()'s. */
+#define UUID "05050505-0505-0505-0505-050505050505"
+
+/* The journal is there as long as the end is not certain. */
 static inline void end(void)
 {
+	bool open = w.result.end == MIGRATION_UNKNOWN || w.result.end == MIGRATION_STRANDED;
+	struct departed d;
+
 	migration_free(w.m);
+	CHECK_EQ(departure_read(UUID, &d), open ? 0 : -ENOENT);
+	if (open) {
+		CHECK_STR(d.note.guest.name, "guest");
+		CHECK_EQ(d.note.guest.domid, 5);
+		CHECK(d.this_boot && d.note.handed_over);
+		CHECK_STR(d.host, "b");
+	}
+	CHECK_EQ(ledger_remove(UUID), 0);
 	channel_free(w.receiver);
 	CHECK(save_helper_get(5, PRECOPY_ENV) == NULL);
 	toolstack_close(w.t);
@@ -214,7 +232,7 @@ static inline void rig_open(void)
 	signal(SIGPIPE, SIG_IGN);
 	if (!mkdtemp(dir))
 		abort();
-	handover_dir = dir;
+	handover_dir = ledger_dir = dir;
 	for (const char *const *p = (const char *const[]){"bus", "bus/xen-backend",
 							  "bus/xen-backend/devices", NULL};
 	     *p; p++) {

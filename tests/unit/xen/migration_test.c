@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The sender: how each failure is put back. */
 #include "tests/unit/xen/migration_rig.h"
+#include "tests/unit/fake/files.h"
 
 static void test_moves(void)
 {
@@ -294,6 +295,67 @@ static void test_nobody_answers(void)
 	end();
 }
 
+/* ---- its journal ---- */
+
+/* What an earlier one has left open comes first. */
+static void test_one_is_open(void)
+{
+	const struct recovery_note note = {.guest = {.domid = 5, .name = "guest"}};
+	struct departure d;
+
+	begin();
+	CHECK_EQ(departure_begin(&d, UUID, &note, &w.o.way), 0);
+	departure_end(&d, false);
+	stays();
+	CHECK(strstr(w.result.cause, "vstor recover guest") != NULL);
+	CHECK_STR(fake.did, "retrieve 5, ");
+	CHECK_EQ(ledger_remove(UUID), 0);
+	end();
+}
+
+/* The n-th call on a file fails, whichever that is: it moves, or it stays. */
+static bool fails_at(unsigned n, enum fake_fault fault)
+{
+	bool failed;
+
+	begin();
+	fake_files_fail(n, fault);
+	if (migration_start(w.loop, w.t, &w.o, on_done, NULL, &w.m) == 0) {
+		loop_run(w.loop);
+		migration_result(w.m, &w.result);
+	} else {
+		w.result.end = MIGRATION_HERE;
+		w.m = NULL;
+	}
+	failed = fake_files.failed;
+	fake_files_fail(0, 0);
+	if (w.result.end == MIGRATION_MOVED) {
+		CHECK(!fake_domain(5));
+	} else {
+		CHECK_EQ(w.result.end, MIGRATION_HERE);
+		CHECK(!w.guest->shutdown && !w.guest->log_dirty);
+		CHECK_STR(w.guest->name, "guest");
+		CHECK_STR(w.guest->control, "");
+	}
+	/* One that could not be removed tells a later vstor to look. */
+	migration_free(w.m);
+	w.m = NULL;
+	CHECK_EQ(ledger_remove(UUID), 0);
+	end();
+	return failed;
+}
+
+static void test_files_fail(void)
+{
+	for (int fault = 0; fault < FAKE_CUT; fault++) {
+		unsigned n = 1;
+
+		while (fails_at(n, (enum fake_fault)fault))
+			n++;
+		CHECK(n > 12); /* there were calls to fail */
+	}
+}
+
 int main(void)
 {
 	rig_open();
@@ -311,5 +373,7 @@ int main(void)
 	CHECK_RUN(test_cannot_be_resumed);
 	CHECK_RUN(test_lost_after_go);
 	CHECK_RUN(test_nobody_answers);
+	CHECK_RUN(test_one_is_open);
+	CHECK_RUN(test_files_fail);
 	return rig_close() || CHECK_DONE();
 }

@@ -238,7 +238,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	if (!mkdtemp(dir))
 		return 1;
-	handover_dir = dir;
+	handover_dir = ledger_dir = dir;
 	CHECK_RUN(test_answers);
 	CHECK_RUN(test_nonsense);
 	CHECK_RUN(test_noise);

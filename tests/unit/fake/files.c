@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/unit/fake/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/types.h>
+
+/* As in fake/xen.c. */
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+
+struct fake_files fake_files;
+
+void fake_files_fail(unsigned n, enum fake_fault fault)
+{
+	fake_files = (struct fake_files){.fails_at = n, .fault = fault};
+}
+
+/* True: this call fails, errno being set. *half: but it does half of its work. */
+static bool fails(bool interruptible, bool *half)
+{
+	static const int errors[] = {
+		[FAKE_EIO] = EIO, [FAKE_ENOSPC] = ENOSPC, [FAKE_EINTR] = EINTR, [FAKE_CUT] = EIO};
+	struct fake_files *f = &fake_files;
+
+	*half = false;
+	errno = EIO;
+	if (f->off)
+		return true;
+	if (++f->calls != f->fails_at)
+		return false;
+	f->failed = true;
+	f->off = f->fault == FAKE_CUT;
+	*half = f->fault == FAKE_SHORT || f->fault == FAKE_CUT;
+	errno = errors[f->fault];
+	return f->fault != FAKE_SHORT && (f->fault != FAKE_EINTR || interruptible);
+}
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list ap;
+	bool half;
+
+	if (flags & O_CREAT) {
+		va_start(ap, flags);
+		mode = va_arg(ap, mode_t);
+		va_end(ap);
+	}
+	return fails(false, &half) ? -1 : __real_open(path, flags, mode);
+}
+
+ssize_t __real_pwrite(int fd, const void *p, size_t n, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+	bool half, fail = fails(true, &half);
+	int saved = errno;
+
+	if (half && n > 1 && fail) { /* some of it gets there, and nobody learns of that */
+		(void)!__real_pwrite(fd, p, n / 2, at);
+		errno = saved;
+	}
+	return fail ? -1 : __real_pwrite(fd, p, half ? n / 2 : n, at);
+}
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd)
+{
+	bool half;
+
+	return fails(true, &half) ? -1 : __real_fdatasync(fd);
+}
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	bool half;
+
+	return fails(false, &half) ? -1 : __real_fsync(fd);
+}
+
+int __real_link(const char *from, const char *to);
+int __wrap_link(const char *from, const char *to)
+{
+	bool half;
+
+	return fails(false, &half) ? -1 : __real_link(from, to);
+}
+
+int __real_unlink(const char *path);
+int __wrap_unlink(const char *path)
+{
+	bool half;
+
+	return fails(false, &half) ? -1 : __real_unlink(path);
+}

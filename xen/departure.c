@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "xen/departure.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "xen/host.h"
+#include "xen/message.h"
+
+static void put(struct buf *b, const char *uuid, const struct recovery_note *n,
+		const struct migration_way *way)
+{
+	message_put(b, "id", "%s", n->id);
+	message_put(b, "uuid", "%s", uuid);
+	message_put(b, "name", "%s", n->guest.name);
+	message_put(b, "boot", "%s", host_boot_id());
+	message_put(b, "domid", "%u", n->guest.domid);
+	message_put(b, "asked", "%d", n->guest.asked);
+	message_put(b, "host", "%s", way->host);
+	message_put(b, "port", "%u", way->port);
+	if (way->ssh)
+		message_put(b, "ssh", "%s", way->ssh);
+	if (way->key_file)
+		message_put(b, "key_file", "%s", way->key_file);
+}
+
+int departure_begin(struct departure *d, const char *uuid, const struct recovery_note *note,
+		    const struct migration_way *way)
+{
+	struct departed old;
+	struct buf b = {0};
+	int rc = departure_read(uuid, &old);
+
+	d->ledger.fd = -1;
+	if (!rc && old.this_boot)
+		return -EEXIST;
+	if (!rc)
+		rc = ledger_remove(uuid);
+	if (rc && rc != -ENOENT)
+		return rc;
+	snprintf(d->uuid, sizeof(d->uuid), "%s", uuid);
+	put(&b, uuid, note, way);
+	rc = ledger_create(&d->ledger, uuid, &b);
+	buf_free(&b);
+	return rc;
+}
+
+int departure_note(struct departure *d, const struct recovery_note *note,
+		   const struct migration_way *way)
+{
+	struct buf b = {0};
+	int rc;
+
+	put(&b, d->uuid, note, way);
+	rc = ledger_put(&d->ledger, &b, true);
+	buf_free(&b);
+	return rc;
+}
+
+void departure_end(struct departure *d, bool certain)
+{
+	int rc = 0;
+
+	if (d->ledger.fd >= 0 && certain)
+		rc = ledger_remove(d->uuid);
+	if (rc)
+		log_warn("its journal %s/%s cannot be removed: %s: vstor recover does it",
+			 ledger_dir, d->uuid, strerror(-rc));
+	ledger_close(&d->ledger);
+}
+
+/* A number that is there; -EINVAL. */
+static int number(const struct buf *b, const char *key, uint64_t *out)
+{
+	return message_get_u64(b->data, b->len, key, out) ? -EINVAL : 0;
+}
+
+static int get(const struct buf *b, struct departed *d)
+{
+	struct recovery_note *n = &d->note;
+	uint64_t domid, asked;
+	char boot[64];
+
+	*d = (struct departed){0};
+	if (message_check(b->data, b->len) ||
+	    message_get(b->data, b->len, "id", n->id, sizeof(n->id)) ||
+	    message_get(b->data, b->len, "uuid", d->uuid, sizeof(d->uuid)) ||
+	    message_get(b->data, b->len, "name", n->guest.name, sizeof(n->guest.name)) ||
+	    message_get(b->data, b->len, "boot", boot, sizeof(boot)) ||
+	    message_get(b->data, b->len, "host", d->host, sizeof(d->host)) ||
+	    number(b, "domid", &domid) || number(b, "asked", &asked) || number(b, "port", &d->port))
+		return -EINVAL;
+	message_get(b->data, b->len, "ssh", d->ssh, sizeof(d->ssh));
+	message_get(b->data, b->len, "key_file", d->key_file, sizeof(d->key_file));
+	n->guest.domid = (uint32_t)domid;
+	n->guest.asked = n->handed_over = asked;
+	d->this_boot = strcmp(boot, host_boot_id()) == 0;
+	return 0;
+}
+
+int departure_read(const char *uuid, struct departed *d)
+{
+	struct ledger j;
+	struct buf b = {0};
+	int rc = ledger_open(&j, uuid, &b);
+
+	if (!rc || rc == -EBUSY)
+		rc = get(&b, d);
+	ledger_close(&j);
+	buf_free(&b);
+	return rc;
+}
+
+unsigned departure_all(struct departed **all)
+{
+	DIR *dir = opendir(ledger_dir);
+	struct dirent *e;
+	struct departed *more;
+	unsigned n = 0;
+
+	*all = NULL;
+	while (dir && (e = readdir(dir))) {
+		if (strlen(e->d_name) != GUEST_UUID_MAX - 1)
+			continue;
+		more = realloc(*all, (n + 1) * sizeof(**all));
+		if (!more)
+			break;
+		*all = more;
+		n += departure_read(e->d_name, &more[n]) == 0;
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+int departure_find(const char *name, struct departed *d)
+{
+	struct departed *all;
+	unsigned n = departure_all(&all);
+	int rc = -ENOENT;
+
+	for (unsigned i = 0; i < n && rc; i++) {
+		if (strcmp(all[i].note.guest.name, name) != 0)
+			continue;
+		*d = all[i];
+		rc = 0;
+	}
+	free(all);
+	return rc;
+}
