@@ -17,7 +17,7 @@
 #include "xen/survey.h"
 #include "xen/turn.h"
 
-#define SAMPLE_NS (2 * SEC_NS) /* between the two looks that make a load of CPU times */
+#define SAMPLE_NS (2 * SEC_NS)
 #define SURVEY_NS (30 * SEC_NS)
 #define WORDS_MAX 32
 
@@ -327,7 +327,8 @@ static void on_surveyed(void *arg, int err)
 	}
 	for (unsigned i = 0; i < e->o->n_hosts; i++)
 		e->hosts[i].before = e->hosts[i].survey.facts;
-	loop_timer_set(e->loop, &e->timer, SAMPLE_NS, survey_all, e);
+	loop_timer_set(e->loop, &e->timer, e->o->sample_ns ? e->o->sample_ns : SAMPLE_NS,
+		       survey_all, e);
 }
 
 static void survey_all(void *arg)

@@ -22,6 +22,7 @@ struct evacuation_options {
 	/* Words for each `vstor migrate`: the same way; and for those that move, more options. */
 	const char *const *way_words, *const *move_words; /* end with NULL */
 	unsigned parallel;				  /* migrations at a time */
+	uint64_t sample_ns; /* between two looks, which make a load of CPU times; 0: 2 s */
 };
 
 enum evacuated { EVACUATE_WAITS, EVACUATE_MOVES, EVACUATE_MOVED, EVACUATE_FAILED };

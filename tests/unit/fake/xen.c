@@ -185,6 +185,15 @@ int __wrap_libxl_get_physinfo(libxl_ctx *ctx, libxl_physinfo *info)
 	(void)ctx;
 	libxl_physinfo_init(info);
 	info->cap_hap = info->cap_shadow = info->cap_hvm = info->cap_pv = true;
+	info->nr_cpus = 2;
+	info->total_pages = 1 << 20;
+	return fake.no_physinfo ? ERROR_FAIL : 0;
+}
+
+int __wrap_libxl_get_free_memory(libxl_ctx *ctx, uint64_t *kib)
+{
+	(void)ctx;
+	*kib = 1 << 20;
 	return 0;
 }
 
@@ -198,6 +207,8 @@ static void dominfo(const struct fake_domain *d, libxl_dominfo *info)
 	info->shutdown = d->shutdown;
 	info->shutdown_reason = d->reason;
 	info->dying = d->dying;
+	info->max_memkb = 128 << 10;
+	info->vcpu_max_id = 0;
 	info->vcpu_online = d->vcpus;
 	info->cpu_time = d->cpu_ns;
 }

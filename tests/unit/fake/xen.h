@@ -60,6 +60,8 @@ struct fake_xen {
 	/* It is called off: by default it ends at once with ERROR_ABORTED. */
 	void (*on_abort)(void);
 
+	bool no_physinfo; /* the hypervisor does not say what it has */
+
 	/* What the save helper does once libxl's own main has it; its exit status. */
 	int (*helper)(void);
 
