@@ -110,6 +110,11 @@ static void on_sent(int fd, const struct save_pages_batch *b)
 	(void)fd, (void)b;
 }
 
+static void say(const char *text)
+{
+	fprintf(stderr, "replay: %s\n", text);
+}
+
 static int encode(const char *path, const char *level)
 {
 	const uint8_t *p = recording(path);
@@ -117,7 +122,7 @@ static int encode(const char *path, const char *level)
 		.on = true, .level = atoi(level), .cache_bytes = CACHE_BYTES};
 	uint32_t type;
 
-	save_pages_start(STDOUT_FILENO, &plan, on_sent);
+	save_pages_start(STDOUT_FILENO, &plan, on_sent, say);
 	if (write_exact(STDOUT_FILENO, p, 24) || write_exact(STDOUT_FILENO, p + 24, 16))
 		die("write");
 	p += LIBXC_HEADER;
