@@ -7,152 +7,19 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "cmd/attach_list.h"
 #include "cmd/cmd.h"
 #include "core/bytes.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/opts.h"
-#include "net/iscsi/attachment.h"
+#include "net/aoe/initiator.h"
+#include "net/attach.h"
 #include "net/iscsi/keeper.h"
 #include "net/iscsi/keeper_control.h"
 #include "xen/hotplug.h"
 
 #define RETRY_SECONDS 2
-
-/* HOST:PORT as the user would write it. */
-static const char *portal_text(const struct iscsi_session *s, char buf[SOCK_HOST_MAX + 16])
-{
-	snprintf(buf, SOCK_HOST_MAX + 16, strchr(s->address, ':') ? "[%s]:%u" : "%s:%u", s->address,
-		 s->port);
-	return buf;
-}
-
-/* What a line or object of the list tells. */
-struct listed {
-	const struct iscsi_session *session;
-	const struct iscsi_disk *disk; /* NULL: the session has none */
-	const char *keeper;
-	bool kept; /* then st is valid */
-	struct keeper_status st;
-	int64_t left_s; /* until waiting I/O fails; -1: it does not wait, or for ever */
-};
-
-static struct listed look_up(const struct iscsi_session *s, const struct iscsi_disk *d)
-{
-	struct listed l = {.session = s, .disk = d, .left_s = -1};
-
-	l.kept = keeper_status(s->sid, &l.st) == 0;
-	l.keeper = !keeper_owns(s) ? "other" : l.kept ? l.st.state : "none";
-	if (strcmp(s->state, "FREE") == 0) /* how the kernel says that it has passed */
-		l.left_s = 0;
-	else if (l.kept && strcmp(l.st.state, "up") && s->recovery_tmo >= 0)
-		l.left_s = MAX(s->recovery_tmo - (int64_t)l.st.since_s, 0);
-	return l;
-}
-
-/* A time in two or three figures: 45s, 590s, 12m, 30h, 12d. */
-static const char *age(uint64_t seconds, char buf[24])
-{
-	static const struct {
-		uint64_t seconds;
-		char unit;
-	} units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
-	size_t i = 0;
-
-	while (i < ARRAY_SIZE(units) - 1 && seconds < 10 * units[i].seconds)
-		i++;
-	snprintf(buf, 24, "%llu%c", (unsigned long long)(seconds / units[i].seconds),
-		 units[i].unit);
-	return buf;
-}
-
-static void list_text(const struct listed *l)
-{
-	char portal[SOCK_HOST_MAX + 16], lun[16] = "-", since[24] = "-", left[24] = "-";
-	char recoveries[16] = "-";
-
-	if (l->disk)
-		snprintf(lun, sizeof(lun), "%u", l->disk->lun);
-	if (l->kept) {
-		age(l->st.since_s, since);
-		snprintf(recoveries, sizeof(recoveries), "%u", l->st.recoveries);
-	}
-	if (l->left_s >= 0)
-		age((uint64_t)l->left_s, left);
-	printf("%-10s %5s  %-10s %-10s %5s %10s %5s  %-21s %s\n", l->disk ? l->disk->path : "-",
-	       lun, l->session->state, l->keeper, since, recoveries, left,
-	       portal_text(l->session, portal), l->session->target);
-}
-
-static void list_json(struct json *j, const struct listed *l)
-{
-	const struct iscsi_session *s = l->session;
-	char portal[SOCK_HOST_MAX + 16];
-
-	json_object(j, NULL);
-	json_string(j, "device", l->disk ? l->disk->path : NULL);
-	if (l->disk)
-		json_u64(j, "lun", l->disk->lun);
-	json_string(j, "target", s->target);
-	json_string(j, "portal", portal_text(s, portal));
-	json_string(j, "initiator", s->initiator);
-	json_u64(j, "session", s->sid);
-	json_string(j, "state", s->state);
-	json_i64(j, "replacement_timeout_s", s->recovery_tmo);
-	if (l->left_s >= 0)
-		json_u64(j, "timeout_left_s", (uint64_t)l->left_s);
-	json_string(j, "keeper", l->keeper);
-	if (l->kept) {
-		json_u64(j, "keeper_pid", l->st.pid);
-		json_u64(j, "since_s", l->st.since_s);
-		json_u64(j, "recoveries", l->st.recoveries);
-		json_string(j, "error", l->st.error[0] ? l->st.error : NULL);
-	}
-	json_object_end(j);
-}
-
-static void list_disk(struct json *j, const struct iscsi_session *s, const struct iscsi_disk *d)
-{
-	const struct listed l = look_up(s, d);
-
-	if (j)
-		list_json(j, &l);
-	else
-		list_text(&l);
-}
-
-static int list(bool as_json)
-{
-	struct iscsi_session *s;
-	struct iscsi_disk *d;
-	struct json j;
-	size_t n, m;
-	int err = iscsi_sessions(&s, &n);
-
-	if (as_json) {
-		json_begin(&j, stdout);
-		json_array(&j, NULL);
-	} else if (n) {
-		printf("%-10s %5s  %-10s %-10s %5s %10s %5s  %-21s %s\n", "DEVICE", "LUN", "STATE",
-		       "KEEPER", "SINCE", "RECOVERIES", "LEFT", "PORTAL", "TARGET");
-	}
-	for (size_t i = 0; i < n && !err; i++) {
-		err = iscsi_disks(&s[i], &d, &m);
-		for (size_t k = 0; k < m && !err; k++)
-			list_disk(as_json ? &j : NULL, &s[i], &d[k]);
-		if (!err && !m)
-			list_disk(as_json ? &j : NULL, &s[i], NULL);
-		free(d);
-	}
-	free(s);
-	if (as_json) {
-		json_array_end(&j);
-		json_end(&j);
-	}
-	if (err)
-		log_error("%s", strerror(-err));
-	return err ? 1 : 0;
-}
 
 /* Gives every session of ours that has lost its keeper a new one. */
 static int resume(void)
@@ -209,7 +76,7 @@ static bool bad_via(const char *name, enum attach_via *via)
 {
 	if (attach_via(name, via) == 0)
 		return false;
-	log_error("--via %s: kernel or open-iscsi", name);
+	log_error("--via %s: kernel, open-iscsi or aoe", name);
 	return true;
 }
 
@@ -219,7 +86,7 @@ static int attach_until(const struct attach_request *r, uint64_t deadline, struc
 	char error[ATTACH_ERROR];
 	int err;
 
-	while ((err = iscsi_attach(r, a, error))) {
+	while ((err = attach_disk(r, a, error))) {
 		if (err == -EPERM || err == -EINVAL || err == -ENODEV || err == -EXDEV ||
 		    clock_ns() >= deadline) {
 			log_error("%s", error);
@@ -228,8 +95,11 @@ static int attach_until(const struct attach_request *r, uint64_t deadline, struc
 		log_info("%s; trying again", error);
 		sleep(RETRY_SECONDS);
 	}
-	log_info("%s: LUN %u of %s%s", a->disk.path, a->disk.lun, a->session.target,
-		 a->existed ? ", attached already" : "");
+	if (r->via == ATTACH_AOE)
+		log_info("%s%s", a->disk.path, a->existed ? ": attached already" : "");
+	else
+		log_info("%s: LUN %u of %s%s", a->disk.path, a->disk.lun, a->session.target,
+			 a->existed ? ", attached already" : "");
 	return 0;
 }
 
@@ -282,9 +152,13 @@ static int attach(const struct attach_request *r, uint64_t deadline, bool as_jso
 	json_begin(&j, stdout);
 	json_object(&j, NULL);
 	json_string(&j, "device", a.disk.path);
-	json_u64(&j, "lun", a.disk.lun);
-	json_string(&j, "target", a.session.target);
-	json_string(&j, "portal", portal_text(&a.session, portal));
+	if (r->via == ATTACH_AOE) {
+		json_string(&j, "aoe", r->portal);
+	} else {
+		json_u64(&j, "lun", a.disk.lun);
+		json_string(&j, "target", a.session.target);
+		json_string(&j, "portal", attach_portal_text(&a.session, portal));
+	}
 	json_bool(&j, "existed", a.existed);
 	json_object_end(&j);
 	json_end(&j);
@@ -330,7 +204,8 @@ int cmd_attach(int argc, char **argv)
 		 .type = OPT_STRING,
 		 .out = &via_name,
 		 .arg = "WHO",
-		 .help = "kernel: vstor itself (default); open-iscsi: an iscsid that runs here"},
+		 .help = "kernel: vstor itself (default); open-iscsi: an iscsid that runs here; "
+			 "aoe: no iSCSI, ATA over Ethernet"},
 		{.name = "wait",
 		 .type = OPT_SECONDS,
 		 .out = &wait,
@@ -353,10 +228,12 @@ int cmd_attach(int argc, char **argv)
 	};
 	const struct opts o = {
 		.name = "attach",
-		.synopsis = "HOST[:PORT] [options] | --config FILE | --list | --resume",
+		.synopsis =
+			"HOST[:PORT] [options] | --via aoe SHELF.SLOT | --config FILE | --list | "
+			"--resume",
 		.description =
-			"Attaches a LUN of an iSCSI target to this host, and prints its block "
-			"device.",
+			"Attaches a LUN of an iSCSI target to this host, or an AoE target, and "
+			"prints its block device.",
 		.table = table,
 		.json = &json,
 		.max_operands = 1,
@@ -370,7 +247,7 @@ int cmd_attach(int argc, char **argv)
 		return 2;
 	}
 	if (want_list)
-		return list(json);
+		return attach_list(json);
 	if (want_resume)
 		return resume();
 	wait += clock_ns();
@@ -384,6 +261,11 @@ int cmd_attach(int argc, char **argv)
 		return 2;
 	r.portal = argv[1];
 	r.lun = (unsigned)lun;
+	if (r.via == ATTACH_AOE && attach_aoe_only(&r)) {
+		log_error("--via aoe: takes SHELF.SLOT, --wait and --json, and none of iSCSI's "
+			  "options");
+		return 2;
+	}
 	if (replacement != UINT64_MAX)
 		r.replacement_timeout = replacement ? (int)replacement : -1;
 	return attach(&r, wait, json);
@@ -398,6 +280,18 @@ static bool guest_uses(const struct iscsi_disk *d)
 		return false;
 	log_error("%s is the disk of %s: shut that guest down, or --force", d->path, guest);
 	return true;
+}
+
+static int detach_aoe(const struct aoe_device *d, bool force)
+{
+	char error[ATTACH_ERROR];
+
+	if (!force && guest_uses(&d->disk))
+		return 1;
+	if (aoe_detach(d, force, error, sizeof(error)) == 0)
+		return 0;
+	log_error("%s", error);
+	return 1;
 }
 
 static int detach_session(const struct iscsi_session *s, const struct iscsi_disk *only,
@@ -478,6 +372,7 @@ int cmd_detach(int argc, char **argv)
 	};
 	const int n = opts_parse(&o, argc, argv);
 	struct iscsi_session s;
+	struct aoe_device aoe;
 	struct iscsi_disk d;
 	size_t found;
 	int err;
@@ -498,8 +393,10 @@ int cmd_detach(int argc, char **argv)
 		return detach_session(&s, &d, via, force);
 	if (err == -ENOENT && if_attached)
 		return 0;
+	if (err == -ENODEV && aoe_device_of(argv[1], &aoe) == 0)
+		return detach_aoe(&aoe, force);
 	if (err == -ENODEV)
-		log_error("%s is no iSCSI disk: see `vstor attach --list`", argv[1]);
+		log_error("%s is no disk of iSCSI or AoE: see `vstor attach --list`", argv[1]);
 	else
 		log_error("%s: %s: see `vstor attach --list`", argv[1], strerror(-err));
 	return 1;

@@ -152,7 +152,9 @@ static int start_attach(struct disks *d, const struct attach_request *r)
 	const struct {
 		const char *option, *value;
 	} options[] = {
-		{"--via", r->via == ATTACH_OPEN_ISCSI ? "open-iscsi" : NULL},
+		{"--via", r->via == ATTACH_OPEN_ISCSI ? "open-iscsi"
+			  : r->via == ATTACH_AOE      ? "aoe"
+						      : NULL},
 		{"--target", r->target},
 		{"--serial", r->serial},
 		{"--initiator", r->initiator},

@@ -59,6 +59,11 @@ static int take_word(struct attach_request *r, const char *word, const char *val
 	}
 	if (strcmp(word, "via") == 0)
 		return attach_via(value, &r->via);
+	if (strcmp(word, "aoe") == 0) {
+		r->via = ATTACH_AOE;
+		r->portal = value;
+		return 0;
+	}
 	/* block-iscsi's word for what we do anyway */
 	if (strcmp(word, "multipath") == 0)
 		return strcmp(value, "n") ? -EINVAL : 0;
@@ -99,6 +104,11 @@ int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH
 				 word, is_secret(word) ? "..." : value);
 			return -EINVAL;
 		}
+	}
+	if (w->r.via == ATTACH_AOE && w->r.portal && attach_aoe_only(&w->r)) {
+		snprintf(error, ATTACH_ERROR,
+			 "target=: aoe= takes SHELF.SLOT, and none of iSCSI's words beside it");
+		return -EINVAL;
 	}
 	if (!w->r.portal) {
 		snprintf(error, ATTACH_ERROR, "target= names no portal=HOST[:PORT]");
@@ -224,7 +234,7 @@ int hotplug_add(const char *xenbus_path)
 		return -ENOENT;
 	err = read_words(xs, xenbus_path, &w);
 	if (!err) {
-		err = iscsi_attach(&w.r, &a, error);
+		err = attach_disk(&w.r, &a, error);
 		err = err ? fail(xs, xenbus_path, err, error) : connected(xs, xenbus_path, &a.disk);
 	}
 	xs_close(xs);
@@ -237,7 +247,7 @@ static int detach_words(const struct hotplug_words *w, const char *xenbus_path,
 {
 	struct attachment a;
 	char who[128];
-	int err = iscsi_find(&w->r, &a, error);
+	int err = attach_find(&w->r, &a, error);
 
 	if (err == -ENOENT)
 		return 0;
@@ -247,7 +257,7 @@ static int detach_words(const struct hotplug_words *w, const char *xenbus_path,
 		log_info("%s stays: it is a disk of %s too", a.disk.path, who);
 		return 0;
 	}
-	return iscsi_detach(&a.session, &a.disk, w->r.via, false, error);
+	return attach_end(&w->r, &a, false, error);
 }
 
 int hotplug_remove(const char *xenbus_path)

@@ -12,11 +12,12 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "net/iscsi/attachment.h"
+#include "net/attach.h"
 
 #define HOTPLUG_PARAMS 1024
 
-/* A disk's target= words: `portal=HOST[:PORT],iqn=IQN,lun=N`, and those of Xen's block-iscsi. */
+/* A disk's target= words: `portal=HOST[:PORT],iqn=IQN,lun=N`, and those of Xen's block-iscsi; or
+ * `aoe=SHELF.SLOT`. */
 struct hotplug_words {
 	char text[HOTPLUG_PARAMS]; /* what r points into */
 	struct attach_request r;

@@ -37,8 +37,16 @@ int attach_failed(char error[ATTACH_ERROR], int err, const char *fmt, ...)
 
 int attach_via(const char *name, enum attach_via *via)
 {
-	*via = strcmp(name, "open-iscsi") == 0 ? ATTACH_OPEN_ISCSI : ATTACH_KERNEL;
-	return *via == ATTACH_OPEN_ISCSI || strcmp(name, "kernel") == 0 ? 0 : -EINVAL;
+	static const char *const names[] = {[ATTACH_KERNEL] = "kernel",
+					    [ATTACH_OPEN_ISCSI] = "open-iscsi",
+					    [ATTACH_AOE] = "aoe"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(name, names[i]) == 0) {
+			*via = (enum attach_via)i;
+			return 0;
+		}
+	return -EINVAL;
 }
 
 /*

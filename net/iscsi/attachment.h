@@ -21,6 +21,7 @@
 enum attach_via {
 	ATTACH_KERNEL,	   /* vstor logs in, and keeps the session */
 	ATTACH_OPEN_ISCSI, /* iscsid does both (net/iscsi/open_iscsi.h) */
+	ATTACH_AOE,	   /* no iSCSI at all (net/aoe/initiator.h) */
 };
 
 struct attach_request {
@@ -44,7 +45,7 @@ struct attach_request {
 __attribute__((format(printf, 3, 4))) int attach_failed(char error[ATTACH_ERROR], int err,
 							const char *fmt, ...);
 
-/* "kernel" or "open-iscsi"; -EINVAL for others. */
+/* "kernel", "open-iscsi" or "aoe"; -EINVAL for others. */
 int attach_via(const char *name, enum attach_via *via);
 
 struct attachment {

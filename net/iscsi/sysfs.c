@@ -5,14 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/netlink.h>
-#include <poll.h>
 #include <scsi/sg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -20,6 +17,7 @@
 #include "core/bytes.h"
 #include "core/loop.h"
 #include "net/iscsi/kernel.h"
+#include "net/uevent.h"
 
 #define SESSIONS "/sys/class/iscsi_session"
 #define PATH_LEN 512
@@ -285,24 +283,6 @@ int iscsi_disk_of(const char *path, struct iscsi_session *s, struct iscsi_disk *
 	return disk_fill(name, number & ~FLAT, d) ? -ENODEV : 0;
 }
 
-/* The kernel tells of new devices on this socket, their nodes in devtmpfs being there by then. */
-static int uevents_open(void)
-{
-	struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_groups = 1};
-	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-			NETLINK_KOBJECT_UEVENT);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	return fd;
-}
-
 /* As iscsi_disk_find(); -EAGAIN also while the kernel has made the node, but lets nobody open it.
  */
 static int find_openable(const struct iscsi_session *s, unsigned lun, struct iscsi_disk *d)
@@ -322,14 +302,11 @@ int iscsi_disk_scan(const struct iscsi_session *s, unsigned lun, uint64_t timeou
 		    struct iscsi_disk *d)
 {
 	const uint64_t deadline = clock_ns() + timeout_ns;
-	char path[PATH_LEN], text[64], event[8192];
-	struct pollfd p = {.events = POLLIN};
-	uint64_t now;
-	int err;
+	char path[PATH_LEN], text[64];
+	int events = uevents_open(), err;
 
-	p.fd = uevents_open();
-	if (p.fd < 0)
-		return p.fd;
+	if (events < 0)
+		return events;
 	/* Where nobody loads modules for new devices, the disks would have no driver. */
 	if (access("/sys/bus/scsi/drivers/sd", F_OK) < 0)
 		kernel_module_load("sd_mod");
@@ -339,17 +316,14 @@ int iscsi_disk_scan(const struct iscsi_session *s, unsigned lun, uint64_t timeou
 	if (!err)
 		err = find_openable(s, lun, d);
 	while (err == -EAGAIN) {
-		now = clock_ns();
-		if (now >= deadline) {
+		if (clock_ns() >= deadline) {
 			err = -ETIMEDOUT;
 			break;
 		}
-		if (poll(&p, 1, (int)((deadline - now) / MS_NS) + 1) > 0)
-			while (recv(p.fd, event, sizeof(event), 0) > 0)
-				;
+		uevents_wait(events, deadline);
 		err = find_openable(s, lun, d);
 	}
-	close(p.fd);
+	close(events);
 	return err;
 }
 

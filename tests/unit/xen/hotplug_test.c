@@ -41,6 +41,9 @@ static void test_words(void)
 	CHECK_EQ(w.r.replacement_timeout, -1);
 	CHECK_EQ(hotplug_parse("portal=h,via=open-iscsi", &w, error), 0);
 	CHECK_EQ(w.r.via, ATTACH_OPEN_ISCSI);
+	CHECK_EQ(hotplug_parse("aoe=1.0", &w, error), 0);
+	CHECK_EQ(w.r.via, ATTACH_AOE);
+	CHECK_STR(w.r.portal, "1.0");
 }
 
 static void test_bad_words(void)
@@ -62,6 +65,14 @@ static void test_bad_words(void)
 		"portal=h,replacement-timeout=86401",
 		"portal=h,replacement-timeout=soon",
 		"/dev/sda",
+		"aoe=",
+		"aoe=1",
+		"aoe=1.255",
+		"aoe=65535.0",
+		"aoe=1.0.1",
+		"aoe=1.-1",
+		"aoe=1.0,iqn=" IQN,
+		"aoe=1.0,lun=1",
 	};
 	char error[ATTACH_ERROR], longest[2 * HOTPLUG_PARAMS];
 	struct hotplug_words w;

@@ -1,0 +1,88 @@
+# The attach suite with AoE: the kernel's driver against vstor's target, and against vblade. Sourced by
+# tests/attach/run.
+# shellcheck shell=bash
+
+DEVICE=/dev/etherd/e1.1
+
+# aoe_start [WORD...]: vstor's target, with words for the LUN.
+aoe_start() {
+	target_start vstor --lun "$RUN/disk.img${1:+,$1}" --aoe br9,shelf=1,slot=1
+}
+
+aoe_basics() {
+	on i "set -e
+		[ \"\$(vstor attach --via aoe 1.1)\" = $DEVICE ]
+		[ \"\$(vstor attach --via aoe e1.1 --json)\" = '{\"device\":\"$DEVICE\",\"aoe\":\"e1.1\",\"existed\":true}' ]
+		vstor attach --list | grep '^$DEVICE .* up .* e1.1\$'
+		vstor attach --list --json | grep '\"device\":\"$DEVICE\",\"aoe\":\"1.1\",.*\"state\":\"up'
+		dd if=/dev/urandom of=/tmp/data bs=1M count=4 2>/dev/null
+		dd if=/tmp/data of=$DEVICE bs=256k conv=fsync 2>/dev/null
+		echo 3 >/proc/sys/vm/drop_caches
+		head -c 4194304 $DEVICE | cmp - /tmp/data" &&
+		[ "$(on i 'md5sum </tmp/data')" = "$(head -c 4194304 "$RUN/disk.img" | md5sum)" ]
+}
+
+aoe_in_use() {
+	on i "mke2fs -q $DEVICE >/dev/null 2>&1 || mkfs.ext2 $DEVICE >/dev/null; mount $DEVICE /mnt
+		vstor detach $DEVICE >/tmp/said 2>&1; status=\$?
+		umount /mnt
+		cat /tmp/said; [ \$status = 1 ] && grep -q '$DEVICE is mounted on /mnt: stop using it' /tmp/said"
+}
+
+aoe_detached() {
+	on i "vstor detach $DEVICE && [ ! -e $DEVICE ] && vstor detach $DEVICE --if-attached"
+}
+
+# A writer goes on after an outage, and all that it has written is there.
+aoe_outage() {
+	local records
+
+	on i "rm -f /tmp/written; writer $DEVICE >/dev/null 2>&1 &
+		until [ -s /tmp/written ]; do usleep 50000; done" || return
+	target_kill
+	sleep "$1"
+	aoe_start
+	records=$(on i 'tail -n 1 /tmp/written | cut -d " " -f 1')
+	on i "i=0; until [ \$(tail -n 1 /tmp/written | cut -d ' ' -f 1) -gt $((records + 20)) ]; do
+		[ -e /tmp/writer ] && break; i=\$((i + 1)); [ \$i -gt 600 ] && break; usleep 100000; done
+		awk 'NR > 1 && \$2 - p > gap { gap = \$2 - p } { p = \$2 } END { print \"longest pause\", gap }' /tmp/written"
+	writer_ends i "$RUN/disk.img"
+}
+
+aoe_words() {
+	on i "echo 'aoe=1.1' >/tmp/aoe.conf
+		[ \"\$(vstor attach --config /tmp/aoe.conf)\" = $DEVICE ] || exit
+		vstor attach --via aoe 1 2>&1 | grep 'takes SHELF.SLOT' && vstor attach --via aoe 1.1 --lun 2 2>&1 | grep 'none of iSCSI'
+		vstor detach $DEVICE"
+}
+
+aoe_nobody() {
+	refused 1 "vstor attach: e1.77: nobody answers for it: check shelf and slot, that an interface on its network is up, and whom the target lets in" \
+		"vstor attach --via aoe 1.77"
+}
+
+part_aoe() {
+	aoe_start
+	check "AoE: attached, written and read" aoe_basics
+	check "AoE: target killed, back after 1 s" aoe_outage 1
+	check "AoE: detach refuses a mounted disk" aoe_in_use
+	check "AoE: detached" aoe_detached
+	check "AoE: the words of the block script" aoe_words
+	target_kill
+}
+
+# As the control: the same driver and commands, another target.
+vblade_start() {
+	vblade 1 1 br9 "$RUN/disk.img" >>"$RUN/target.log" 2>&1 &
+	echo $! >"$RUN/target.pid"
+	disown
+}
+
+part_vblade() {
+	check "AoE: nobody there" aoe_nobody
+	command -v vblade >/dev/null || { echo "ok attach: vblade # skip it is not here: install vblade"; return; }
+	vblade_start
+	check "AoE: attached, written and read, vblade" aoe_basics
+	check "AoE: detached, vblade" aoe_detached
+	target_kill
+}
