@@ -134,6 +134,12 @@ void json_bool(struct json *j, const char *key, bool val)
 	fputs(val ? "true" : "false", j->f);
 }
 
+void json_raw(struct json *j, const char *key, const char *text, size_t n)
+{
+	put_key(j, key);
+	fwrite(text, 1, n, j->f);
+}
+
 void json_end(struct json *j)
 {
 	putc('\n', j->f);

@@ -24,6 +24,8 @@ void json_u64(struct json *j, const char *key, uint64_t val);
 void json_i64(struct json *j, const char *key, int64_t val);
 void json_double(struct json *j, const char *key, double val); /* not finite: null */
 void json_bool(struct json *j, const char *key, bool val);
+/* A value that is JSON already. */
+void json_raw(struct json *j, const char *key, const char *text, size_t n);
 /* Ends the top level with a newline and flushes. */
 void json_end(struct json *j);
 

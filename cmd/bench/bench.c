@@ -14,11 +14,27 @@ static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 	const char *summary;
+	bool load;
 } commands[] = {
-	{"ping", bench_ping, "how long a host does not answer: losses, gaps, round-trip times"},
-	{"exec", bench_exec, "any program: the figures in what it prints"},
-	{"report", bench_report, "tables and plots of runs, side by side"},
+	{"ping", bench_ping, "how long a host does not answer: losses, gaps, round-trip times",
+	 true},
+	{"exec", bench_exec, "any program: the figures in what it prints", true},
+	{"host", bench_host, "no load: how busy the CPUs of this machine are", true},
+	{"migrate", bench_migrate, "moves a guest under load, and measures what that costs", false},
+	{"agent", bench_agent, "runs loads in a guest for `bench migrate`", false},
+	{"report", bench_report, "tables and plots of runs, side by side", false},
 };
+
+bool bench_is_load(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (strcmp(kinds[i]->name, name) == 0)
+			return true;
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return commands[i].load;
+	return false;
+}
 
 static void usage(FILE *f)
 {

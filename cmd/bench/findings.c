@@ -215,7 +215,8 @@ static void say_change(const struct saying *to, const struct metric *m, const st
 		return;
 	}
 	say(to, "%s: %.4g before; during the migration %.4g on average (%+.0f %%), %.4g at worst.",
-	    m->title, row.before.mean, row.during.mean, 100 * row.change, row.during.worst);
+	    m->title, row.before.mean, row.during.mean, round(100 * row.change) + 0.0,
+	    row.during.worst);
 	if (isnan(back))
 		say(to, "%s: nothing was measured after it.", m->title);
 	else if (m->low_is_bad ? back < 0.9 : back > 1.1)

@@ -57,7 +57,7 @@ void report_gaps(struct table *t, const struct findings *all)
 			continue;
 		if (t->n == 0)
 			HEADING(t, "run", "predicted", "the tool's", "the guest's clock",
-				"longest ping gap", "first disk write", "took s", "brownout s");
+				"longest ping gap", "longest disk step", "took s", "brownout s");
 		table_add(t, "%s", r->title);
 		table_number(t, predicted, 0);
 		for (int k = 0; k < RUN_GAPS; k++)

@@ -36,7 +36,7 @@ static void ruler(FILE *f, const struct plot *p)
 			if (p->span[i].to > from && p->span[i].from < to)
 				row[k] = p->span[i].name[0];
 		}
-	fprintf(f, "    %s  %.0f to %.0f s", row, p->from, p->to);
+	fprintf(f, "    %s  %.0f to %.0f s", row, round(p->from) + 0.0, p->to);
 	for (size_t i = 0; i < p->spans; i++)
 		fprintf(f, "%s%c %s", i ? ", " : "; ", p->span[i].name[0], p->span[i].name);
 	putc('\n', f);
