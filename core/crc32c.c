@@ -8,6 +8,8 @@
 #if defined(__aarch64__)
 #include <arm_acle.h>
 #include <sys/auxv.h>
+#elif defined(__x86_64__)
+#include <immintrin.h>
 #endif
 
 #define POLYNOMIAL 0x82f63b78u /* bits reflected */
@@ -74,6 +76,7 @@ static bool has_instruction(void)
  * its bytes (after crc32c.c by Mark Adler). A part is a third of a block of 4096 bytes, or of 512,
  * less what eight does not divide.
  */
+#define AHEAD 4096
 enum { LONG, SHORT, PARTS };
 static const size_t part_len[PARTS] = {1360, 168};
 static uint32_t past[PARTS][4][256];
@@ -109,6 +112,12 @@ WITH_INSTRUCTION static uint32_t three_parts(uint32_t c, const uint8_t *p, int w
 	const uint8_t *end = p + n;
 	uint32_t second = 0, third = 0;
 	for (; p < end; p += 8) {
+		/* Three streams are more than a processor sees by itself. */
+		if ((end - p) % 64 == 0) {
+			__builtin_prefetch(p + AHEAD);
+			__builtin_prefetch(p + n + AHEAD);
+			__builtin_prefetch(p + 2 * n + AHEAD);
+		}
 		c = CRC_U64(c, load(p));
 		second = CRC_U64(second, load(p + n));
 		third = CRC_U64(third, load(p + 2 * n));
@@ -129,6 +138,74 @@ WITH_INSTRUCTION static uint32_t update_instruction(uint32_t c, const uint8_t *p
 }
 #endif
 
+#if defined(__x86_64__)
+/*
+ * Newer processors multiply four pairs of polynomials at a time, which takes half the time: what
+ * has been read, 256 bytes in four registers, is moved on past the next 256 and added to them. A
+ * register holds four polynomials of 128 bits; to move one on by d bits its halves are multiplied
+ * by x^(d+32) and x^(d-32) (Intel, "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ
+ * Instruction"). The sum of what is left in the end is the sum of all.
+ */
+#define WITH_WIDE __attribute__((target("avx512f,vpclmulqdq,pclmul")))
+#define REGISTERS 4
+#define WIDTH	  64u /* bytes of a register */
+
+static uint64_t move[REGISTERS][2]; /* by 4, 3, 2, 1 registers */
+
+/* x^n mod the polynomial; bits reflected, and one further for a product's odd length. */
+static uint64_t power(unsigned n)
+{
+	uint32_t c = 1u << 31;
+	while (n--)
+		c = c & 1 ? c >> 1 ^ POLYNOMIAL : c >> 1;
+	return (uint64_t)c << 1;
+}
+
+static void make_move(void)
+{
+	for (unsigned i = 0; i < REGISTERS; i++) {
+		unsigned bits = (REGISTERS - i) * WIDTH * 8;
+		move[i][0] = power(bits + 32);
+		move[i][1] = power(bits - 32);
+	}
+}
+
+WITH_WIDE static __m512i factors(unsigned i)
+{
+	return _mm512_set4_epi64((long long)move[i][1], (long long)move[i][0],
+				 (long long)move[i][1], (long long)move[i][0]);
+}
+
+WITH_WIDE static inline __m512i moved(__m512i x, __m512i by, __m512i to)
+{
+	return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(x, by, 0x00),
+					 _mm512_clmulepi64_epi128(x, by, 0x11), to, 0x96);
+}
+
+WITH_WIDE static uint32_t update_wide(uint32_t c, const uint8_t *p, size_t n)
+{
+	const __m512i all = factors(0);
+	__m512i x[REGISTERS];
+	uint8_t left[WIDTH];
+	if (n < 2 * sizeof(x))
+		return update_instruction(c, p, n);
+#pragma GCC unroll 4
+	for (unsigned i = 0; i < REGISTERS; i++)
+		x[i] = _mm512_loadu_si512(p + i * WIDTH);
+	x[0] = _mm512_xor_si512(x[0], _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)c)));
+	for (p += sizeof(x), n -= sizeof(x); n >= sizeof(x); p += sizeof(x), n -= sizeof(x)) {
+#pragma GCC unroll 4
+		for (unsigned i = 0; i < REGISTERS; i++)
+			x[i] = moved(x[i], all, _mm512_loadu_si512(p + i * WIDTH));
+	}
+#pragma GCC unroll 3
+	for (unsigned i = 1; i < REGISTERS; i++)
+		x[REGISTERS - 1] = moved(x[i - 1], factors(i), x[REGISTERS - 1]);
+	_mm512_storeu_si512(left, x[REGISTERS - 1]);
+	return update_instruction(update_instruction(0, left, sizeof(left)), p, n);
+}
+#endif
+
 static void choose(void)
 {
 	make_table();
@@ -137,6 +214,13 @@ static void choose(void)
 	if (has_instruction()) {
 		make_past();
 		update = update_instruction;
+	}
+#endif
+#if defined(__x86_64__)
+	if (update == update_instruction && __builtin_cpu_supports("avx512f") &&
+	    __builtin_cpu_supports("vpclmulqdq")) {
+		make_move();
+		update = update_wide;
 	}
 #endif
 }

@@ -49,10 +49,10 @@ static void fill(void)
 		data[i] = (uint8_t)(i * 131 + (i >> 3) + (i >> 11));
 }
 
-/* Short ones all; long ones around what is taken in at once, blocks of 512 and of 4096 bytes. */
+/* Short ones all; long ones around what is taken in at once, 256, 504 and 4080 bytes. */
 static size_t longer(size_t n)
 {
-	return n < 40 || n % 504 < 18 || n % 4080 < 40 ? n + 1 : n + 13;
+	return n < 40 || n % 256 < 10 || n % 504 < 18 || n % 4080 < 40 ? n + 1 : n + 13;
 }
 
 static void test_every_length_and_alignment(void)
@@ -87,6 +87,20 @@ static void test_without_the_instruction(void)
 				return;
 }
 
+/* Where there is something better than the instruction. */
+static void test_the_instruction(void)
+{
+#ifdef WITH_INSTRUCTION
+	fill();
+	crc32c(0, data, 0);
+	for (size_t at = 0; at < 8 && has_instruction(); at++)
+		for (size_t n = 0; at + n <= sizeof(data); n = longer(n))
+			if (!CHECK_EQ(~update_instruction(~0u, data + at, n),
+				      reference(data + at, n)))
+				return;
+#endif
+}
+
 static void test_continues_from_any_place(void)
 {
 	uint8_t b[100];
@@ -105,6 +119,7 @@ int main(void)
 	CHECK_RUN(test_every_length_and_alignment);
 	CHECK_RUN(test_long_after_anything);
 	CHECK_RUN(test_without_the_instruction);
+	CHECK_RUN(test_the_instruction);
 	CHECK_RUN(test_continues_from_any_place);
 	return CHECK_DONE();
 }
