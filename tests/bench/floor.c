@@ -3,7 +3,8 @@
  * What an iSCSI target has to cost at least, to measure real ones by: the same PDUs, a pread or a
  * pwrite for each command, a receive for as many PDUs as have come, a send for as many as are
  * ready. No SCSI, no errors to the initiator, no second thread, and no justice: it stays with one
- * connection as long as that has something to say, which makes its latencies uneven.
+ * connection as long as that has something to say, which makes its latencies uneven. With digests
+ * when it is asked for both of them: those of what it sends are made, those of what comes checked.
  *
  * usage: floor PORT FILE: LUN 0 of whatever name, 512-byte blocks, on the loopback address.
  */
@@ -21,6 +22,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/crc32c.h"
 #include "net/iscsi/pdu.h"
 
 #define BLOCK	 512
@@ -41,6 +43,9 @@ struct conn {
 	uint8_t *rx, *tx;
 	size_t rx_pos, rx_len;
 	size_t tx_pos, tx_len;
+	bool digests;
+	uint8_t *open; /* a response whose digests are not there yet, with so much data */
+	uint32_t open_len;
 	struct write writes[WINDOW];
 };
 
@@ -53,13 +58,49 @@ static void die(const char *what)
 	exit(1);
 }
 
+static uint32_t head_size(const struct conn *c)
+{
+	return ISCSI_BHS + (c->digests ? 4 : 0);
+}
+
+static uint32_t pdu_size(const struct conn *c, uint32_t n)
+{
+	return head_size(c) + iscsi_pad(n) + (c->digests && n ? 4 : 0);
+}
+
+/* The digests of the last response, which is complete by now. */
+static void seal(struct conn *c)
+{
+	uint8_t *data = c->open + head_size(c);
+	uint32_t crc, n = iscsi_pad(c->open_len);
+
+	if (c->open && c->digests) {
+		crc = crc32c(0, c->open, ISCSI_BHS);
+		memcpy(c->open + ISCSI_BHS, &crc, 4);
+		crc = crc32c(0, data, n);
+		memcpy(data + n, &crc, n ? 4 : 0);
+	}
+	c->open = NULL;
+}
+
+static bool digests_right(const uint8_t *h, const uint8_t *data, uint32_t n)
+{
+	uint32_t head = crc32c(0, h, ISCSI_BHS), crc = crc32c(0, data, iscsi_pad(n));
+
+	return memcmp(&head, h + ISCSI_BHS, 4) == 0 &&
+	       (!n || memcmp(&crc, data + iscsi_pad(n), 4) == 0);
+}
+
 /* A response's header and room for n bytes of data behind it. */
 static uint8_t *answer(struct conn *c, uint8_t opcode, uint8_t flags, const uint8_t *request,
 		       uint32_t n)
 {
 	uint8_t *h = c->tx + c->tx_len;
 
-	c->tx_len += ISCSI_BHS + iscsi_pad(n);
+	seal(c);
+	c->open = h;
+	c->open_len = n;
+	c->tx_len += pdu_size(c, n);
 	memset(h, 0, ISCSI_BHS);
 	h[0] = opcode;
 	h[1] = flags;
@@ -86,7 +127,7 @@ static void read_command(struct conn *c, const uint8_t *request, uint64_t offset
 		put_be32(h + PDU_TTT, ISCSI_NO_TAG);
 		put_be32(h + DATA_SN, sn++);
 		put_be32(h + DATA_OFFSET, at);
-		if (pread(file, h + ISCSI_BHS, n, (off_t)(offset + at)) != (ssize_t)n)
+		if (pread(file, h + head_size(c), n, (off_t)(offset + at)) != (ssize_t)n)
 			die("pread");
 		if (at + n == len) {
 			h[1] = ISCSI_FINAL | ISCSI_DATA_IN_STATUS;
@@ -142,8 +183,8 @@ static bool command(struct conn *c, const uint8_t *request, const uint8_t *data,
 		h = answer(c, ISCSI_DATA_IN, ISCSI_FINAL | ISCSI_DATA_IN_STATUS, request, 8);
 		put_be32(h + PDU_TTT, ISCSI_NO_TAG);
 		put_be32(h + PDU_STATSN, c->statsn++);
-		put_be32(h + ISCSI_BHS, (uint32_t)(file_size / BLOCK - 1));
-		put_be32(h + ISCSI_BHS + 4, BLOCK);
+		put_be32(h + head_size(c), (uint32_t)(file_size / BLOCK - 1));
+		put_be32(h + head_size(c) + 4, BLOCK);
 		return true;
 	default: status(c, request); return true;
 	}
@@ -162,21 +203,28 @@ static bool data_out(struct conn *c, const uint8_t *request, const uint8_t *data
 }
 
 /* To full feature in one step, whoever it is. */
-static void login(struct conn *c, const uint8_t *request)
+static void login(struct conn *c, const uint8_t *request, const uint8_t *text, uint32_t len)
 {
-	static const char keys[] = "TargetPortalGroupTag=1\0"
-				   "HeaderDigest=None\0DataDigest=None\0"
+	static const char none[] = "HeaderDigest=None\0DataDigest=None",
+			  both[] = "HeaderDigest=CRC32C\0DataDigest=CRC32C",
+			  keys[] = "TargetPortalGroupTag=1\0"
 				   "InitialR2T=Yes\0ImmediateData=Yes\0"
 				   "MaxRecvDataSegmentLength=262144\0FirstBurstLength=262144\0"
 				   "MaxBurstLength=16776192";
+	bool digests = memmem(text, len, both, sizeof(both));
+	const char *chosen = digests ? both : none;
+	uint32_t n = digests ? sizeof(both) : sizeof(none);
 	uint8_t *h;
 
 	c->expcmdsn = get_be32(request + PDU_CMDSN);
-	h = answer(c, ISCSI_LOGIN_RESPONSE, request[1], request, sizeof(keys));
+	h = answer(c, ISCSI_LOGIN_RESPONSE, request[1], request, n + sizeof(keys));
 	memcpy(h + LOGIN_ISID, request + LOGIN_ISID, 6);
 	put_be16(h + LOGIN_TSIH, 1);
 	put_be32(h + PDU_STATSN, c->statsn++);
-	memcpy(h + ISCSI_BHS, keys, sizeof(keys));
+	memcpy(h + ISCSI_BHS, chosen, n);
+	memcpy(h + ISCSI_BHS + n, keys, sizeof(keys));
+	c->open = NULL;
+	c->digests = digests; /* from the next PDU on */
 }
 
 static bool handle(struct conn *c, const uint8_t *h, const uint8_t *data, uint32_t n)
@@ -184,7 +232,7 @@ static bool handle(struct conn *c, const uint8_t *h, const uint8_t *data, uint32
 	switch (h[0] & ISCSI_OPCODE_MASK) {
 	case ISCSI_SCSI_COMMAND: return command(c, h, data, n);
 	case ISCSI_DATA_OUT: return data_out(c, h, data, n);
-	case ISCSI_LOGIN_REQUEST: login(c, h); return true;
+	case ISCSI_LOGIN_REQUEST: login(c, h, data, n); return true;
 	default: return false;
 	}
 }
@@ -193,21 +241,22 @@ static bool handle(struct conn *c, const uint8_t *h, const uint8_t *data, uint32
 static bool answer_all(struct conn *c)
 {
 	while (c->rx_len - c->rx_pos >= ISCSI_BHS &&
-	       c->tx_len + READ_MAX + READ_MAX / SEGMENT * ISCSI_BHS <= TX_SIZE) {
-		const uint8_t *h = c->rx + c->rx_pos;
+	       c->tx_len + READ_MAX + READ_MAX / SEGMENT * (ISCSI_BHS + 8) <= TX_SIZE) {
+		const uint8_t *h = c->rx + c->rx_pos, *data = h + head_size(c);
 		uint32_t n = get_be24(h + PDU_DATA_LEN);
 
 		if (n > SEGMENT || h[PDU_AHS_LEN])
 			return false;
-		if (c->rx_len - c->rx_pos < ISCSI_BHS + iscsi_pad(n))
+		if (c->rx_len - c->rx_pos < pdu_size(c, n))
 			break;
-		c->rx_pos += ISCSI_BHS + iscsi_pad(n);
-		if (!handle(c, h, h + ISCSI_BHS, n))
+		c->rx_pos += pdu_size(c, n);
+		if ((c->digests && !digests_right(h, data, n)) || !handle(c, h, data, n))
 			return false;
 	}
+	seal(c);
 	if (c->rx_pos == c->rx_len) {
 		c->rx_pos = c->rx_len = 0;
-	} else if (c->rx_pos && RX_SIZE - c->rx_len < ISCSI_BHS + SEGMENT) {
+	} else if (c->rx_pos && RX_SIZE - c->rx_len < pdu_size(c, SEGMENT)) {
 		memmove(c->rx, c->rx + c->rx_pos, c->rx_len - c->rx_pos);
 		c->rx_len -= c->rx_pos;
 		c->rx_pos = 0;

@@ -104,7 +104,7 @@ links() {
 # Digests on and off, memory, and how long it takes until it listens.
 extra() {
 	local repeat point step before times=()
-	make_disks /dev/shm vstor || return 1
+	make_disks /dev/shm vstor floor || return 1
 	for repeat in $(seq 9); do
 		before=${EPOCHREALTIME/[.,]/}
 		start_vstor "$disks/vstor.img" || { say "$VSTOR does not start"; return 1; }
@@ -116,6 +116,7 @@ extra() {
 
 	start_client plain vstor
 	start_client digests vstor --digests
+	start_floor "$disks/floor.img" && start_client bare floor --digests
 	for repeat in $(seq "$REPS"); do
 		while read -r point; do
 			progress "extra, digests, $repeat of $REPS, ${point%% *}"
@@ -123,6 +124,8 @@ extra() {
 			measure digests memory batch "$repeat" plain $point
 			# shellcheck disable=SC2086
 			measure digests memory batch "$repeat" digests $point
+			# shellcheck disable=SC2086
+			measure digests memory batch "$repeat" bare $point
 		done < <(POINTS='4k-1x32|256k' points)
 	done
 	stop_targets

@@ -145,10 +145,14 @@ function extra_table(   key, i, point, cell) {
 	key = "digests" SUBSEP "memory" SUBSEP "batch"
 	if (!count[key]) return
 	if (!readme) print "\n### Digests, memory, start"
-	print "\n| digests on, CPU by that of digests off | goal 1.3 |\n|---|--:|"
+	print "\n| digests on, CPU | by that of digests off (goal 1.3) | by a floor with digests (goal 1.2, 4 KiB: 1.5) |\n|---|--:|--:|"
 	for (i = 1; i <= count[key]; i++) {
 		point = order[key, i]
-		printf "| %s | %s |\n", spell(point), judged(ratio(key, point, "digests", "plain", "cpu_us_op"), 1.3, 0, point " with digests")
+		# Large reads are not copied without digests: with them, the floor is what can be had.
+		cell = ratio(key, point, "digests", "plain", "cpu_us_op")
+		cell = point ~ /^rd/ ? sprintf("%.2f (no goal)", cell) : judged(cell, 1.3, 0, point " with digests")
+		printf "| %s | %s | %s |\n", spell(point), cell,
+			judged(ratio(key, point, "digests", "bare", "cpu_us_op"), point ~ /4k/ ? 1.5 : 1.2, 0, point " with digests against the floor")
 	}
 	low = ""
 	print "\n| | measured | goal |\n|---|--:|--:|"
