@@ -194,7 +194,7 @@ static void test_limited(void)
 	CHECK(now >= (bytes - burst - frame) * SEC_NS / rate);
 	printf("# of the rate: %.3f in all, %.3f in the best half a second\n",
 	       (double)bytes * SEC_NS / (double)now / (double)rate, best / (double)rate);
-	CHECK(best > 0.95 * (double)rate);
+	CHECK(best > 0.8 * (double)rate);
 	line_end(&t);
 }
 
