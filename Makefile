@@ -199,6 +199,10 @@ $(B)/bench/replay: $(O)/tests/bench/replay.o $(filter-out $(O)/cmd/main.o,$(OBJS
 bench-codec: deps
 	@$(MAKE) all $(B)/lab-tool $(B)/bench/replay
 	@tests/bench/codec
+bench-aoe: deps
+	$(call install,vblade)
+	@$(MAKE) all
+	@tests/bench/aoe
 bench-attach: deps
 	@$(MAKE) all
 	@tests/attach/compare
@@ -247,6 +251,7 @@ help:
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes"
 	@echo "bench-migrate  vstor migrate against xl migrate, by turns, under four loads: time, bytes, ping gap; two hours"
 	@echo "bench-codec    recorded migrations over slow and fast links, against plain, gzip and zstd"
+	@echo "bench-aoe      the AoE target against vblade, and AoE against iSCSI: CPU time, throughput, latency"
 	@echo "bench-attach   attach against open-iscsi, by turns: speed, memory, recovery"
 	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))"
 	@echo "fuzz-aoe       the AoE target likewise"
@@ -261,6 +266,6 @@ distclean:
 	rm -rf build
 
 FORCE:
-.PHONY: FORCE all aoe attach bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-aoe fuzz-pages \
+.PHONY: FORCE all aoe attach bench-aoe bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-aoe fuzz-pages \
 	help install lab model \
 	sanitized test test-attach test-report unit unit-programs xen-libs

@@ -8,28 +8,20 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/bytes.h"
 #include "core/loop.h"
 
-#define BLOCK	 65536u
-#define BLOCKS	 64u
-#define SLOT	 16384u
-#define SLOTS	 (BLOCK / SLOT * BLOCKS)
+#define BUFFER	 (8 << 20)
 #define INTERVAL (100 * MS_NS)
 
 int wire_open(struct wire *w, const char *ifname)
 {
 	struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_protocol = htons(AOE_ETHERTYPE)};
-	struct tpacket_req req = {.tp_block_size = BLOCK,
-				  .tp_block_nr = BLOCKS,
-				  .tp_frame_size = SLOT,
-				  .tp_frame_nr = SLOTS};
 	struct ifreq r = {.ifr_name = ""};
-	int version = TPACKET_V2, big = 8 << 20;
+	int big = BUFFER;
 
 	memset(w, 0, sizeof(*w));
 	w->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -44,13 +36,8 @@ int wire_open(struct wire *w, const char *ifname)
 		return -errno;
 	memcpy(w->mac, r.ifr_hwaddr.sa_data, AOE_MAC);
 	setsockopt(w->fd, SOL_SOCKET, SO_SNDBUFFORCE, &big, sizeof(big));
-	if (setsockopt(w->fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) < 0 ||
-	    setsockopt(w->fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req)) < 0)
-		return -errno;
-	w->ring = mmap(NULL, (size_t)BLOCK * BLOCKS, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd, 0);
-	if (w->ring == MAP_FAILED || bind(w->fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-		return -errno;
-	return 0;
+	setsockopt(w->fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
+	return bind(w->fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
 }
 
 void wire_address(struct wire *w, uint16_t shelf, uint8_t slot)
@@ -91,18 +78,34 @@ void wire_send(const struct wire *w, const void *frame, size_t len)
 		;
 }
 
+static void receive(struct wire *w)
+{
+	struct mmsghdr messages[WIRE_BATCH] = {0};
+	struct iovec iov[WIRE_BATCH];
+	int n;
+	for (unsigned i = 0; i < WIRE_BATCH; i++) {
+		iov[i] = (struct iovec){w->frames[i], WIRE_FRAME_MAX};
+		messages[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i], .msg_iovlen = 1};
+	}
+	n = recvmmsg(w->fd, messages, WIRE_BATCH, MSG_DONTWAIT, NULL);
+	w->n = n > 0 ? (unsigned)n : 0;
+	w->at = 0;
+	for (unsigned i = 0; i < w->n; i++)
+		w->len[i] = messages[i].msg_len;
+}
+
 unsigned wire_poll(struct wire *w, bool (*fn)(void *arg, const uint8_t *frame, size_t len),
 		   void *arg)
 {
 	unsigned n = 0;
-	for (bool more = true; more && n < SLOTS; n++) {
-		struct tpacket2_hdr *h = (struct tpacket2_hdr *)(w->ring + (size_t)w->pos * SLOT);
-		if (!(__atomic_load_n(&h->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER))
+	for (bool more = true; more; n++) {
+		unsigned i;
+		if (w->at == w->n)
+			receive(w);
+		if (w->at == w->n)
 			break;
-		more = h->tp_snaplen < AOE_ARG ||
-		       fn(arg, (const uint8_t *)h + h->tp_mac, h->tp_snaplen);
-		__atomic_store_n(&h->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
-		w->pos = (w->pos + 1) % SLOTS;
+		i = w->at++;
+		more = w->len[i] < AOE_ARG || fn(arg, w->frames[i], w->len[i]);
 	}
 	return n;
 }

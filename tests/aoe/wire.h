@@ -10,13 +10,15 @@
 #include "net/aoe/frame.h"
 
 #define WIRE_FRAME_MAX 9216u
+#define WIRE_BATCH     32u
 
 struct wire {
 	int fd;
 	uint8_t mac[AOE_MAC]; /* ours */
 	unsigned mtu_sectors; /* that a frame takes */
-	uint8_t *ring;
-	unsigned pos;
+	unsigned n, at;	      /* frames received, and handed over of them */
+	uint32_t len[WIRE_BATCH];
+	uint8_t frames[WIRE_BATCH][WIRE_FRAME_MAX];
 	uint8_t to[AOE_MAC]; /* the target; broadcast before wire_find() */
 	uint16_t shelf;
 	uint8_t slot;

@@ -10,7 +10,7 @@ GUEST=guest1
 HOST_MEMORY=${LAB_HOST_MEMORY:-512}	# MiB of a QEMU, of which dom0 has 256
 VCPUS=${LAB_VCPUS:-1}		# of the guest
 TARGET=${LAB_TARGET:-vstor}	# vstor | tgtd
-ATTACH=${LAB_ATTACH:-vstor}	# vstor | iscsistart
+ATTACH=${LAB_ATTACH:-vstor}	# vstor | aoe | iscsistart
 declare -A ADDRESS=([A]=10.77.0.11 [B]=10.77.0.12 [guest]=10.77.0.50)
 declare -A SECOND=([A]=10.78.0.11 [B]=10.78.0.12)	# on a network of the hosts' own
 export TGT_IPC_SOCKET=/run/tgtd
@@ -45,9 +45,10 @@ storage_start() {
 }
 
 target_start() {
-	local ready
+	local ready aoe=()
 
-	exec {ready}< <(exec "$VSTOR" target --lun "$RUN/disk.img" --name "$IQN" \
+	[ "$ATTACH" = aoe ] && aoe=(--aoe "br0,shelf=1,slot=0")
+	exec {ready}< <(exec "$VSTOR" target --lun "$RUN/disk.img" --name "$IQN" "${aoe[@]}" \
 		--listen "$STORAGE" --control "$RUN/target.sock" --ready-fd 3 3>&1 >"$LOG/target.log" 2>&1)
 	echo $! >"$RUN/target.pid"
 	read -r -t 20 -u "$ready" || {
