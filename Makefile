@@ -1,14 +1,14 @@
 # vstor: `make` gives build/vstor, one static binary. `make help` lists the targets; V=1 shows commands.
 
 VSTOR_VERSION := 0.1.0
-# The Xen release that libxenlight comes from, which is the only one it can talk to: a Debian source
-# version, or a release (4.17) for the newest that the mirror serves. The default gives way to the next
-# point release when the mirror no longer has it.
-XEN_VERSION ?= 4.17.5+72-g01140da4e8-1
+# The Xen release that libxenlight comes from, which is the only one it can talk to: 4.14, 4.17 or 4.20
+# (xen/build.mk has the versions of their Debian source packages), or such a version in full.
+XEN_DEFAULT := 4.17
+XEN_VERSION ?= $(XEN_DEFAULT)
 PREFIX ?= /usr/local
 
-# What `make deps` installs: to build, to test, and for the lab's two Xen hosts. `make` alone installs
-# nothing; the targets that test or show something see to what they need.
+# What `make deps` installs: to build, to test, and for the lab's two Xen hosts. Each target sees to what it
+# needs itself; on a machine that has it, nothing is installed.
 DEPS_BUILD := gcc libc6-dev make musl-tools linux-libc-dev acpica-tools dpkg-dev patch perl python3 xz-utils bzip2
 DEPS_TEST := clang-format cppcheck spin libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra mandoc file
 DEPS_LAB := qemu-system-x86 iproute2 e2fsprogs bison flex m4 cpio gzip lz4 zstd kmod
@@ -29,6 +29,8 @@ B := build
 LDFLAGS += -static
 endif
 O := $(B)/obj
+# What is compiled against Xen has a tree for each release: going from one to another compiles nothing anew.
+H = $(O)/xen-$(XEN_SERIES)
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 # All processors, unless the caller gives a -j.
@@ -42,62 +44,71 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(B)/vstor
+# What is built after packages were installed is built by a make of its own: the compiler may not have been
+# there before.
+all: deps-build
+	@$(MAKE) $(B)/vstor
 
 include xen/build.mk
 
 # ---- the program -----------------------------------------------------------------------------------------
 rooms = $(1) $(addprefix $(1)/,scsi iscsi aoe bench)
 sources = $(sort $(wildcard $(foreach floor,$(1),$(addsuffix /*.c,$(call rooms,$(floor))))))
-objects = $(patsubst %.c,$(O)/%.o,$(call sources,$(1)))
-LOW := $(call objects,core storage net)
-HIGH := $(call objects,xen cmd)
+LOW := $(patsubst %.c,$(O)/%.o,$(call sources,core storage net))
+HIGH := $(patsubst %.c,$(H)/%.o,$(call sources,xen cmd))
 OBJS := $(LOW) $(HIGH)
 
 STD := -std=gnu11 -D_GNU_SOURCE -I. -pthread -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \
 	-fstack-protector-strong -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=. $(UAPI_CFLAGS)
 # Only the two upper floors may see Xen.
-HIGH_CFLAGS := $(XEN_CFLAGS) -include $(O)/config.h
-$(HIGH): STD += $(HIGH_CFLAGS)
-$(HIGH): $(O)/config.h $(XEN_LIBS)
+HIGH_CFLAGS := $(XEN_CFLAGS) -include $(H)/config.h
+HIGH_STD := $(STD) $(HIGH_CFLAGS)
 
-# These two change only when what is in them does.
+# These change only when what is in them does.
 update = mkdir -p $(@D) && $(1) > $@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
-$(O)/flags: FORCE
+$(O)/flags $(H)/flags: FORCE
 	@command -v $(CC) > /dev/null || { echo "make: $(CC) is missing: run make deps-build" >&2; exit 1; }
-	@$(call update,echo '$(CC) $(STD) $(CFLAGS) $(LDFLAGS) $(HIGH_CFLAGS) $(XEN_LINK)')
-$(O)/config.h: $(XEN_LIBS) FORCE
-	@version=$$(cat $(XEN_LIBS)) && $(call update,printf '#define VSTOR_%s "%s"\n' \
-		VERSION "$(VSTOR_VERSION)" XEN "$${version%%[+~-]*}" XEN_PACKAGE "$$version")
+	@$(call update,echo '$(CC) $(STD) $(CFLAGS) $(LDFLAGS)' $(if $(filter $(H)/%,$@),'$(HIGH_CFLAGS) $(XEN_LINK)'))
+$(H)/config.h: $(XEN_LIBS) FORCE
+	@version=$$(cat $(XEN_LIBS)) && $(call update,printf '#define VSTOR_%s %s\n' VERSION '"$(VSTOR_VERSION)"' \
+		XEN "\"$${version%%[+~-]*}\"" XEN_RELEASES '"$(XEN_RELEASES)"' XEN_MAJOR $(basename $(XEN_SERIES)) XEN_MINOR $(subst .,,$(suffix $(XEN_SERIES))))
 
 $(O)/%.o: %.c $(O)/flags | $(UAPI)
 	@mkdir -p $(@D)
 	$(call say,CC $<) $(CC) $(STD) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(H)/%.o: %.c $(H)/flags $(H)/config.h $(XEN_LIBS) | $(UAPI)
+	@mkdir -p $(@D)
+	$(call say,CC $< for Xen $(XEN_SERIES)) $(CC) $(HIGH_STD) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# The unstripped binary stays beside the product, for debuggers.
-$(B)/vstor.debug: $(OBJS) $(XEN_LIBS)
+# The unstripped binary stays beside the product, for debuggers. vstor itself is that of the release that
+# was made last.
+$(B)/vstor-$(XEN_SERIES).debug: $(OBJS) $(XEN_LIBS)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections $(XEN_LINK) -o $@ $(OBJS) $(XEN_LDLIBS)
-$(B)/vstor: $(B)/vstor.debug
+$(B)/vstor-$(XEN_SERIES): $(B)/vstor-$(XEN_SERIES).debug
 	$(call say,STRIP $@) strip -o $@ $<
+$(B)/vstor $(B)/lab-tool: $(B)/%: $(B)/%-$(XEN_SERIES) FORCE
+	@cmp -s $< $@ || cp $< $@
+all-xen: deps-build
+	@for release in $(XEN_RELEASES); do $(MAKE) XEN_VERSION=$$release $(B)/vstor-$$release || exit; done
 
 xen-libs: $(XEN_LIBS)
 
 # ---- unit tests: sanitized; those of the lower floors do without Xen's libraries ---------------------------
 LOW_TESTS := $(patsubst tests/%.c,$(B)/%,$(call sources,$(addprefix tests/unit/,core storage net)))
-HIGH_TESTS := $(patsubst tests/%.c,$(B)/%,$(call sources,$(addprefix tests/unit/,xen cmd)))
+# $(U): those of the default release, and of another one beside them.
+U := $(B)/unit$(if $(filter $(XEN_DEFAULT),$(XEN_SERIES)),,-$(XEN_SERIES))
+HIGH_TESTS := $(patsubst tests/unit/%.c,$(U)/%,$(call sources,$(addprefix tests/unit/,xen cmd)))
 # The upper floors' tests play the Xen host: what the fake defines takes the place of libxl's own.
-FAKE := $(patsubst %.c,$(O)/%.o,$(wildcard tests/unit/fake/*.c))
+FAKE := $(patsubst %.c,$(H)/%.o,$(wildcard tests/unit/fake/*.c))
 FAKE_LINK := $(addprefix -Wl$(comma)--wrap=,$(shell sed -n 's/.*__wrap_\([a-z_]*\).*/\1/p' tests/unit/fake/*.c | sort -u))
-TEST_OBJS := $(patsubst $(B)/%,$(O)/tests/%.o,$(LOW_TESTS) $(HIGH_TESTS)) $(FAKE)
-$(FAKE) $(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): STD += $(HIGH_CFLAGS)
-$(FAKE) $(patsubst $(B)/%,$(O)/tests/%.o,$(HIGH_TESTS)): $(O)/config.h $(XEN_LIBS)
+TEST_OBJS := $(LOW_TESTS:$(B)/%=$(O)/tests/%.o) $(HIGH_TESTS:$(U)/%=$(H)/tests/unit/%.o) $(FAKE)
 
 $(O)/low.a: $(LOW)
 	@rm -f $@ && ar rcsD $@ $^
 $(LOW_TESTS): $(B)/%: $(O)/tests/%.o $(O)/low.a
 	@mkdir -p $(@D)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
-$(HIGH_TESTS): $(B)/%: $(O)/tests/%.o $(FAKE) $(filter-out $(O)/cmd/main.o,$(OBJS)) $(XEN_LIBS)
+$(HIGH_TESTS): $(U)/%: $(H)/tests/unit/%.o $(FAKE) $(filter-out $(H)/cmd/main.o,$(OBJS)) $(XEN_LIBS)
 	@mkdir -p $(@D)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread $(XEN_LINK) $(FAKE_LINK) -o $@ $(filter %.o,$^) $(XEN_LDLIBS)
 
@@ -109,7 +120,7 @@ $(B)/fuzz/target $(B)/fuzz/aoe: $(B)/fuzz/%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz
 	@mkdir -p $(@D)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 PAGES := page_decoder pagecache stream
-$(B)/fuzz/pages: $(O)/tests/fuzz/pages.o $(O)/tests/fuzz/driver.o $(PAGES:%=$(O)/xen/%.o) $(O)/low.a
+$(B)/fuzz/pages: $(O)/tests/fuzz/pages.o $(O)/tests/fuzz/driver.o $(PAGES:%=$(H)/xen/%.o) $(O)/low.a
 	@mkdir -p $(@D)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ -L$(XEN)/lib -lzstd
 FUZZ_SECONDS ?= 600
@@ -139,72 +150,78 @@ fuzz: deps-fuzz
 	cd build/fuzz && ./libfuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -rss_limit_mb=1024 corpus ../../tests/fuzz/corpus
 
 # ---- the lab's tool: what xl would do in the lab's hosts ------------------------------------------------------
-LAB_OBJ := $(O)/tests/lab/tool.o
-$(LAB_OBJ): STD += $(XEN_CFLAGS)
-$(LAB_OBJ): $(XEN_LIBS)
-$(B)/lab-tool: $(LAB_OBJ)
+LAB_OBJ := $(H)/tests/lab/tool.o
+$(B)/lab-tool-$(XEN_SERIES): $(LAB_OBJ)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections $(XEN_LINK_PLAIN) -s -o $@ $< $(XEN_LDLIBS)
 
 -include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS) $(FUZZ_OBJS) $(LAB_OBJ))
 
 # ---- tests: each suite prints ok and not ok lines, tests/run adds them up ------------------------------------
-# What is built after `deps` is built by a make of its own: the compiler may not have been there before.
 sanitized: deps-build
 	@$(MAKE) SANITIZE=1 build/san/vstor unit-programs build/san/fuzz/target build/san/fuzz/aoe build/san/fuzz/pages
 	@$(MAKE) SANITIZE=thread build/tsan/vstor
 unit: deps-build
 	@$(MAKE) SANITIZE=1 unit-programs
 	@tests/run unit
+# The libraries of another release may not be to be had, then its tests are left out; but what is compiled
+# with them has to compile.
+others = for r in $(1); do $(MAKE) XEN_VERSION=$$r xen-libs || continue; \
+	$(MAKE) XEN_VERSION=$$r $(B)/vstor-$$r $(B)/lab-tool-$$r || exit; done
 test: deps
-	@$(MAKE) all $(B)/lab-tool
+	@$(MAKE) $(B)/vstor $(B)/lab-tool
+	@$(call others,4.20)
 	@$(MAKE) sanitized
 	@tests/run build unit model fuzz report conformance aoe attach lab format cppcheck floors manual
 conformance: deps
-	@$(MAKE) all
+	@$(MAKE) $(B)/vstor
 	@tests/run conformance
 aoe: deps
-	@$(MAKE) all
+	@$(MAKE) $(B)/vstor
 	@tests/run aoe
 attach: deps
-	@$(MAKE) all
+	@$(MAKE) $(B)/vstor
 	@tests/run attach
 test-attach: deps
-	@$(MAKE) all $(B)/lab-tool
+	@$(MAKE) $(B)/vstor $(B)/lab-tool
 	@tests/attach/run full
 lab: deps
-	@$(MAKE) all $(B)/lab-tool
+	@$(MAKE) $(B)/vstor $(B)/lab-tool
+	@$(call others,4.20)
 	@tests/run lab
 test-report: all
 	@tests/run report
 model: deps
 	@tests/run model
+test-releases: deps
+	@$(MAKE) $(B)/vstor $(B)/lab-tool
+	@$(call others,4.14 4.20)
+	@for r in 4.14 4.20; do [ ! -e $(B)/vstor-$$r ] || $(MAKE) SANITIZE=1 XEN_VERSION=$$r unit-programs || exit; done
+	@tests/run releases
 check-format: deps
 	@tests/run format
 cppcheck: deps
 	@tests/run cppcheck
 demo: deps
-	@$(MAKE) all $(B)/lab-tool
+	@$(MAKE) $(B)/vstor $(B)/lab-tool
 	@tests/lab/demo
 bench-target: deps
-	@$(MAKE) all
+	@$(MAKE) $(B)/vstor
 	@tests/bench/target
 bench-migrate: deps
-	@$(MAKE) all $(B)/lab-tool
+	@$(MAKE) $(B)/vstor $(B)/lab-tool
 	@tests/bench/migrate
-$(O)/tests/bench/replay.o: STD += $(HIGH_CFLAGS)
-$(O)/tests/bench/replay.o: $(O)/config.h $(XEN_LIBS)
-$(B)/bench/replay: $(O)/tests/bench/replay.o $(filter-out $(O)/cmd/main.o,$(OBJS)) $(XEN_LIBS)
+$(B)/bench/replay: $(H)/tests/bench/replay.o $(filter-out $(H)/cmd/main.o,$(OBJS)) $(XEN_LIBS)
 	@mkdir -p $(@D)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections $(XEN_LINK) -o $@ $(filter %.o,$^) $(XEN_LDLIBS)
 bench-codec: deps
-	@$(MAKE) all $(B)/lab-tool $(B)/bench/replay
+	@$(MAKE) $(B)/vstor $(B)/lab-tool $(B)/bench/replay
 	@tests/bench/codec
 bench-aoe: deps
 	$(call install,vblade)
-	@$(MAKE) all
+	@$(MAKE) $(B)/vstor
 	@tests/bench/aoe
 bench-attach: deps
-	@$(MAKE) all
+	@$(MAKE) $(B)/vstor
 	@tests/attach/compare
 
 # ---- the rest --------------------------------------------------------------------------------------------
@@ -232,6 +249,8 @@ deps-fuzz:
 
 install: all
 	install -D -m 755 $(B)/vstor $(DESTDIR)$(PREFIX)/sbin/vstor
+	@for r in $(XEN_RELEASES); do [ ! -e $(B)/vstor-$$r ] || \
+		(set -x; install -D -m 755 $(B)/vstor-$$r $(DESTDIR)/usr/lib/vstor/vstor-$$r) || exit; done
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)/etc/xen/scripts
 	install -m 644 $(wildcard cmd/*.8) $(DESTDIR)$(PREFIX)/share/man/man8/
 	ln -sfn $(PREFIX)/sbin/vstor $(DESTDIR)/etc/xen/scripts/block-vstor
@@ -242,12 +261,14 @@ install: all
 
 help:
 	@echo "all (default)  build/vstor, static; SANITIZE=1: build/san/vstor with the sanitizers (thread: build/tsan)"
+	@echo "all-xen        build/vstor-4.14, vstor-4.17, vstor-4.20: one for each release of Xen"
 	@echo "deps           install the Debian packages needed; deps-build: those for building only"
 	@echo "demo           a live guest moves between two Xen hosts, on this machine, in QEMU"
 	@echo "test           everything below, summed up; like demo, it installs the packages that it needs"
 	@echo "unit model conformance aoe attach lab check-format cppcheck   one suite"
 	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"
 	@echo "test-report    the page of vstor bench report in chromium, where that is installed"
+	@echo "test-releases  Xen 4.14, 4.17 and 4.20: the binaries, and guests that move among them"
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes"
 	@echo "bench-migrate  vstor migrate against xl migrate, by turns, under four loads: time, bytes, ping gap; two hours"
 	@echo "bench-codec    recorded migrations over slow and fast links, against plain, gzip and zstd"
@@ -256,16 +277,16 @@ help:
 	@echo "fuzz           the target under libFuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))"
 	@echo "fuzz-aoe       the AoE target likewise"
 	@echo "fuzz-pages     the decoder of compressed pages likewise"
-	@echo "install        binary, man pages, block script, services; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
+	@echo "install        binary (and those of make all-xen, in /usr/lib/vstor), man pages, block script, services; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "clean          what was compiled of vstor; distclean: Xen's libraries and downloads too"
-	@echo "variables      XEN_VERSION=$(XEN_VERSION) SANITIZE=1 V=1"
+	@echo "variables      XEN_VERSION=$(XEN_VERSION) (of $(XEN_RELEASES)) SANITIZE=1 V=1"
 
 clean:
-	rm -rf build/obj build/san build/tsan build/test build/vstor build/vstor.debug build/lab-tool
+	rm -rf build/obj build/san build/tsan build/test build/vstor build/lab-tool build/vstor-* build/lab-tool-*
 distclean:
 	rm -rf build
 
 FORCE:
-.PHONY: FORCE all aoe attach bench-aoe bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-aoe fuzz-pages \
+.PHONY: FORCE all all-xen aoe attach bench-aoe bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-aoe fuzz-pages \
 	help install lab model \
-	sanitized test test-attach test-report unit unit-programs xen-libs
+	sanitized test test-attach test-releases test-report unit unit-programs xen-libs

@@ -8,30 +8,32 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/opts.h"
+#include "xen/release.h"
 #include "xen/save_helper.h"
 
 static const struct command {
 	const char *name;
 	int (*main)(int argc, char **argv);
 	const char *summary; /* NULL: not for people */
+	bool xen;	     /* talks to the hypervisor, which takes the binary of its release */
 } commands[] = {
-	{"target", cmd_target, "serve files or block devices as iSCSI disks"},
-	{"status", cmd_status, "tell what a running target does"},
-	{"lun", cmd_lun, "list, add, remove or resize the LUNs of a running target"},
-	{"session", cmd_session, "list or drop the sessions of a running target"},
-	{"discover", cmd_discover, "list the targets of a storage server"},
-	{"attach", cmd_attach, "attach a LUN to this host as a block device"},
-	{"detach", cmd_detach, "take an attached LUN away"},
-	{"migrate", cmd_migrate, "move a running Xen guest to another host"},
-	{"receive", cmd_receive, "the other end of migrate"},
-	{"recover", cmd_recover, "say where a guest is after a broken migration, resume it"},
-	{"evacuate", cmd_evacuate, "move every guest of this host to others"},
-	{"balance", cmd_balance, "spread guests over hosts by memory and CPU load"},
-	{"bench", cmd_bench, "measure disk, CPU, memory or network"},
-	{"block-vstor", cmd_block_script, NULL},
-	{"keeper", cmd_keeper, NULL},
-	{"monitor", cmd_monitor, NULL},
-	{"libxl-save-helper", save_helper_main, NULL},
+	{"target", cmd_target, "serve files or block devices as iSCSI disks", false},
+	{"status", cmd_status, "tell what a running target does", false},
+	{"lun", cmd_lun, "list, add, remove or resize the LUNs of a running target", false},
+	{"session", cmd_session, "list or drop the sessions of a running target", false},
+	{"discover", cmd_discover, "list the targets of a storage server", false},
+	{"attach", cmd_attach, "attach a LUN to this host as a block device", false},
+	{"detach", cmd_detach, "take an attached LUN away", false},
+	{"migrate", cmd_migrate, "move a running Xen guest to another host", true},
+	{"receive", cmd_receive, "the other end of migrate", true},
+	{"recover", cmd_recover, "say where a guest is after a broken migration, resume it", true},
+	{"evacuate", cmd_evacuate, "move every guest of this host to others", true},
+	{"balance", cmd_balance, "spread guests over hosts by memory and CPU load", true},
+	{"bench", cmd_bench, "measure disk, CPU, memory or network", false},
+	{"block-vstor", cmd_block_script, NULL, true},
+	{"keeper", cmd_keeper, NULL, false},
+	{"monitor", cmd_monitor, NULL, true},
+	{"libxl-save-helper", save_helper_main, NULL, true},
 };
 
 static const struct command *find(const char *name)
@@ -51,9 +53,13 @@ static void usage(void)
 	puts("\n`vstor SUBCOMMAND --help` tells the options of each.");
 }
 
-static int run(const struct command *c, int argc, char **argv)
+/* all: argv as the process was given it. */
+static int run(const struct command *c, int argc, char **argv, char **all)
 {
 	static char ident[48];
+
+	if (c->xen && release_hand_over(all))
+		return 1;
 	snprintf(ident, sizeof(ident), "vstor %s", c->name);
 	log_init(ident);
 	/* A peer that is gone is an error of the call that finds out, in every role: splice(2) has
@@ -73,7 +79,7 @@ int main(int argc, char **argv)
 		base += 6;
 	c = find(base);
 	if (c)
-		return run(c, argc, argv);
+		return run(c, argc, argv, argv);
 	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
 		usage();
 		return 0;
@@ -84,11 +90,11 @@ int main(int argc, char **argv)
 	}
 	/* libxl runs us as its save helper by way of /proc/self/exe: no name to go by. */
 	if (strcmp(argv[1], "--save-domain") == 0 || strcmp(argv[1], "--restore-domain") == 0)
-		return save_helper_main(argc, argv);
+		return release_hand_over(argv) ? 1 : save_helper_main(argc, argv);
 	c = find(argv[1]);
 	if (!c) {
 		log_error("no subcommand '%s'; run `vstor` for the list", argv[1]);
 		return 2;
 	}
-	return run(c, argc - 1, argv + 1);
+	return run(c, argc - 1, argv + 1, argv);
 }

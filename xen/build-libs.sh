@@ -37,10 +37,6 @@ failed() {
 }
 
 [ "$(uname -m)" = x86_64 ] || die "Xen's x86 toolstack is built on x86_64 only, this is $(uname -m)"
-case $XEN_VERSION in
-4.1[6-9]* | 4.[2-9]*) ;;
-*) die "Xen $XEN_VERSION is too old: 4.16 is the first whose CPU policies and migration stream vstor knows" ;;
-esac
 for tool in "$CC" make dpkg-source patch perl python3 iasl xz; do
 	command -v "$tool" > /dev/null || die "$tool is missing: run make deps"
 done
@@ -59,18 +55,22 @@ mkdir -p "$SRC" "$SYS/include" "$SYS/lib" "$OUT/include" "$OUT/lib"
 : > "$OUT/log"
 
 # ---- sources -------------------------------------------------------------------------------------
-dscs=$("$HERE/fetch-sources.sh" "$DOWNLOADS" "xen=$XEN_VERSION" "${COMPANIONS[@]}") || exit 1
+dscs=$("$HERE/fetch-sources.sh" "$DOWNLOADS" "xen=$XEN_VERSION,upstream" "${COMPANIONS[@]}") || exit 1
 trap 'failed' ERR
 for dsc in $dscs; do
 	name=$(basename "$dsc")
 	name=${name%%_*}
-	# Debian's patches to xen remove the generated tools/configure; upstream's sources are what we want.
-	patches=
-	[ "$name" != xen ] || patches=--skip-patches
-	dpkg-source $patches -x "$dsc" "$SRC/$name" >> "$OUT/log" 2>&1
+	case $name in
+	xen)
+		# Debian's patches remove the generated tools/configure; upstream's sources are what we want.
+		version=$(basename "${dsc%.*}")
+		version=${version#xen_}
+		mkdir "$SRC/xen"
+		tar xf "${dsc%-*}".orig.tar.[gx]z -C "$SRC/xen" --strip-components=1
+		;;
+	*) dpkg-source -x "$dsc" "$SRC/$name" >> "$OUT/log" 2>&1 ;;
+	esac
 done
-version=$(basename "${dscs%%[[:space:]]*}" .dsc)
-version=${version#xen_}
 echo "XENLIBS $version for $CC"
 
 # ---- a sysroot of our own ------------------------------------------------------------------------
@@ -123,6 +123,19 @@ CF=(-O2 -g -ffunction-sections -fdata-sections "-ffile-prefix-map=$OUT=.")
 # ---- Xen -----------------------------------------------------------------------------------------
 X=$SRC/xen
 series=$(cut -d. -f1,2 <<< "$version")
+# Before 4.15 the libraries lay here and there, and libxenguest with libxenctrl.
+case $series in
+4.14) LIBXL=$X/tools/libxl FORMATS=$X/tools/libxc/xc_sr_stream_format.h ;;
+*) LIBXL=$X/tools/libs/light FORMATS=$X/tools/libs/guest/xg_sr_stream_format.h ;;
+esac
+folder_of() {
+	case $series-$1 in
+	4.14-ctrl | 4.14-guest) echo tools/libxc ;;
+	4.14-store) echo tools/xenstore ;;
+	4.14-light | 4.14-util) echo tools/libxl ;;
+	*) echo "tools/libs/$1" ;;
+	esac
+}
 (
 	cd "$X"
 	# A host that is not the build machine: no check for Python's headers, none of them is used.
@@ -142,29 +155,35 @@ series=$(cut -d. -f1,2 <<< "$version")
 		--disable-systemd --with-xenstored=xenstored --with-system-qemu=/usr/libexec/xen-qemu-system-i386
 
 	export XEN_TARGET_ARCH=x86_64 XEN_COMPILE_ARCH=x86_64
-	# configure's CC does not reach these makefiles: it has to be given again.
+	# configure's CC does not reach these makefiles: it has to be given again. An old Xen's sources do
+	# not know all that a new compiler warns of.
 	xmake() {
-		make CC="$CC" debug=n -j"$JOBS" \
+		make CC="$CC" debug=n -j"$JOBS" APPEND_CFLAGS=-Wno-error \
 			EXTRA_CFLAGS_XEN_TOOLS="-ffunction-sections -fdata-sections -ffile-prefix-map=$OUT=." "$@"
 	}
 	xmake -C tools/include
 	for lib in toolcore toollog call evtchn gnttab foreignmemory devicemodel hypfs ctrl guest store light util; do
+		folder=$(folder_of "$lib")
 		case $lib in
 		# libxenstore's reader thread is in its .so only, unless asked for; without it a reply
 		# that comes after a watch event fails with EINVAL, and libxl with it.
-		store) xmake -C tools/libs/store CFLAGS_xs.o=-DUSE_PTHREAD libxenstore.a ;;
-		light) xmake -C tools/libs/light libxenlight.a _libxl_save_msgs_helper.c _libxl_save_msgs_helper.h ;;
-		util) xmake -C tools/libs/util libxlutil.a ;;
-		*) xmake -C "tools/libs/$lib" "libxen$lib.a" ;;
+		store) xmake -C "$folder" CFLAGS_xs.o=-DUSE_PTHREAD libxenstore.a ;;
+		light) xmake -C "$folder" libxenlight.a _libxl_save_msgs_helper.c _libxl_save_msgs_helper.h ;;
+		util) xmake -C "$folder" libxlutil.a ;;
+		*) xmake -C "$folder" "libxen$lib.a" ;;
 		esac
-		cp "tools/libs/$lib"/libx*.a "$SYS/lib/"
+		cp "$folder"/libx*.a "$SYS/lib/"
 	done
 	# In the save helper its memory is kept from batch to batch: xen/kept_memory.h.
 	for f in malloc calloc realloc free; do echo "$f kept_$f"; done > "$SYS/kept"
 	objcopy -D --redefine-syms="$SYS/kept" "$SYS/lib/libxenguest.a"
 
+	if [ "$series" = 4.14 ]; then
+		cp tools/{libs/*,libxc,xenstore}/include/*.h "$LIBXL"/libxl{,_event,_json,_utils,_uuid,util}.h \
+			"$LIBXL"/_libxl_{types,types_json,list}.h tools/include/
+	fi
 	# libxl-save-helper, as a function of the binary that links it.
-	cd tools/libs/light
+	cd "$LIBXL"
 	for c in libxl_save_helper _libxl_save_msgs_helper; do
 		$CC "${CF[@]}" -std=gnu99 -w -D__XEN_TOOLS__ -DHAVE_YAJL_YAJL_VERSION_H=1 -Dmain=libxl_save_helper_main \
 			-I"$SYS/include" -I"$X/tools/include" -I. -c $c.c
@@ -176,8 +195,8 @@ series=$(cut -d. -f1,2 <<< "$version")
 # Next to the installed headers, those of the migration stream's formats and of the helper's messages.
 cp -rL "$X/tools/include/." "$OUT/include/"
 cp -r "$SYS/include/"{zlib.h,zconf.h,zstd.h,zstd_errors.h,yajl,uuid} "$OUT/include/"
-cp "$X"/tools/libs/light/{libxl_sr_stream_format,_libxl_save_msgs_helper}.h "$OUT/include/"
-cp "$X"/tools/libs/guest/xg_sr_stream_format.h "$OUT/include/"
+cp "$LIBXL"/{libxl_sr_stream_format,_libxl_save_msgs_helper}.h "$OUT/include/"
+cp "$FORMATS" "$OUT/include/xg_sr_stream_format.h"
 mv "$SYS"/lib/*.a "$OUT/lib/"
 echo "$recipe" > "$OUT/recipe"
 echo "$version" > "$OUT/version"

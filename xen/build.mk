@@ -1,10 +1,25 @@
 # Xen's libraries: built once for a Xen version and a compiler, from Debian's source packages.
 
 comma := ,
-XEN := build/xen/$(XEN_VERSION)/$(CC)-$(shell $(CC) -dumpfullversion 2> /dev/null)
+# The releases that vstor knows, as Debian 11, 12 and 13 have them. A release gives way to its next point
+# release when the mirror no longer has this one; a version that somebody asked for in full does not.
+XEN_4.14 := 4.14.6-1
+XEN_4.17 := 4.17.5+72-g01140da4e8-1
+XEN_4.20 := 4.20.4+63-g7abfd2bce2-0+deb13u1
+XEN_RELEASES := 4.14 4.17 4.20
+XEN_SERIES := $(shell expr "x$(XEN_VERSION)" : 'x\([0-9]*\.[0-9]*\)')
+ifeq ($(XEN_$(XEN_SERIES)),)
+$(error XEN_VERSION=$(XEN_VERSION): vstor knows the Xen releases $(XEN_RELEASES), and versions of them)
+endif
+ifeq ($(XEN_VERSION),$(XEN_SERIES))
+XEN_PACKAGE := $(XEN_$(XEN_SERIES))
+XEN_WANTED := $(XEN_PACKAGE),or-next
+else
+XEN_PACKAGE := $(XEN_VERSION)
+XEN_WANTED := $(XEN_PACKAGE)
+endif
+XEN := build/xen/$(XEN_PACKAGE)/$(CC)-$(shell $(CC) -dumpfullversion 2> /dev/null)
 XEN_LIBS := $(XEN)/version
-# The pinned default may give way to a newer point release, a version that somebody asked for may not.
-XEN_WANTED := $(XEN_VERSION)$(if $(filter file,$(origin XEN_VERSION)),$(comma)or-next)
 
 XEN_CFLAGS := -D__XEN_TOOLS__ -DHAVE_YAJL_YAJL_VERSION_H=1 -isystem $(XEN)/include
 # libxenguest registers its kernel loaders in constructors: without the whole archive there is no loader.

@@ -7,10 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xenctrl.h>
-#include <xenguest.h>
-
 #include "core/bytes.h"
+#include "xen/release.h"
 
 /*
  * The registers of CPUID that are feature bits (Intel SDM 2A "CPUID", AMD APM 3 appendix E; Xen:
@@ -41,39 +39,6 @@ struct policy {
 	uint32_t n;
 };
 
-/* A domain's policy, or a system policy when domid is INVALID_DOMID. */
-static int read_policy(uint32_t domid, unsigned index, struct policy *p)
-{
-	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
-	xc_cpu_policy_t *policy = xc_cpu_policy_init();
-	xen_msr_entry_t *msrs = NULL;
-	uint32_t n_msrs;
-	int rc = -EOPNOTSUPP;
-
-	memset(p, 0, sizeof(*p));
-	if (!xch || !policy || xc_cpu_policy_get_size(xch, &p->n, &n_msrs))
-		goto out;
-	p->leaves = calloc(p->n, sizeof(*p->leaves));
-	msrs = calloc(n_msrs, sizeof(*msrs));
-	if (!p->leaves || !msrs)
-		goto out;
-	if (domid == DOMID_INVALID ? xc_cpu_policy_get_system(xch, index, policy)
-				   : xc_cpu_policy_get_domain(xch, domid, policy))
-		goto out;
-	if (xc_cpu_policy_serialise(xch, policy, p->leaves, &p->n, msrs, &n_msrs) == 0)
-		rc = 0;
-out:
-	if (rc) {
-		free(p->leaves);
-		p->leaves = NULL;
-	}
-	free(msrs);
-	xc_cpu_policy_destroy(policy);
-	if (xch)
-		xc_interface_close(xch);
-	return rc;
-}
-
 static uint32_t word_of(const struct policy *p, uint32_t leaf, uint32_t subleaf, unsigned reg)
 {
 	for (uint32_t i = 0; i < p->n; i++) {
@@ -89,7 +54,7 @@ static uint32_t word_of(const struct policy *p, uint32_t leaf, uint32_t subleaf,
 int cpu_policy_print(uint32_t domid, struct buf *out)
 {
 	struct policy p;
-	int rc = read_policy(domid, 0, &p);
+	int rc = release_policy(false, domid, &p.leaves, &p.n);
 
 	if (rc)
 		return rc;
@@ -130,8 +95,8 @@ int cpu_policy_check(const char *text, bool pv, char *why, size_t size)
 		snprintf(why, size, "the sender could not read the guest's CPU policy");
 		return -EOPNOTSUPP;
 	}
-	if (read_policy(DOMID_INVALID,
-			pv ? XEN_SYSCTL_cpu_policy_pv_max : XEN_SYSCTL_cpu_policy_hvm_max, &p)) {
+	if (release_policy(true, pv ? XEN_SYSCTL_cpu_policy_pv_max : XEN_SYSCTL_cpu_policy_hvm_max,
+			   &p.leaves, &p.n)) {
 		snprintf(why, size, "this hypervisor does not tell its CPU policy");
 		return -EOPNOTSUPP;
 	}

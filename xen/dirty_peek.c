@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include <xenctrl.h>
+#include "xen/release.h"
 
 #define PAGE_BITS (4096u * 8)
 #define WORD_BITS (8 * sizeof(unsigned long))
@@ -68,8 +68,8 @@ bool dirty_peek_look(struct dirty_peek *p, uint64_t pfns)
 {
 	xc_shadow_op_stats_t stats;
 
-	return grow(p, pfns) && xc_logdirty_control(p->xch, p->domid, XEN_DOMCTL_SHADOW_OP_PEEK,
-						    &p->bitmap, pfns, 0, &stats) == (long long)pfns;
+	return grow(p, pfns) &&
+	       release_peek(p->xch, p->domid, &p->bitmap, pfns, &stats) == (long long)pfns;
 }
 
 bool dirty_peek_written(const struct dirty_peek *p, uint64_t pfn)

@@ -1,19 +1,22 @@
 #!/bin/bash
 # Fetches Debian source packages into a folder, by apt, from the mirrors this machine is configured
 # for, with apt's own signature checks. Nothing outside the folder changes: apt gets a private state.
-# usage: fetch-sources.sh DIR PACKAGE=VERSION[,or-next]...
+# usage: fetch-sources.sh DIR PACKAGE=VERSION[,or-next][,upstream]...
 #   VERSION   a Debian source version (4.17.5+72-g01140da4e8-1), or the start of one at a dot (4.17):
 #             then the newest served is taken
 #   or-next   when that version is no longer served, take the nearest of its point releases that is:
-#             first the next newer one, then the next older one (4.17.x stays 4.17.x)
-# Prints the path of one .dsc a package, in the order asked for. Packages already in DIR, complete by
-# the checksums in their .dsc, are taken as they are: without a network, copy them there by hand.
+#             first the next newer one, then the next older one (4.17.x stays 4.17.x), then any that
+#             lies in DIR
+#   upstream  upstream's tarball will do, should the mirror have lost the rest; its checksum is in the
+#             signed index, of which the entry is kept as PACKAGE_VERSION.index
+# Prints the path of one .dsc (or .index) a package, in the order asked for. Packages already in DIR,
+# complete by the checksums in them, are taken as they are: without a network, copy them there by hand.
 set -euo pipefail
 
 say() { echo "$*" >&2; }
 die() { say "fetch-sources: $*"; exit 1; }
 
-[ $# -ge 2 ] || die "usage: fetch-sources.sh DIR PACKAGE=VERSION[,or-next]..."
+[ $# -ge 2 ] || die "usage: fetch-sources.sh DIR PACKAGE=VERSION[,or-next][,upstream]..."
 mkdir -p "$1"
 DIR=$(cd "$1" && pwd)
 shift
@@ -23,6 +26,7 @@ LOG=$DIR/apt.log
 # The Debian release that carries a Xen release; everything else comes from the one vstor is built on.
 suite_of() {
 	case $1 in
+	xen=4.14*) echo bullseye ;;
 	xen=4.17*) echo bookworm ;;
 	xen=4.20*) echo trixie ;;
 	xen=*) echo sid ;;
@@ -147,19 +151,30 @@ apt_setup() { # the suites wanted
 	apt-get -q -c "$APT/apt.conf" update >> "$LOG" 2>&1 < /dev/null || true
 }
 
-# Is NAME VERSION here, whole? Prints its .dsc.
-have() {
-	local dsc=$DIR/$1_${2#*:}.dsc
-	[ -f "$dsc" ] || return 1
-	(cd "$DIR" && awk '/^Checksums-Sha256:/ { on = 1; next } /^[^ ]/ { on = 0 } on { print $1 "  " $3 }' "$dsc" |
-		sha256sum --check --status 2> /dev/null) || return 1
-	echo "$dsc"
+# whole FILE PATTERN: are all files here that FILE lists the checksums of, and that match? Prints it.
+whole() {
+	[ -f "$1" ] || return 1
+	(cd "$DIR" && awk -v pattern="$2" '/^Checksums-Sha256:/ { on = 1; next } /^[^ ]/ { on = 0 }
+		on && $3 ~ pattern { print $1 "  " $3 }' "$1" | sha256sum --check --status 2> /dev/null) || return 1
+	echo "$1"
 }
+
+# Is NAME VERSION here?
+have() {
+	local base=$DIR/$1_${2#*:}
+	whole "$base.dsc" . || { [ -n "$upstream" ] && whole "$base.index" '\.orig\.tar\.[a-z0-9]*$'; }
+}
+
+apt_source() { (cd "$DIR" && apt-get -q -c "$APT/apt.conf" --download-only --only-source source "$@") >> "$LOG" 2>&1 < /dev/null; }
 
 get() {
 	have "$1" "$2" && return
 	say "FETCH $1 $2"
-	(cd "$DIR" && apt-get -q -c "$APT/apt.conf" --download-only --only-source source "$1=$2") >> "$LOG" 2>&1 < /dev/null || return 1
+	if ! apt_source "$1=$2" && [ -n "$upstream" ] && apt_source --tar-only "$1=$2"; then
+		apt-cache -c "$APT/apt.conf" showsrc "$1" | awk -v RS= -v version="$2" '
+			index("\n" $0 "\n", "\nVersion: " version "\n") { print; exit }' \
+			> "$DIR/$1_${2#*:}.index"
+	fi
 	have "$1" "$2"
 }
 
@@ -170,10 +185,18 @@ listed() {
 		sort -u | sort -V || true # apt-cache fails when it knows nothing of the name
 }
 
+# The versions of NAME that lie here and begin with START, newest first.
+here() {
+	find "$DIR" -name "$1_${2#*:}[.+~-]*.dsc" -o -name "$1_${2#*:}[.+~-]*.index" |
+		sed "s|.*/$1_||; s/\.dsc\$//; s/\.index\$//" | sort -ruV
+}
+
+series_of() { sed -E 's/^([0-9]+:)?([0-9]+\.[0-9]+).*/\2/' <<< "$1"; }
+
 # Candidates for NAME VERSION, best first: see "or-next" above.
 candidates() {
 	local series v newer='' older=''
-	series=$(sed -E 's/^([0-9]+:)?([0-9]+\.[0-9]+).*/\2/' <<< "$2")
+	series=$(series_of "$2")
 	for v in $(listed "$1"); do
 		case ${v#*:} in "$series"[.+~-]*) ;; *) continue ;; esac
 		if [ "$3" = start ]; then
@@ -195,16 +218,16 @@ unavailable() {
 }
 
 fetch() {
-	local name=${1%%=*} version=${1#*=} next='' v
+	local name=${1%%=*} version=${1#*=} next='' upstream='' v
+	case $version in *,upstream) upstream=1 version=${version%,upstream} ;; esac
 	case $version in *,or-next) next=1 version=${version%,or-next} ;; esac
 	have "$name" "$version" && return
 	case $version in
 	*-*) ;;
 	*)
 		# A release, not a version: what lies here already will do.
-		for v in $(find "$DIR" -name "${name}_${version}[.+~-]*.dsc" | sort -rV); do
-			v=${v##*/"${name}"_}
-			have "$name" "${v%.dsc}" && return
+		for v in $(here "$name" "$version"); do
+			have "$name" "$v" && return
 		done
 		apt_setup "$SUITES"
 		for v in $(candidates "$name" "$version" start); do
@@ -216,7 +239,7 @@ fetch() {
 	apt_setup "$SUITES"
 	get "$name" "$version" && return
 	if [ -n "$next" ]; then
-		for v in $(candidates "$name" "$version" next); do
+		for v in $(candidates "$name" "$version" next) $(here "$name" "$(series_of "$version")"); do
 			get "$name" "$v" || continue
 			say "NOTE $name $version is no longer served: $v taken in its place"
 			return

@@ -11,6 +11,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/opts.h"
+#include "xen/release.h"
 
 #define PATH_LEN 512
 
@@ -225,14 +226,16 @@ static int connected(struct xs_handle *xs, const char *backend, const struct isc
 int hotplug_add(const char *xenbus_path)
 {
 	struct xs_handle *xs = open_xenstore();
-	char error[ATTACH_ERROR];
+	char error[ATTACH_ERROR], misfit[RELEASE_TEXT];
 	struct hotplug_words w;
 	struct attachment a;
 	int err;
 
 	if (!xs)
 		return -ENOENT;
-	err = read_words(xs, xenbus_path, &w);
+	/* Whatever else goes on with this guest would fail: before anything is done. */
+	err = release_check(misfit);
+	err = err ? fail(xs, xenbus_path, err, misfit) : read_words(xs, xenbus_path, &w);
 	if (!err) {
 		err = attach_disk(&w.r, &a, error);
 		err = err ? fail(xs, xenbus_path, err, error) : connected(xs, xenbus_path, &a.disk);

@@ -27,7 +27,8 @@ int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH
 
 /*
  * `add` and `remove` for the backend at xenbus_path (relative to this domain, or absolute). Both
- * may be repeated. 0, or -errno after one logged line, which is in hotplug-error as well.
+ * may be repeated. 0, or -errno after one logged line, which is in hotplug-error as well. On a
+ * hypervisor of another release nothing is added, but what is there can be removed.
  */
 int hotplug_add(const char *xenbus_path);
 int hotplug_remove(const char *xenbus_path);

@@ -178,13 +178,12 @@ static void on_op(void *arg, int rc)
 
 static void send_hello(struct migration *m)
 {
-	unsigned major, minor;
+	const struct release xen = toolstack_xen(m->t);
 	struct buf b = {0};
 
-	toolstack_xen_version(m->t, &major, &minor);
 	message_put(&b, "protocol", "%u", MIGRATION_PROTOCOL);
 	message_put(&b, "vstor", "%s", VSTOR_VERSION);
-	message_put(&b, "xen", "%u.%u", major, minor);
+	message_put(&b, "xen", "%u.%u", xen.major, xen.minor);
 	message_put(&b, "boot", "%s", host_boot_id());
 	message_put(&b, "mode", "migrate");
 	message_put(&b, "id", "%s", m->id);
@@ -201,7 +200,8 @@ static void send_guest(struct migration *m)
 
 	m->guest.config.c_info.domid = 0; /* a wish for a number is for this host, as in xl */
 	json = libxl_domain_config_to_json(toolstack_ctx(m->t), &m->guest.config);
-	preflight_source(&m->guest, !m->o.saving.offline, &m->verdicts);
+	preflight_source(&m->guest, !m->o.saving.offline, m->o.saving.precopy.throttle,
+			 &m->verdicts);
 	if (json)
 		buf_put(&b, json, strlen(json));
 	free(json);

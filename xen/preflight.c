@@ -16,6 +16,7 @@
 #include "xen/devices.h"
 #include "xen/handover.h"
 #include "xen/message.h"
+#include "xen/throttle.h"
 
 #define MIB (1024u * 1024)
 
@@ -64,12 +65,30 @@ static void check_live(struct guest *g, bool live, struct verdicts *v)
 	libxl_physinfo_dispose(&info);
 }
 
-void preflight_source(struct guest *g, bool live, struct verdicts *v)
+/* Whether its scheduler has caps is a matter of the host's configuration, not of its release. */
+static void check_pace(struct guest *g, struct verdicts *v)
+{
+	struct throttle th;
+	char why[160];
+
+	if (throttle_init(&th, g->t, g->domid, why, sizeof(why)))
+		verdict(v, VERDICT_WARN,
+			"pace: %s: the guest cannot be slowed down, should it write faster than "
+			"the "
+			"link carries",
+			why);
+	else
+		verdict(v, VERDICT_OK, "pace: the guest can be slowed down, should that be needed");
+}
+
+void preflight_source(struct guest *g, bool live, bool slow, struct verdicts *v)
 {
 	const libxl_domain_config *c = &g->config;
 
 	check_life(g, v);
 	check_live(g, live, v);
+	if (live && slow)
+		check_pace(g, v);
 	devices_source(g, v);
 	if (c->b_info.num_vnuma_nodes)
 		verdict(v, VERDICT_NO, "memory: a guest with vNUMA cannot be migrated by Xen");
@@ -83,15 +102,22 @@ void preflight_source(struct guest *g, bool live, struct verdicts *v)
 
 static void check_xen(struct toolstack *t, const struct preflight_peer *peer, struct verdicts *v)
 {
-	unsigned major, minor;
-	bool older;
+	const struct release here = toolstack_xen(t);
+	bool older = release_older(here, peer->xen);
+	char other[16];
 
-	toolstack_xen_version(t, &major, &minor);
-	older = major < peer->xen_major || (major == peer->xen_major && minor < peer->xen_minor);
 	verdict(v, older ? VERDICT_NO : VERDICT_OK,
-		older ? "Xen: from %u.%u to %u.%u: a guest cannot go back to an older release"
+		older ? "Xen: from %u.%u to %u.%u: a guest cannot go back to an older release: "
+			"bring that host to %u.%u first"
 		      : "Xen: from %u.%u to %u.%u",
-		peer->xen_major, peer->xen_minor, major, minor);
+		peer->xen.major, peer->xen.minor, here.major, here.minor, peer->xen.major,
+		peer->xen.minor);
+	if (release_tools_differ(here, other, sizeof(other)))
+		verdict(v, VERDICT_WARN,
+			"tools: that host runs Xen %u.%u, but its xl is of %s: reboot it into %s, "
+			"or "
+			"install xen-utils-%u.%u there",
+			here.major, here.minor, other, other, here.major, here.minor);
 }
 
 static void check_type(struct toolstack *t, const libxl_domain_config *c, struct verdicts *v)

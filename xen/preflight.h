@@ -9,14 +9,15 @@
 #include "xen/guest.h"
 #include "xen/verdicts.h"
 
-/* What the sender can see. `live`: the guest runs while it is copied. */
-void preflight_source(struct guest *g, bool live, struct verdicts *v);
+/* What the sender can see. `live`: the guest runs while it is copied; `slow`: it may be slowed
+ * down. */
+void preflight_source(struct guest *g, bool live, bool slow, struct verdicts *v);
 
 /* What the receiver must know besides the configuration. */
 struct preflight_peer {
-	bool same_host; /* sender and receiver run on one host: the guest itself has its uuid */
-	unsigned xen_major, xen_minor;
-	const char *cpu;     /* cpu_policy_print() of the guest; "" when it is not known */
+	bool same_host;	    /* sender and receiver run on one host: the guest itself has its uuid */
+	struct release xen; /* the sender's */
+	const char *cpu;    /* cpu_policy_print() of the guest; "" when it is not known */
 	const uint8_t *said; /* the fields of its PREFLIGHT message */
 	size_t said_len;
 };

@@ -163,7 +163,7 @@ static void on_hello(struct reception *r, const uint8_t *p, size_t n)
 	}
 	data_net_heard(&r->data, p, n);
 	if (message_get(p, n, "xen", xen, sizeof(xen)) ||
-	    sscanf(xen, "%u.%u", &r->xen_major, &r->xen_minor) != 2) {
+	    sscanf(xen, "%u.%u", &r->xen.major, &r->xen.minor) != 2) {
 		reception_refuse(r, "its greeting makes no sense");
 		return;
 	}

@@ -26,13 +26,12 @@ static void say_arrived(void *arg, uint64_t next)
 
 static void send_hello(struct reception *r)
 {
-	unsigned major, minor;
+	const struct release xen = toolstack_xen(r->t);
 	struct buf b = {0};
 
-	toolstack_xen_version(r->t, &major, &minor);
 	message_put(&b, "protocol", "%u", MIGRATION_PROTOCOL);
 	message_put(&b, "vstor", "%s", VSTOR_VERSION);
-	message_put(&b, "xen", "%u.%u", major, minor);
+	message_put(&b, "xen", "%u.%u", xen.major, xen.minor);
 	message_put(&b, "boot", "%s", host_boot_id());
 	r->cache_max = compression_cache_max();
 	compression_offer(&b, r->cache_max);
@@ -43,13 +42,18 @@ static void send_hello(struct reception *r)
 
 static void take_config(struct reception *r)
 {
+	const struct release here = toolstack_xen(r->t);
 	const char *name;
 
 	r->has_config = true;
 	libxl_domain_config_init(&r->config);
 	toolstack_forget_cause(r->t);
 	if (!r->json || libxl_domain_config_from_json(toolstack_ctx(r->t), &r->config, r->json)) {
-		because(r->cause, "the guest's configuration cannot be read: %s",
+		/* An older libxl need not know all that a newer one writes. */
+		because(r->cause,
+			"the guest's configuration, written by Xen %u.%u, cannot be read by Xen "
+			"%u.%u: %s",
+			r->xen.major, r->xen.minor, here.major, here.minor,
 			toolstack_cause(r->t, ERROR_FAIL));
 		reception_raise(r, RE_CANCEL);
 		return;
@@ -71,8 +75,7 @@ static void on_disks(void *arg)
 static void check(struct reception *r)
 {
 	const struct preflight_peer peer = {.same_host = r->same_host,
-					    .xen_major = r->xen_major,
-					    .xen_minor = r->xen_minor,
+					    .xen = r->xen,
 					    .cpu = r->cpu,
 					    .said = r->said.data,
 					    .said_len = r->said.len};

@@ -31,7 +31,7 @@ struct reception {
 	char *json;
 	libxl_domain_config config;
 	bool has_config;
-	unsigned xen_major, xen_minor;
+	struct release xen; /* the sender's */
 	bool same_host;
 	char cpu[RECEPTION_CPU_MAX];
 	uint64_t cache_max; /* bytes; what the sender has been offered */

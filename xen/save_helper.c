@@ -18,6 +18,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "xen/kept_memory.h"
+#include "xen/release.h"
 #include "xen/restore_pages.h"
 #include "xen/restoring.h"
 #include "xen/save_pages.h"
@@ -92,11 +93,17 @@ static void start_pages(const char *mode, int fd)
 
 int save_helper_main(int argc, char **argv)
 {
+	char misfit[RELEASE_TEXT];
+
 	/* MODE FD BACK-FD DOMID ...; libxl's main only asserts that they are there. */
 	if (argc < 8 ||
 	    (strcmp(argv[1], "--save-domain") != 0 && strcmp(argv[1], "--restore-domain") != 0)) {
 		log_error("the save helper is run by libxl, not by hand");
 		return 2;
+	}
+	if (release_check(misfit)) {
+		log_error("save helper: %s", misfit);
+		return 1;
 	}
 	domid = (uint32_t)strtoul(argv[4], NULL, 10);
 	if (strcmp(argv[1], "--save-domain") == 0)

@@ -10,6 +10,7 @@
 #include "core/loop.h"
 #include "xen/dirty_peek.h"
 #include "xen/precopy_report.h"
+#include "xen/release.h"
 #include "xen/save_helper.h"
 #include "xen/save_pages.h"
 #include "xen/toolstack.h"
@@ -53,8 +54,7 @@ static uint64_t dirty_pages(void)
 {
 	xc_shadow_op_stats_t stats = {0};
 
-	if (!save.xch || xc_logdirty_control(save.xch, save.domid, XEN_DOMCTL_SHADOW_OP_PEEK, NULL,
-					     0, 0, &stats) < 0)
+	if (!save.xch || release_peek(save.xch, save.domid, NULL, 0, &stats) < 0)
 		return UINT64_MAX;
 	return stats.dirty_count;
 }

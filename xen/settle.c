@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include <libxl_utils.h>
-#include <xenctrl.h>
 #include <xenstore.h>
 
 #include "core/log.h"
 #include "xen/handover.h"
 #include "xen/monitor.h"
+#include "xen/release.h"
 #include "xen/throttle.h"
 
 /* As long as libxl itself gives a guest to suspend (libxl_dom_suspend.c). */
@@ -60,8 +60,8 @@ static void log_dirty_off(const struct settle *s)
 	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
 
 	/* A hypervisor that cannot log a PV guest's writes does not know how to stop it, either. */
-	if (!xch || (xc_shadow_control(xch, s->guest.domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0) &&
-		     errno != ESRCH && errno != EINVAL && errno != EOPNOTSUPP))
+	if (!xch || (release_log_dirty_off(xch, s->guest.domid) && errno != ESRCH &&
+		     errno != EINVAL && errno != EOPNOTSUPP))
 		log_warn("domain %s: its log-dirty mode cannot be switched off: %s: it runs, but "
 			 "slower",
 			 s->guest.name, strerror(errno));

@@ -33,7 +33,7 @@ struct toolstack {
 	struct loop_signal sigchld;
 	struct toolstack_listener listener;
 	char cause[256];
-	unsigned major, minor;
+	struct release running;
 };
 
 /* ---- libxl's log ---- */
@@ -320,21 +320,19 @@ void toolstack_abort(struct toolstack_op *op)
 static int check_version(struct toolstack *t)
 {
 	const libxl_version_info *v = libxl_get_version_info(t->ctx);
-	unsigned major = 0, minor = 0;
+	char text[RELEASE_TEXT];
 
 	if (!v) {
 		log_error("Xen: cannot ask the hypervisor for its version: %s; is this dom0?",
 			  toolstack_cause(t, ERROR_FAIL));
 		return -ENXIO;
 	}
-	t->major = (unsigned)v->xen_version_major;
-	t->minor = (unsigned)v->xen_version_minor;
-	sscanf(VSTOR_XEN, "%u.%u", &major, &minor);
-	if (t->major == major && t->minor == minor)
+	t->running =
+		(struct release){(unsigned)v->xen_version_major, (unsigned)v->xen_version_minor};
+	if (release_same(t->running, RELEASE_BUILT))
 		return 0;
-	log_error("this vstor is built for Xen %u.%u, this host runs %u.%u: build with "
-		  "make XEN_VERSION=%u.%u",
-		  major, minor, t->major, t->minor, t->major, t->minor);
+	release_misfit(t->running, text);
+	log_error("%s", text);
 	return -EPROTONOSUPPORT;
 }
 
@@ -407,8 +405,7 @@ libxl_ctx *toolstack_ctx(struct toolstack *t)
 	return t->ctx;
 }
 
-void toolstack_xen_version(struct toolstack *t, unsigned *major, unsigned *minor)
+struct release toolstack_xen(struct toolstack *t)
 {
-	*major = t->major;
-	*minor = t->minor;
+	return t->running;
 }

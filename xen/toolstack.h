@@ -11,6 +11,7 @@
 #include <libxl.h>
 
 #include "core/loop.h"
+#include "xen/release.h"
 
 struct toolstack;
 
@@ -29,8 +30,7 @@ void toolstack_close(struct toolstack *t);
 void toolstack_forked(struct toolstack *t);
 
 libxl_ctx *toolstack_ctx(struct toolstack *t);
-/* The running hypervisor's release, e.g. 4 and 17. */
-void toolstack_xen_version(struct toolstack *t, unsigned *major, unsigned *minor);
+struct release toolstack_xen(struct toolstack *t);
 
 /*
  * One asynchronous libxl operation, embedded in its owner. toolstack_how() forgets the last cause,

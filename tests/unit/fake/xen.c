@@ -15,6 +15,11 @@
 
 struct fake_xen fake;
 
+int fake_version(void)
+{
+	return fake.version ? fake.version : VSTOR_XEN_MAJOR << 16 | VSTOR_XEN_MINOR;
+}
+
 void fake_reset(void)
 {
 	fake = (struct fake_xen){0};
@@ -151,7 +156,8 @@ const libxl_version_info *__wrap_libxl_get_version_info(libxl_ctx *ctx)
 	static libxl_version_info v;
 
 	(void)ctx;
-	sscanf(VSTOR_XEN, "%d.%d", &v.xen_version_major, &v.xen_version_minor);
+	v.xen_version_major = fake_version() >> 16;
+	v.xen_version_minor = fake_version() & 0xffff;
 	return &v;
 }
 

@@ -39,6 +39,7 @@ struct fake_ring {
 };
 
 struct fake_xen {
+	int version; /* of the hypervisor, as XENVER_version tells it; 0: that of the libraries */
 	struct fake_ring rings[FAKE_RINGS];
 	struct fake_domain domains[FAKE_DOMAINS];
 	/* What libxl was asked to do that changes something, in order: "suspend 5, resume 5, " */
@@ -77,6 +78,7 @@ struct fake_xen {
 };
 extern struct fake_xen fake;
 
+int fake_version(void);
 /* Forgets everything. */
 void fake_reset(void);
 struct fake_domain *fake_domain_new(uint32_t domid, const char *name);

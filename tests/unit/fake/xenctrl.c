@@ -34,16 +34,21 @@ int __wrap_xc_interface_close(xc_interface *xch)
 	return 0;
 }
 
-int __wrap_xc_shadow_control(xc_interface *xch, uint32_t domid, unsigned op, unsigned *mb,
-			     unsigned mode)
+int __wrap_xc_version(xc_interface *xch, int cmd, void *arg)
+{
+	(void)xch;
+	(void)arg;
+	return cmd == XENVER_version ? fake_version() : -1;
+}
+
+/* Not libxc's own: those differ from release to release. */
+int __wrap_release_log_dirty_off(xc_interface *xch, uint32_t domid)
 {
 	struct fake_domain *d = fake_domain(domid);
 
 	(void)xch;
-	(void)mb;
-	(void)mode;
-	if (!d || op != XEN_DOMCTL_SHADOW_OP_OFF) {
-		errno = d ? EINVAL : ESRCH;
+	if (!d) {
+		errno = ESRCH;
 		return -1;
 	}
 	d->log_dirty = false;
@@ -51,16 +56,14 @@ int __wrap_xc_shadow_control(xc_interface *xch, uint32_t domid, unsigned op, uns
 }
 
 /* Counts; there is no bitmap. */
-long long __wrap_xc_logdirty_control(xc_interface *xch, uint32_t domid, unsigned op,
-				     xc_hypercall_buffer_t *bitmap, unsigned long pages,
-				     unsigned mode, xc_shadow_op_stats_t *stats)
+long long __wrap_release_peek(xc_interface *xch, uint32_t domid, xc_hypercall_buffer_t *bitmap,
+			      unsigned long pages, xc_shadow_op_stats_t *stats)
 {
 	const struct fake_domain *d = fake_domain(domid);
 
 	(void)xch;
 	(void)pages;
-	(void)mode;
-	if (!d || bitmap || op != XEN_DOMCTL_SHADOW_OP_PEEK) {
+	if (!d || bitmap) {
 		errno = d ? EINVAL : ESRCH;
 		return -1;
 	}
@@ -77,12 +80,13 @@ int __wrap_xc_getcpuinfo(xc_interface *xch, int max, xc_cpuinfo_t *info, int *n)
 	return 0;
 }
 
-int __wrap_xc_cpu_policy_get_size(xc_interface *xch, uint32_t *leaves, uint32_t *msrs)
+int __wrap_release_policy(bool system, uint32_t which, xen_cpuid_leaf_t **leaves, uint32_t *n)
 {
-	(void)xch;
+	(void)system;
+	(void)which;
 	(void)leaves;
-	(void)msrs;
-	return -1;
+	(void)n;
+	return -EOPNOTSUPP;
 }
 
 /* ---- xenstore: control/shutdown of the domains, and transactions of one node ---- */
