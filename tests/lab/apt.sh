@@ -1,12 +1,14 @@
 # Debian packages without installing them: a private apt state made from the machine's own sources,
-# for Debian 12, which the lab consists of, whatever Debian the machine is.
+# for the Debian that has the wanted release of Xen, whatever Debian the machine is.
 # shellcheck shell=bash
 
 apt_options=()
 
 # Reads the package lists once; source packages are included even if the machine leaves them out.
 apt_prepare() {
-	local state=$CACHE/apt f here
+	local state=$HOME_OF_XEN/apt f here suite
+
+	suite=$(suite_of "$XEN_RELEASE")
 
 	apt_options=(-q -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$state/sources"
 		-o "Dir::State::lists=$state/lists" -o "Dir::Cache=$state/cache"
@@ -17,10 +19,10 @@ apt_prepare() {
 	here=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
 	for f in /etc/apt/sources.list.d/*.sources; do
 		[ -e "$f" ] && sed "s/^Types:.*/Types: deb deb-src/
-			/^Suites:/s/\\b$here\\b/bookworm/g" "$f" >"$state/sources/${f##*/}"
+			/^Suites:/s/\\b$here\\b/$suite/g" "$f" >"$state/sources/${f##*/}"
 	done
 	for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-		[ -e "$f" ] && sed -n "s/^\(deb .*[ \t]\)$here\b/\1bookworm/; s/^deb /&/p; s/^deb /deb-src /p" "$f" \
+		[ -e "$f" ] && sed -n "s/^\(deb .*[ \t]\)$here\b/\1$suite/; s/^deb /&/p; s/^deb /deb-src /p" "$f" \
 			>"$state/sources/${f##*/}"
 	done
 	apt-get "${apt_options[@]}" update >"$state/log" 2>&1 ||

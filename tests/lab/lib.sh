@@ -80,24 +80,34 @@ tgtd_configure() {
 
 # --- hosts
 
-# One initramfs out of several: the kernel unpacks cpio archives that follow one another.
-pack_overlay() {
-	local tree=$RUN/overlay parts=("$CACHE/images/dom0.cpio")
+# release_of HOST
+release_of() {
+	[ "$1" = A ] && echo "$XEN_RELEASE" || echo "$XEN_RELEASE_B"
+}
 
+# One initramfs out of several: the kernel unpacks cpio archives that follow one another. For hosts with
+# the Xen release $1.
+pack_overlay() {
+	local tree=$RUN/overlay images parts fitting=$TOP/build/vstor-$1
+
+	images=$(home_of "$1")/images
+	parts=("$images/dom0.cpio")
 	rm -rf "$tree"
-	mkdir -p "$tree"/{bin,root,etc/xen/scripts,guest/bin}
+	mkdir -p "$tree"/{bin,root,lib/vstor,etc/xen/scripts,guest/bin}
+	# As on a host that had another release before: vstor finds the binary that fits.
+	[ "$1" = 4.17 ] || cp "$fitting" "$tree/lib/vstor/"
 	if [ -x "$VSTOR" ]; then
 		strip -o "$tree/bin/vstor" "$VSTOR"
 		cp "$tree/bin/vstor" "$tree/guest/bin/vstor"
 		ln -s /bin/vstor "$tree/etc/xen/scripts/block-vstor"
 	fi
-	[ -x "$LAB_TOOL" ] && strip -o "$tree/bin/lab-tool" "$LAB_TOOL"
+	[ -x "$LAB_TOOL-$1" ] && strip -o "$tree/bin/lab-tool" "$LAB_TOOL-$1"
 	pack_cpio "$tree/guest"
 	cat "$CACHE/images/guest.cpio" "$tree/guest.cpio" >"$tree/root/guest.cpio"
 	rm -rf "$tree/guest" "$tree/guest.cpio"
 	pack_cpio "$tree"
-	[ -n "${LAB_XL:-}" ] || [ "$ATTACH" = iscsistart ] && parts+=("$CACHE/images/xl.cpio")
-	cat "${parts[@]}" "$tree.cpio" >"$RUN/host.cpio"
+	[ -n "${LAB_XL:-}" ] || [ "$ATTACH" = iscsistart ] && parts+=("$images/xl.cpio")
+	cat "${parts[@]}" "$tree.cpio" >"$RUN/host-$1.cpio"
 	rm -rf "$tree" "$tree.cpio"
 }
 
@@ -107,9 +117,12 @@ pack_cpio() {
 
 # host_start HOST pv|pvh: PV live migration needs the hypervisor with shadow paging.
 host_start() {
-	local host=$1 hypervisor=$CACHE/xen lun=0
+	local host=$1 lun=0 release home hypervisor
 
-	[ "$2" = pv ] && hypervisor=$CACHE/xen-shadow
+	release=$(release_of "$host")
+	home=$(home_of "$release")
+	hypervisor=$home/xen
+	[ "$2" = pv ] && [ "$release" != 4.14 ] && hypervisor=$home/xen-shadow
 	[ "$TARGET" = tgtd ] && lun=1
 	rm -f "$LOG/console$host.log"
 	qemu-system-x86_64 -name "host$host" -machine pc -accel tcg,thread=multi,tb-size=128 \
@@ -117,7 +130,7 @@ host_start() {
 		-nodefaults -no-reboot -serial "file:$LOG/console$host.log" \
 		-kernel "$hypervisor" \
 		-append "xen console=com1 com1=115200,8n1 loglvl=warning dom0_mem=256M,max:256M dom0_max_vcpus=1" \
-		-initrd "$CACHE/vmlinux console=hvc0 quiet swiotlb=2048 host=$host ip=${ADDRESS[$host]} attach=$ATTACH iqn=$IQN lun=$lun,$RUN/host.cpio" \
+		-initrd "$home/vmlinux console=hvc0 quiet swiotlb=2048 host=$host ip=${ADDRESS[$host]} attach=$ATTACH iqn=$IQN lun=$lun,$RUN/host-$release.cpio" \
 		-netdev "tap,id=n0,ifname=tap$host,script=no,downscript=no" \
 		-device "virtio-net-pci,netdev=n0,romfile=,mac=52:54:00:00:00:1$host" \
 		-netdev "tap,id=n1,ifname=tap2$host,script=no,downscript=no" \
@@ -154,7 +167,11 @@ host_stop() {
 
 # hosts_start pv|pvh: both at once.
 hosts_start() {
-	pack_overlay
+	local release
+
+	for release in $(printf '%s\n' "$XEN_RELEASE" "$XEN_RELEASE_B" | sort -u); do
+		pack_overlay "$release"
+	done
 	host_start A "$1"
 	host_start B "$1"
 	host_wait A
@@ -175,7 +192,7 @@ events_start() {
 guest_start() {
 	local create="lab-tool create"
 
-	[ -x "$LAB_TOOL" ] || create="xl create"
+	[ -x "$LAB_TOOL-$(release_of "$1")" ] || create="xl create"
 	: >"$RUN/events"
 	on "$1" "sed 's/^memory=.*/memory=$3/; s/^vcpus=.*/vcpus=$VCPUS/' /root/$2.cfg >/tmp/guest.cfg &&
 		$create /tmp/guest.cfg" >"$LOG/create.log" 2>&1 || {
@@ -290,6 +307,6 @@ xl_migrate() {
 guest_destroy() {
 	local destroy="lab-tool destroy"
 
-	[ -x "$LAB_TOOL" ] || destroy="xl destroy"
+	[ -x "$LAB_TOOL-$XEN_RELEASE" ] || destroy="xl destroy"
 	on "$(where)" "$destroy $GUEST" && rm "$RUN/where"
 }

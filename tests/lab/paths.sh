@@ -5,14 +5,33 @@
 LAB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP=$(cd "$LAB/../.." && pwd)
 CACHE=$TOP/build/lab	# what is fetched or built once
-XEN_RELEASE=4.17
+# The releases of Xen on the hosts A and B, each with the hypervisor, the tools and the dom0 kernel of
+# the Debian that has it. The guest, its kernel and busybox are Debian 12's on all of them.
+XEN_RELEASE=${LAB_XEN:-4.17}
+XEN_RELEASE_B=${LAB_XEN_B:-$XEN_RELEASE}
 
-USERLAND=$CACHE/userland		# Xen's daemons and their libraries, busybox
-DOM0_KERNEL=$CACHE/dom0-kernel
+# What belongs to a release of Xen; 4.17's is beside what all have.
+home_of() {
+	case $1 in
+	4.17) echo "$CACHE" ;;
+	*) echo "$CACHE/$1" ;;
+	esac
+}
+suite_of() {
+	case $1 in
+	4.14) echo bullseye ;;
+	4.17) echo bookworm ;;
+	4.20) echo trixie ;;
+	esac
+}
+
+HOME_OF_XEN=$(home_of "$XEN_RELEASE")
+USERLAND=$HOME_OF_XEN/userland		# Xen's daemons and their libraries, busybox
+DOM0_KERNEL=$HOME_OF_XEN/dom0-kernel
 GUEST_KERNEL=$CACHE/guest-kernel
-BB=$USERLAND/bin/busybox
+BB=$CACHE/userland/bin/busybox
 VSTOR=${LAB_VSTOR:-$TOP/build/vstor}
-LAB_TOOL=${LAB_TOOL:-$TOP/build/lab-tool}
+LAB_TOOL=${LAB_TOOL-$TOP/build/lab-tool}	# with the release behind it; empty: there is none
 
 die() {
 	echo "lab: $*" >&2
@@ -49,7 +68,7 @@ module_files() {
 	shift
 	for name; do
 		awk -v name="${name//-/_}.ko" '{
-			file = $1; sub(/:$/, "", file); base = file; sub(/.*\//, "", base)
+			file = $1; sub(/:$/, "", file); base = file; sub(/.*\//, "", base); sub(/\.xz$/, "", base)
 			gsub(/-/, "_", base)
 			if (base != name) next
 			for (i = NF; i > 1; i--) print $i
@@ -65,16 +84,34 @@ lock_cache() {
 	flock "$cache_lock"
 }
 
+# prepare_hosts [pv]: what the hosts are booted from, for each release that they have.
+prepare_hosts() {
+	local release
+
+	for release in $(printf '%s\n' "$XEN_RELEASE" "$XEN_RELEASE_B" | sort -u); do
+		LAB_XEN=$release LAB_XEN_B='' "$LAB/images" || return
+		# Debian 11's hypervisor has shadow paging.
+		[ "${1:-}" != pv ] || [ "$release" = 4.14 ] || LAB_XEN=$release "$LAB/hypervisor" || return
+	done
+}
+
 # Says what this machine lacks for a lab, if anything.
 lacking() {
-	local tool
+	local tool release
 
 	[ "$(id -u)" -eq 0 ] || { echo "a lab makes namespaces: run it as root"; return; }
 	[ -c /dev/net/tun ] || { echo "there is no /dev/net/tun: load the module tun"; return; }
 	for tool in qemu-system-x86_64 ip tc mke2fs debugfs flock nsenter setpriv readelf xz; do
 		command -v "$tool" >/dev/null || { echo "$tool is missing: run make deps"; return; }
 	done
-	for tool in "$VSTOR" "$LAB_TOOL"; do
-		[ -x "$tool" ] || { echo "${tool#"$TOP"/} is not built: run make ${tool#"$TOP"/}"; return; }
+	[ -x "$VSTOR" ] || { echo "${VSTOR#"$TOP"/} is not built: run make"; return; }
+	for release in "$XEN_RELEASE" "$XEN_RELEASE_B"; do
+		[ -n "$(suite_of "$release")" ] || { echo "the lab has no Xen $release: 4.14, 4.17 or 4.20"; return; }
+		for tool in vstor lab-tool; do
+			[ -x "$TOP/build/$tool-$release" ] || {
+				echo "build/$tool-$release is not built: run make XEN_VERSION=$release build/$tool-$release"
+				return
+			}
+		done
 	done
 }

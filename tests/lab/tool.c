@@ -10,7 +10,9 @@
  *   lab-tool state NAME      what a migration that was called off must leave as it was: one line
  *   lab-tool asked NAME      wait until it is asked to suspend and has not yet heard of it
  *   lab-tool suspend NAME    ask it to suspend, wait until it has
+ *   lab-tool cpuid           in a guest: the CPU features that it is shown now
  */
+#include <cpuid.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -356,6 +358,21 @@ static int with_domain(int (*of)(uint32_t domid), const char *name)
 	return of(domid) ? fail("Xen refuses", name) : 0;
 }
 
+/* Whichever host it runs on, they have to stay. */
+static int cpuid(void)
+{
+	static const unsigned leaves[] = {1, 7, 0xd, 0x80000001, 0x80000008};
+	unsigned a, b, c, d;
+
+	for (size_t i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
+		__cpuid_count(leaves[i], 0, a, b, c, d);
+		if (leaves[i] == 1)
+			b &= 0x00ffffff; /* without the APIC id */
+		printf("%x: %x %x %x %x\n", leaves[i], a, b, c, d);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -366,9 +383,11 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc == 3 && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(command, commands[i].name))
 			of = commands[i].of;
+	if (argc == 2 && !strcmp(command, "cpuid"))
+		return cpuid();
 	if (!(argc == 2 && !strcmp(command, "list")) &&
 	    !(argc == 3 && !strcmp(command, "create")) && !of) {
-		fprintf(stderr, "usage: lab-tool create FILE | list | "
+		fprintf(stderr, "usage: lab-tool create FILE | list | cpuid | "
 				"destroy|pause|unpause|state|asked|suspend NAME\n");
 		return 2;
 	}
