@@ -17,8 +17,6 @@
 #include "net/channel_priv.h"
 
 #define PIPE_SIZE (1 << 20)
-/* What a guest's last pages have to wait for: enough for 1 Gbit/s over 2 ms, no more. */
-#define SOCK_BUFFER (256 << 10)
 #define EXIT_NS	    SEC_NS	   /* how long a command whose output has ended may take to end */
 #define GOODBYE_NS  (5 * SEC_NS)   /* the same after a goodbye: ssh closes its session */
 #define KILL_NS	    (2 * SEC_NS)   /* from SIGTERM to SIGKILL */
@@ -268,7 +266,6 @@ static void on_connected(void *arg, int fd, const char *error)
 						 : "");
 		return;
 	}
-	sock_bound_buffers(fd, SOCK_BUFFER);
 	rc = channel_start(n->c, fd, fd);
 	if (rc) {
 		close(fd);
@@ -383,7 +380,6 @@ static void on_peer(void *arg, int fd, const struct sock_addr *peer)
 	cfg.ops = &ops;
 	cfg.arg = u;
 	cfg.peer = text;
-	sock_bound_buffers(fd, SOCK_BUFFER);
 	if (!u || channel_new(s->loop, fd, fd, &cfg, &u->c)) {
 		snprintf(line, sizeof(line), "%s: out of memory", text);
 		turned_away(s, line);

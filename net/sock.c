@@ -235,10 +235,9 @@ void sock_nodelay(int fd)
 	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
-void sock_bound_buffers(int fd, int bytes)
+void sock_bound_sending(int fd, int bytes)
 {
 	set(fd, SOL_SOCKET, SO_SNDBUF, bytes);
-	set(fd, SOL_SOCKET, SO_RCVBUF, bytes);
 }
 
 void sock_keepalive(int fd, uint64_t dead_ns)

@@ -118,8 +118,8 @@ uint16_t sock_listen_port(const struct sock_listener *s);
 
 /* Small writes go out at once (TCP_NODELAY). All the setters ignore what is not a TCP socket. */
 void sock_nodelay(int fd);
-/* Bounds what lies in the kernel's buffers of a connection, each way. */
-void sock_bound_buffers(int fd, int bytes);
+/* Bounds what lies in the kernel on its way out of a connection, that on the wire included. */
+void sock_bound_sending(int fd, int bytes);
 /*
  * Keepalive probes while idle and TCP_USER_TIMEOUT while data is unacknowledged (RFC 5482), so that
  * a cut link ends in ETIMEDOUT after about dead_ns (at least 2 s) either way. Since Linux 5.11 a

@@ -10,12 +10,14 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "net/sock.h"
 #include "xen/events.h"
 #include "xen/save_helper.h"
 #include "xen/stream.h"
 
 #define PIPE_BYTES  (1 << 20)
 #define PREAMBLE_NS (2 * MS_NS) /* libxl needs a few turns of the loop for it */
+#define QUEUE_BYTES (256 << 10) /* enough for 1 Gbit/s over 2 ms */
 
 /* As fast as before, however it ends. */
 static void throttle_end(struct saving *s)
@@ -48,6 +50,16 @@ static void stop_pump(struct saving *s)
 	close_end(s, 0);
 }
 
+/* In the first round the kernel is to have what it needs to keep a fast or a long way busy; any
+ * later one may be followed by the last pages, which wait for all that is queued. */
+static void bound_queue(struct saving *s)
+{
+	int fd = channel_socket(s->pump.c);
+
+	if (fd >= 0)
+		sock_bound_sending(fd, QUEUE_BYTES);
+}
+
 /* What the save helper tells, by way of libxl's log. */
 static void on_report(void *arg, const char *text)
 {
@@ -64,7 +76,11 @@ static void on_report(void *arg, const char *text)
 	price_report(&s->price, &r);
 	s->report = r;
 	switch (r.what) {
-	case PRECOPY_ROUND: s->rounds = r.round + 1; break;
+	case PRECOPY_ROUND:
+		s->rounds = r.round + 1;
+		if (r.round && s->pump.loop) /* else the channel may be gone */
+			bound_queue(s);
+		break;
 	case PRECOPY_LOOK: break;
 	case PRECOPY_ROUND_END:
 		if (r.verdict == PRECOPY_ABORT)

@@ -159,6 +159,52 @@ static void test_called_off_while_they_open(void)
 	end_data();
 }
 
+/* ---- without them ---- */
+
+static int send_buffer(void)
+{
+	int bytes = 0;
+	socklen_t n = sizeof(bytes);
+
+	CHECK_EQ(getsockopt(w.socket, SOL_SOCKET, SO_SNDBUF, &bytes, &n), 0);
+	return bytes;
+}
+
+static void round_begins(unsigned round)
+{
+	const struct precopy_report r = {
+		.what = PRECOPY_ROUND, .at = clock_ns(), .round = round, .speed = 100};
+	char text[320];
+
+	precopy_report_print(&r, text, sizeof(text));
+	fake_helper_says(text);
+}
+
+/* The kernel has its own way with the bulk, not with what the last pages would wait for. */
+static void goes_two_rounds(void)
+{
+	const int large = 1000000;
+	int before;
+
+	setsockopt(w.socket, SOL_SOCKET, SO_SNDBUFFORCE, &large, sizeof(large));
+	before = send_buffer();
+	helper_begins();
+	round_begins(0);
+	CHECK_EQ(send_buffer(), before);
+	round_begins(1);
+	CHECK(send_buffer() <= 2 * (256 << 10) && send_buffer() != before);
+	hang_up();
+	round_begins(2); /* nothing is there any more */
+}
+
+static void test_bounds_what_is_queued(void)
+{
+	begin();
+	w.copying = goes_two_rounds;
+	stays();
+	end();
+}
+
 int main(void)
 {
 	rig_open();
@@ -167,5 +213,6 @@ int main(void)
 	CHECK_RUN(test_nobody_there);
 	CHECK_RUN(test_all_lost);
 	CHECK_RUN(test_called_off_while_they_open);
+	CHECK_RUN(test_bounds_what_is_queued);
 	return rig_close() || CHECK_DONE();
 }

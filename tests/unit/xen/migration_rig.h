@@ -36,6 +36,7 @@ static struct world {
 	void (*copying)(void);
 	const char *answer; /* to "what became of it"; NULL: nobody answers */
 	unsigned calls;	    /* channels that the sender has opened */
+	int socket;	    /* of the last of them */
 	struct loop_timer timer;
 	struct migration_result result;
 	bool done;
@@ -115,6 +116,7 @@ static inline int open_way(void *arg, struct loop *l, const struct channel_confi
 	if (w.calls++ && !w.answer)
 		return -ECONNREFUSED;
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	w.socket = sv[0];
 	channel_free(w.receiver);
 	CHECK_EQ(channel_new(l, sv[1], sv[1], &mine, &w.receiver), 0);
 	return channel_new(l, sv[0], sv[0], cfg, out);
