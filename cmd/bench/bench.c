@@ -21,6 +21,7 @@ static const struct command {
 	{"exec", bench_exec, "any program: the figures in what it prints", true},
 	{"host", bench_host, "no load: how busy the CPUs of this machine are", true},
 	{"migrate", bench_migrate, "moves a guest under load, and measures what that costs", false},
+	{"storage", bench_storage, "a remote disk against a local one", false},
 	{"agent", bench_agent, "runs loads in a guest for `bench migrate`", false},
 	{"report", bench_report, "tables and plots of runs, side by side", false},
 };

@@ -13,6 +13,7 @@ int bench_host(int argc, char **argv);
 int bench_report(int argc, char **argv);
 int bench_agent(int argc, char **argv);
 int bench_migrate(int argc, char **argv);
+int bench_storage(int argc, char **argv);
 /* `disk`, `ping`, ...: one that runs until it is told to stop and has samples. */
 bool bench_is_load(const char *name);
 

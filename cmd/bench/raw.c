@@ -14,12 +14,14 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/opts.h"
+#include "net/iscsi/remote_lun.h"
 
 #define FILL_CHUNK (1 << 20)
 #define TEMP_SIZE  (256 << 20)
 #define ALIGNMENT  4096 /* what O_DIRECT asks of a buffer's address, on any disk */
 
 struct raw_thread {
+	struct remote_lun lun; /* instead of the file */
 	uint8_t *buf;
 	uint64_t random, writes;
 };
@@ -28,7 +30,7 @@ struct raw_load {
 	const char *path;
 	/* depth: operations under way at a time, each by a thread of its own */
 	uint64_t depth, size, block, write_percent, fsync_every;
-	bool random, direct, overwrite;
+	bool random, direct, overwrite, remote;
 	int fd;
 	uint64_t blocks;
 	_Atomic uint64_t next; /* block, when sequential */
@@ -43,17 +45,23 @@ static int64_t transfer(void *arg, unsigned thread)
 	bool write = (r >> 32) % 100 < d->write_percent;
 	off_t at;
 	ssize_t n;
+	int err = 0;
 
 	block = (d->random ? load_random(&t->random) : atomic_fetch_add(&d->next, 1)) % d->blocks;
 	at = (off_t)(block * d->block);
 	if (write)
 		memcpy(t->buf, &r, sizeof(r)); /* no two blocks alike */
-	n = write ? pwrite(d->fd, t->buf, d->block, at) : pread(d->fd, t->buf, d->block, at);
+	if (d->remote)
+		n = write ? remote_lun_write(&t->lun, t->buf, d->block, (uint64_t)at)
+			  : remote_lun_read(&t->lun, t->buf, d->block, (uint64_t)at);
+	else if ((n = write ? pwrite(d->fd, t->buf, d->block, at)
+			    : pread(d->fd, t->buf, d->block, at)) < 0)
+		n = -errno;
 	if (n != (ssize_t)d->block)
-		return n < 0 ? -errno : -EIO;
-	if (write && d->fsync_every && ++t->writes % d->fsync_every == 0 && fdatasync(d->fd) < 0)
-		return -errno;
-	return n;
+		return n < 0 ? n : -EIO;
+	if (write && d->fsync_every && ++t->writes % d->fsync_every == 0)
+		err = d->remote ? remote_lun_flush(&t->lun) : fdatasync(d->fd) < 0 ? -errno : 0;
+	return err ? err : n;
 }
 
 static void describe(void *arg, struct json *j)
@@ -77,8 +85,10 @@ static void close_raw(void *arg)
 
 	if (!d)
 		return;
-	for (unsigned i = 0; d->thread && i < d->depth; i++)
+	for (unsigned i = 0; d->thread && i < d->depth; i++) {
+		remote_lun_close(&d->thread[i].lun);
 		free(d->thread[i].buf);
+	}
 	free(d->thread);
 	if (d->fd >= 0)
 		close(d->fd);
@@ -199,10 +209,55 @@ failed:
 	return err;
 }
 
+/* A session for each of those that work at a time. 0, or -errno after an error line. */
+static int open_sessions(struct raw_load *d)
+{
+	char error[REMOTE_LUN_ERROR];
+	uint64_t size = 0;
+	int err = 0;
+
+	if (d->write_percent && !d->overwrite) {
+		log_error("%s: --write would destroy what is on it; give --overwrite to allow that",
+			  d->path);
+		return -EEXIST;
+	}
+	for (unsigned i = 0; !err && i < d->depth; i++) {
+		struct remote_lun *l = &d->thread[i].lun;
+
+		err = remote_lun_open(l, d->path, error);
+		if (err)
+			log_error("%s", error);
+		else if (d->block % l->block) {
+			log_error("%s: --block-size must be a multiple of %u, its blocks", d->path,
+				  l->block);
+			err = -EINVAL;
+		}
+		size = l->blocks * l->block;
+	}
+	if (!err && d->size > size) {
+		log_error("%s: has %llu bytes, less than --size", d->path,
+			  (unsigned long long)size);
+		err = -EINVAL;
+	}
+	if (!d->size)
+		d->size = size;
+	return err;
+}
+
 static int prepare(struct raw_load *d)
 {
-	int err = open_path(d);
+	int err;
 
+	d->remote = strncmp(d->path, REMOTE_LUN_SCHEME, strlen(REMOTE_LUN_SCHEME)) == 0;
+	d->thread = calloc(d->depth, sizeof(d->thread[0]));
+	for (unsigned i = 0; d->thread && i < d->depth; i++)
+		d->thread[i].lun.fd = -1;
+	if (!d->thread) {
+		log_error("%s: out of memory for a depth of %llu", d->path,
+			  (unsigned long long)d->depth);
+		return -ENOMEM;
+	}
+	err = d->remote ? open_sessions(d) : open_path(d);
 	if (err)
 		return err;
 	d->blocks = d->size / d->block;
@@ -211,8 +266,7 @@ static int prepare(struct raw_load *d)
 			  (unsigned long long)d->size, (unsigned long long)d->block);
 		return -EINVAL;
 	}
-	d->thread = calloc(d->depth, sizeof(d->thread[0]));
-	for (unsigned i = 0; d->thread && i < d->depth; i++) {
+	for (unsigned i = 0; i < d->depth; i++) {
 		struct raw_thread *t = &d->thread[i];
 
 		t->random = load_seed(i);
@@ -260,10 +314,10 @@ static bool open_raw(int argc, char **argv, struct load_spec *spec, struct conso
 		.name = "bench disk",
 		.synopsis = "--raw PATH [options]",
 		.description =
-			"Reads and writes a file or a block device that is not in use, or a "
-			"temporary\n"
-			"file when PATH is a directory: operations and bytes a second, time an "
-			"operation.",
+			"Reads and writes a file, a block device that is not in use, a temporary "
+			"file\nwhen PATH is a directory, or iscsi://HOST[:PORT]/IQN/LUN: "
+			"operations "
+			"and bytes\na second, time an operation.",
 		.table = table,
 		.json = &con->json,
 		.min_operands = 1,
