@@ -16,8 +16,9 @@
 #include "net/sock.h"
 
 #define HANDSHAKE_NS  (20 * SEC_NS)
-#define DEAD_NS	      (10 * SEC_NS)
-#define READS_PER_RUN 8 /* then others on the loop have their turn */
+#define DEAD_NS	      (4 * SEC_NS) /* noticed at the next tick: within 5 s */
+#define HELD_TIMES    15	   /* so many times that, a held frame may be held */
+#define READS_PER_RUN 8		   /* then others on the loop have their turn */
 
 static void on_flush(void *arg);
 static void on_deliver(void *arg);
@@ -394,7 +395,14 @@ static void tick(struct channel *c)
 {
 	uint64_t patience = MAX(c->dead_ns / c->tick_ns, 2u);
 	/* Ticks are counted, not time: when this process itself was held up, the peer is not to
-	 * blame. While a frame is held, nobody listens here. */
+	 * blame. While a frame is held, nobody listens here, which cannot go on for ever: the peer
+	 * may be gone meanwhile. */
+	if (c->held && ++c->held_ticks > HELD_TIMES * patience) {
+		channel_fail(c, -ETIMEDOUT,
+			     "what it has sent could not be passed on here for %.1f s",
+			     (double)(HELD_TIMES * patience * c->tick_ns) / (double)SEC_NS);
+		return;
+	}
 	if (!c->held && ++c->quiet > patience) {
 		channel_fail(c, -ETIMEDOUT,
 			     "nothing heard for %.1f s: the host or the link is down",

@@ -69,7 +69,7 @@ struct channel_config {
 	const struct channel_key *key; /* NULL: no authentication; copied */
 	bool server;		       /* the accepting side; the two must differ */
 	uint64_t handshake_ns;	       /* for connecting, hello and proof; 0: 20 s (command: 120) */
-	uint64_t dead_ns;	       /* silence after which the peer is given up; 0: 10 s */
+	uint64_t dead_ns;	       /* silence after which the peer is given up; 0: 4 s */
 	size_t high_water;	       /* bytes; 0: CHANNEL_HIGH_WATER */
 };
 

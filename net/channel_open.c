@@ -17,6 +17,7 @@
 #include "net/channel_priv.h"
 
 #define PIPE_SIZE (1 << 20)
+#define GONE_NS	    (8 * SEC_NS)
 #define EXIT_NS	    SEC_NS	   /* how long a command whose output has ended may take to end */
 #define GOODBYE_NS  (5 * SEC_NS)   /* the same after a goodbye: ssh closes its session */
 #define KILL_NS	    (2 * SEC_NS)   /* from SIGTERM to SIGKILL */
@@ -380,6 +381,9 @@ static void on_peer(void *arg, int fd, const struct sock_addr *peer)
 	cfg.ops = &ops;
 	cfg.arg = u;
 	cfg.peer = text;
+	/* Notices that the peer's host is gone also while a frame is held, as nobody reads then.
+	 * Only here: the other side's data may wait for our window for longer. */
+	sock_keepalive(fd, GONE_NS);
 	if (!u || channel_new(s->loop, fd, fd, &cfg, &u->c)) {
 		snprintf(line, sizeof(line), "%s: out of memory", text);
 		turned_away(s, line);

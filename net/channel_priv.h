@@ -47,7 +47,8 @@ struct channel {
 	enum channel_state state;
 	unsigned busy; /* depth of callbacks: memory is freed behind the last */
 	bool freed, finishing;
-	bool held; /* the frame at rpos has been shown to the user and comes again */
+	bool held;	     /* the frame at rpos has been shown to the user and comes again */
+	unsigned held_ticks; /* since something was taken off it */
 	bool goodbye_sent, goodbye_received;
 	bool above;		 /* the user waits for on_writable */
 	bool out_broken;	 /* the peer reads no more */

@@ -141,6 +141,8 @@ static bool take_frame(struct channel *c, const uint8_t *p)
 		return take_own(c, p[0], n);
 	}
 	c->held = !c->ops.on_frame(c->arg, p[0], p + CHANNEL_HEAD_LEN, n);
+	if (!c->held)
+		c->held_ticks = 0;
 	if (c->held || c->state == CHANNEL_ENDED)
 		return false;
 	c->rpos += total;

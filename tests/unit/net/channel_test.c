@@ -186,6 +186,22 @@ static void test_peer_ends_while_held(void)
 	pair_end(&p);
 }
 
+/* What is held is held for ever, as when a helper hangs: the channel ends, since nobody would
+ * notice that the sender has gone. */
+static void test_held_for_ever(void)
+{
+	struct pair p;
+	pair_begin(&p, &key, &key, 0, 50 * MS_NS, 0);
+	run_until_open(&p);
+	p.b.hold = true;
+	CHECK_EQ(channel_send(p.a.c, 16, "one", 3), 0);
+	run(p.loop);
+	CHECK_EQ(p.b.err, -ETIMEDOUT);
+	CHECK(strstr(p.b.text, "could not be passed on") != NULL);
+	CHECK_EQ(p.b.frames, 0);
+	pair_end(&p);
+}
+
 static void test_largest_frame(void)
 {
 	uint8_t *big = calloc(1, CHANNEL_MAX_FRAME + 1);
@@ -229,6 +245,7 @@ int main(void)
 	CHECK_RUN(test_keepalive);
 	CHECK_RUN(test_back_pressure);
 	CHECK_RUN(test_peer_ends_while_held);
+	CHECK_RUN(test_held_for_ever);
 	CHECK_RUN(test_largest_frame);
 	CHECK_RUN(test_free_in_callbacks);
 	return CHECK_DONE();
