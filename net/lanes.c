@@ -306,6 +306,13 @@ bool lanes_out_empty(const struct lanes_out *o)
 	return o->arrived == o->next;
 }
 
+void lanes_out_bound(struct lanes_out *o, int bytes)
+{
+	for (unsigned i = 0; i < o->n; i++)
+		if (o->lanes[i].c)
+			sock_bound_sending(channel_socket(o->lanes[i].c), bytes);
+}
+
 uint64_t lanes_out_bytes(const struct lanes_out *o)
 {
 	uint64_t bytes = o->bytes;

@@ -46,6 +46,8 @@ void lanes_out_commit(struct lanes_out *o, size_t n);
 /* The receiver has all pieces below `next`. -EPROTO: it cannot have. */
 int lanes_out_arrived(struct lanes_out *o, uint64_t next);
 bool lanes_out_empty(const struct lanes_out *o);
+/* From now on no more than so many bytes of each lane lie in the kernel. */
+void lanes_out_bound(struct lanes_out *o, int bytes);
 uint64_t lanes_out_bytes(const struct lanes_out *o); /* on the wire */
 /* Harmless with NULL. */
 void lanes_out_free(struct lanes_out *o);

@@ -56,7 +56,9 @@ static void bound_queue(struct saving *s)
 {
 	int fd = channel_socket(s->pump.c);
 
-	if (fd >= 0)
+	if (s->lanes)
+		lanes_out_bound(s->lanes, QUEUE_BYTES);
+	else if (fd >= 0)
 		sock_bound_sending(fd, QUEUE_BYTES);
 }
 

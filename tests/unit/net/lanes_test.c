@@ -3,6 +3,7 @@
  * lanes. */
 #include "net/lanes.c"
 
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@ struct rig {
 	uint64_t unsaid;    /* what the receiver has said, and the sender not heard yet */
 	bool deaf;	    /* keep it from the sender */
 	uint64_t silent_at; /* then lane 0 falls silent */
+	uint64_t bound_at;  /* then the lanes are bound */
 	int wire[2];	    /* from a receiver that is a process of its own */
 };
 
@@ -120,6 +122,8 @@ static bool on_bytes(void *arg, const uint8_t *p, size_t n)
 		r->silent_at = 0;
 		loop_timer_set(r->loop, &r->timer, 0, falls_silent, r);
 	}
+	if (r->bound_at && r->got >= r->bound_at)
+		lanes_out_bound(r->out, 70000);
 	/* Not from inside a lane's own callback. */
 	if (r->cuts && r->got >= r->cut_at && !r->timer.pos)
 		loop_timer_set(r->loop, &r->timer, 0, on_cut, r);
@@ -234,6 +238,24 @@ static void falls_silent(void *arg)
 
 	loop_fd_del(r->loop, &c->in_watch);
 	loop_timer_del(r->loop, &c->timer);
+}
+
+/* Amid the stream: it goes on, with less on its way. */
+static void test_bound(void)
+{
+	struct rig r = {.bound_at = TOTAL / 3};
+	int bytes = 0;
+	socklen_t n = sizeof(bytes);
+
+	CHECK_EQ(run(&r, "127.0.0.1,127.0.0.2"), 0);
+	CHECK_EQ(r.got, TOTAL);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(getsockopt(channel_socket(r.out->lanes[i].c), SOL_SOCKET, SO_SNDBUF,
+				    &bytes, &n),
+			 0);
+		CHECK_EQ(bytes, 2 * 70000); /* the kernel counts its own, too */
+	}
+	clear(&r);
 }
 
 static void test_a_lane_falls_silent(void)
@@ -426,6 +448,7 @@ int main(void)
 	CHECK_RUN(test_a_receiver_that_is_slow);
 	CHECK_RUN(test_a_lane_is_lost);
 	CHECK_RUN(test_the_last_lane_is_lost);
+	CHECK_RUN(test_bound);
 	CHECK_RUN(test_a_lane_falls_silent);
 	CHECK_RUN(test_a_receiver_that_is_busy);
 	CHECK_RUN(test_the_window);
