@@ -16,13 +16,13 @@
 #include "core/log.h"
 #include "net/channel_priv.h"
 
-#define PIPE_SIZE (1 << 20)
-#define GONE_NS	    (8 * SEC_NS)
-#define EXIT_NS	    SEC_NS	   /* how long a command whose output has ended may take to end */
-#define GOODBYE_NS  (5 * SEC_NS)   /* the same after a goodbye: ssh closes its session */
-#define KILL_NS	    (2 * SEC_NS)   /* from SIGTERM to SIGKILL */
-#define ASK_NS	    (120 * SEC_NS) /* for the first answer: ssh may ask for a password */
-#define MAKE_A_KEY  "make one: (umask 077; head -c 32 /dev/urandom | base64 >FILE)"
+#define PIPE_SIZE  (1 << 20)
+#define GONE_NS	   (8 * SEC_NS)
+#define EXIT_NS	   SEC_NS	  /* how long a command whose output has ended may take to end */
+#define GOODBYE_NS (5 * SEC_NS)	  /* the same after a goodbye: ssh closes its session */
+#define KILL_NS	   (2 * SEC_NS)	  /* from SIGTERM to SIGKILL */
+#define ASK_NS	   (120 * SEC_NS) /* for the first answer: ssh may ask for a password */
+#define MAKE_A_KEY "make one: (umask 077; head -c 32 /dev/urandom | base64 >FILE)"
 
 /* ---- the key ---- */
 
