@@ -131,7 +131,7 @@ static void check_nic(const libxl_device_nic *n, int i, struct verdicts *v)
 }
 
 /* What libxl runs QEMU for (Xen: libxl_dm.c, libxl__need_xenpv_qemu). */
-static const char *needs_qemu(const libxl_domain_config *c)
+const char *devices_need_qemu(const libxl_domain_config *c)
 {
 	if (c->c_info.type == LIBXL_DOMAIN_TYPE_HVM)
 		return "an HVM guest";
@@ -147,7 +147,7 @@ static const char *needs_qemu(const libxl_domain_config *c)
 
 static void check_qemu(const libxl_domain_config *c, struct verdicts *v)
 {
-	const char *what = needs_qemu(c);
+	const char *what = devices_need_qemu(c);
 	const char *path = c->b_info.device_model ? c->b_info.device_model : QEMU;
 
 	if (!what)

@@ -12,6 +12,9 @@ void devices_source(struct guest *g, struct verdicts *v);
 /* What the receiver can see, disks apart (xen/disks.h): bridges, scripts, QEMU. */
 void devices_destination(const libxl_domain_config *c, struct verdicts *v);
 
+/* Which of its devices libxl runs QEMU for, in words; NULL: none. */
+const char *devices_need_qemu(const libxl_domain_config *c);
+
 /* All devices of a configuration as text, to tell whether two have the same; the caller's to free.
  * NULL: out of memory. */
 char *devices_text(libxl_ctx *ctx, const libxl_domain_config *c);

@@ -68,22 +68,80 @@ static void because_of_libxl(struct restoring *r, int rc)
 		because(r->cause, "restoring it failed: %s", cause);
 }
 
+/* Whether libxl and the plugging have both come to an end, and what came of it. */
+static void look(struct restoring *r)
+{
+	if (r->op.running || plug_busy(&r->plug))
+		return;
+	plug_fini(&r->plug);
+	if (r->aborting) {
+		end(r, -ECANCELED);
+	} else if (!r->restored) {
+		end(r, -EIO);
+	} else {
+		if (!r->done_at)
+			r->done_at = clock_ns();
+		if (r->all_here)
+			end(r, 0);
+	}
+}
+
 static void on_restored(void *arg, int rc)
 {
 	struct restoring *r = arg;
 
 	close_read_end(r);
-	if (r->aborting) {
-		end(r, -ECANCELED);
-	} else if (rc) {
+	r->restored = !rc;
+	if (rc && !r->aborting) {
 		because_of_libxl(r, rc);
 		close_write_end(r);
-		end(r, -EIO);
+		plug_abort(&r->plug);
+	}
+	look(r);
+}
+
+/* libxl must not meet an abort or an end of its pipe before its helper runs: see
+ * STREAM_PREAMBLE. */
+static bool helper_runs(const struct restoring *r)
+{
+	int waiting = 0;
+
+	ioctl(r->pipe[0], FIONREAD, &waiting);
+	return (uint64_t)waiting <= r->sink.bytes;
+}
+
+static void abort_restore(void *arg)
+{
+	struct restoring *r = arg;
+
+	if (plug_busy(&r->plug)) {
+		plug_abort(&r->plug); /* on_plugged() comes back here */
+	} else if (!r->op.running) {
+		close_write_end(r);
+		plug_fini(&r->plug);
+		end(r, -ECANCELED);
+	} else if (!helper_runs(r)) {
+		loop_timer_set(r->loop, &r->timer, PREAMBLE_NS, abort_restore, r);
 	} else {
-		r->restored = true;
-		r->done_at = clock_ns();
-		if (r->all_here)
-			end(r, 0);
+		close_write_end(r);
+		toolstack_abort(&r->op);
+	}
+}
+
+static void on_plugged(void *arg)
+{
+	struct restoring *r = arg;
+	bool failed = r->plug.cause[0];
+
+	if (failed && !r->aborting)
+		because(r->cause, "%s", r->plug.cause);
+	if (r->aborting) {
+		abort_restore(r);
+	} else if (failed && r->op.running) {
+		restoring_abort(r);
+	} else {
+		r->restored = r->restored && !failed;
+		look(r);
 	}
 }
 
@@ -115,6 +173,8 @@ static int start_libxl(struct restoring *r)
 					 NULL);
 	if (rc)
 		toolstack_failed(&r->op, rc);
+	else
+		plug_start(&r->plug, r->t, r->config, on_plugged, r);
 	return 0;
 }
 
@@ -162,7 +222,7 @@ int restoring_end(struct restoring *r, uint64_t bytes)
 	r->here_at = clock_ns();
 	close_write_end(r);
 	if (r->restored)
-		end(r, 0);
+		look(r);
 	return 0;
 }
 
@@ -171,31 +231,6 @@ void restoring_lost(struct restoring *r)
 	channel_sink_stop(&r->sink);
 	r->c = r->sink.c = NULL;
 	r->lanes = r->sink.lanes = NULL;
-}
-
-/* libxl must not meet an abort or an end of its pipe before its helper runs: see
- * STREAM_PREAMBLE. */
-static bool helper_runs(const struct restoring *r)
-{
-	int waiting = 0;
-
-	ioctl(r->pipe[0], FIONREAD, &waiting);
-	return (uint64_t)waiting <= r->sink.bytes;
-}
-
-static void abort_restore(void *arg)
-{
-	struct restoring *r = arg;
-
-	if (!r->op.running) {
-		close_write_end(r);
-		end(r, -ECANCELED);
-	} else if (!helper_runs(r)) {
-		loop_timer_set(r->loop, &r->timer, PREAMBLE_NS, abort_restore, r);
-	} else {
-		close_write_end(r);
-		toolstack_abort(&r->op);
-	}
 }
 
 void restoring_abort(struct restoring *r)

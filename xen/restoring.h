@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #include "net/channel_pump.h"
+#include "xen/plug.h"
 #include "xen/stream.h"
 #include "xen/toolstack.h"
 
@@ -31,10 +32,12 @@ struct restoring {
 	size_t skip; /* its bytes that were the preamble's */
 	bool started, restored, all_here, aborting, ended;
 	struct toolstack_op op;
+	struct plug plug;
 	libxl_domain_restore_params params;
 	struct loop_timer timer;
 	char cause[256]; /* of a failure; "" when it was called off */
-	/* By clock_ns(), 0: not yet. All of the stream was here; libxc had done; libxl had, too. */
+	/* By clock_ns(), 0: not yet. All of the stream was here; libxc had done; libxl and the
+	 * plugging had, too. */
 	uint64_t here_at, memory_at, done_at;
 	void (*done)(void *arg, int err);
 	void *arg;

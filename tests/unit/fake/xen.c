@@ -123,6 +123,35 @@ void fake_suspends(struct fake_domain *d)
 	d->reason = LIBXL_SHUTDOWN_REASON_SUSPEND;
 }
 
+void fake_restore_ends(int rc)
+{
+	const libxl_asyncop_how *how = fake.restore;
+
+	if (!how)
+		return;
+	fake.restore = NULL;
+	*fake.restore_domid = fake.made;
+	if (rc)
+		say(fake.restore_ctx, XTL_ERROR, "libxl",
+		    "libxl_fake.c:1:restore: the restore ends with %d", rc);
+	if (rc && rc != ERROR_ABORTED)
+		fake_domain(fake.made)->domid = 0;
+	ends(how, rc);
+}
+
+void fake_plugged(int i, int rc)
+{
+	const libxl_asyncop_how *how = fake.plugs[i];
+
+	if (!how)
+		return;
+	fake.plugs[i] = NULL;
+	if (rc)
+		say(fake.restore_ctx, XTL_ERROR, "libxl",
+		    "libxl_fake.c:1:plug: device %d ends with %d", i, rc);
+	ends(how, rc);
+}
+
 int __wrap_libxl_save_helper_main(int argc, char **argv)
 {
 	(void)argc;
@@ -339,8 +368,93 @@ int __wrap_libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flag
 	return 0;
 }
 
+int __wrap_libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *c, uint32_t *domid,
+				       int fd, int back_fd,
+				       const libxl_domain_restore_params *params,
+				       const libxl_asyncop_how *how,
+				       const libxl_asyncprogress_how *console)
+{
+	(void)fd;
+	(void)back_fd;
+	(void)params;
+	(void)console;
+	if (fails(ctx, "restore", fake.made))
+		return ERROR_FAIL;
+	fake_domain_new(fake.made, fake.nameless ? "" : c->c_info.name)->paused = true;
+	fake.restore = how;
+	fake.restore_ctx = ctx;
+	fake.restore_domid = domid;
+	return 0;
+}
+
+int __wrap_libxl_userdata_store(libxl_ctx *ctx, uint32_t domid, const char *id, const uint8_t *data,
+				int len)
+{
+	(void)id;
+	(void)data;
+	(void)len;
+	return fails(ctx, "store", domid) ? ERROR_FAIL : 0;
+}
+
+void __wrap_libxl_domain_config_copy(libxl_ctx *ctx, libxl_domain_config *to,
+				     const libxl_domain_config *from)
+{
+	(void)ctx;
+	(void)from;
+	libxl_domain_config_init(to);
+}
+
+int __wrap_libxl_domain_need_memory(libxl_ctx *ctx, libxl_domain_config *c, uint32_t domid,
+				    uint64_t *kib)
+{
+	(void)ctx;
+	(void)c;
+	(void)domid;
+	*kib = fake.need_kib;
+	return 0;
+}
+
+static int plugs(libxl_ctx *ctx, const char *what, uint32_t domid, const libxl_asyncop_how *how)
+{
+	if (fails(ctx, what, domid))
+		return ERROR_FAIL;
+	for (int i = 0; i < FAKE_PLUGS; i++) {
+		if (!fake.plugs[i]) {
+			fake.plugs[i] = how;
+			return 0;
+		}
+	}
+	abort();
+}
+
+int __wrap_libxl_device_disk_add(libxl_ctx *ctx, uint32_t domid, libxl_device_disk *d,
+				 const libxl_asyncop_how *how)
+{
+	(void)d;
+	return plugs(ctx, "disk", domid, how);
+}
+
+int __wrap_libxl_device_nic_add(libxl_ctx *ctx, uint32_t domid, libxl_device_nic *d,
+				const libxl_asyncop_how *how)
+{
+	(void)d;
+	return plugs(ctx, "nic", domid, how);
+}
+
 int __wrap_libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how)
 {
+	for (int i = 0; i < FAKE_PLUGS; i++) {
+		if (fake.plugs[i] == how) {
+			fails(ctx, "abort plug", fake.made);
+			fake_plugged(i, ERROR_ABORTED);
+			return 0;
+		}
+	}
+	if (fake.restore && fake.restore == how) {
+		fails(ctx, "abort", fake.made);
+		fake_restore_ends(ERROR_ABORTED);
+		return 0;
+	}
 	if (fake.save != how)
 		return ERROR_NOTFOUND;
 	fails(ctx, "abort", fake.save_domid);

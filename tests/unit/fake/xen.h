@@ -12,6 +12,7 @@
 
 #define FAKE_DOMAINS 4
 #define FAKE_RINGS   4
+#define FAKE_PLUGS   4
 
 struct fake_domain {
 	uint32_t domid; /* 0: no such domain */
@@ -61,7 +62,19 @@ struct fake_xen {
 	/* It is called off: by default it ends at once with ERROR_ABORTED. */
 	void (*on_abort)(void);
 
+	/* So many events of a watch are waiting; none can be set. */
+	unsigned watched;
+	bool no_watch;
 	bool no_physinfo; /* the hypervisor does not say what it has */
+	/* The restore that is under way; it lasts until fake_restore_ends(). */
+	const libxl_asyncop_how *restore;
+	libxl_ctx *restore_ctx;
+	uint32_t *restore_domid; /* which libxl sets in the end */
+	/* Devices that are being plugged, in order; each until fake_plugged(). */
+	const libxl_asyncop_how *plugs[FAKE_PLUGS];
+	uint32_t made;	   /* the domain number of the next restore */
+	uint64_t need_kib; /* of memory, for a guest; 1 GiB is free */
+	bool nameless;	   /* the domain cannot be found while it is being restored */
 
 	/* What the save helper does once libxl's own main has it; its exit status. */
 	int (*helper)(void);
@@ -89,6 +102,10 @@ struct fake_domain *fake_domain(uint32_t domid);
 void fake_helper_says(const char *report);
 /* The save ends; its pipe is libxl's no more. */
 void fake_save_ends(int rc);
+/* The restore ends; when badly, libxl has destroyed the domain, unless it was called off. */
+void fake_restore_ends(int rc);
+/* Device i is plugged, or fails to be. */
+void fake_plugged(int i, int rc);
 /* The guest suspends itself, as it was asked to. */
 void fake_suspends(struct fake_domain *d);
 

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "xen/plug.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <libxl_utils.h>
+
+#include "core/log.h"
+#include "xen/devices.h"
+#include "xen/events.h"
+
+/* What libxl keeps of a guest's configuration; without it no device can be added. */
+#define USERDATA "libxl-json"
+
+static void on_plugged(void *arg, int rc)
+{
+	struct plug *p = arg;
+
+	if (rc)
+		because(p->cause, "its devices cannot be plugged: %s", toolstack_cause(p->t, rc));
+	if (--p->left == 0)
+		p->done(p->arg);
+}
+
+static void plug(struct plug *p, uint32_t domid)
+{
+	libxl_ctx *ctx = toolstack_ctx(p->t);
+	int rc;
+
+	for (unsigned i = 0; i < p->n; i++) {
+		struct toolstack_op *op = &p->ops[i];
+		const libxl_asyncop_how *how = toolstack_how(p->t, op, on_plugged, p);
+		int k = (int)i - p->disks;
+
+		if (k < 0)
+			rc = libxl_device_disk_add(ctx, domid, &p->config->disks[i], how);
+		else
+			rc = libxl_device_nic_add(ctx, domid, &p->config->nics[k], how);
+		if (rc)
+			toolstack_failed(op, rc);
+	}
+}
+
+/* libxl has noted the configuration as it was, and notes it in place of this in the end. */
+static int store(struct toolstack *t, libxl_domain_config *config, uint32_t domid)
+{
+	char *json = libxl_domain_config_to_json(toolstack_ctx(t), config);
+	int rc = ERROR_NOMEM;
+
+	if (json)
+		rc = libxl_userdata_store(toolstack_ctx(t), domid, USERDATA, (uint8_t *)json,
+					  (int)strlen(json) + 1);
+	free(json);
+	return rc;
+}
+
+bool plug_start(struct plug *p, struct toolstack *t, libxl_domain_config *config,
+		void (*done)(void *arg), void *arg)
+{
+	uint32_t domid;
+
+	*p = (struct plug){.t = t,
+			   .config = config,
+			   .disks = config->num_disks,
+			   .nics = config->num_nics,
+			   .done = done,
+			   .arg = arg};
+	p->n = p->left = (unsigned)(p->disks + p->nics);
+	if (!p->n || devices_need_qemu(config) ||
+	    libxl_name_to_domid(toolstack_ctx(t), config->c_info.name, &domid) ||
+	    store(t, config, domid))
+		goto left_to_libxl;
+	p->ops = calloc(p->n, sizeof(*p->ops));
+	if (!p->ops)
+		goto left_to_libxl;
+	/* libxl_create.c reads them when it has the stream (domcreate_rebuild_done(),
+	 * domcreate_attach_devices()); should it do so earlier some day, the restore fails, as it
+	 * would plug them twice. */
+	config->num_disks = config->num_nics = 0;
+	log_debug("domain %u: plugging %d disks, %d network cards", domid, p->disks, p->nics);
+	plug(p, domid);
+	return true;
+left_to_libxl:
+	*p = (struct plug){0};
+	return false;
+}
+
+bool plug_busy(const struct plug *p)
+{
+	return p->left > 0;
+}
+
+void plug_abort(struct plug *p)
+{
+	for (unsigned i = 0; i < p->n; i++)
+		toolstack_abort(&p->ops[i]);
+}
+
+void plug_fini(struct plug *p)
+{
+	if (!p->ops)
+		return;
+	p->config->num_disks = p->disks;
+	p->config->num_nics = p->nics;
+	free(p->ops);
+	*p = (struct plug){0};
+}
