@@ -16,6 +16,7 @@
 #include <_libxl_save_msgs_helper.h>
 
 #include "core/bytes.h"
+#include "core/leave.h"
 #include "core/log.h"
 #include "xen/kept_memory.h"
 #include "xen/release.h"
@@ -111,6 +112,8 @@ int save_helper_main(int argc, char **argv)
 	else
 		superpages_start(domid);
 	kept_memory_start();
+	/* libxl waits for our end while the guest runs nowhere. */
+	leave_memory_behind();
 	start_pages(argv[1], atoi(argv[2]));
 	return libxl_save_helper_main(argc, argv);
 }
