@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,8 +26,7 @@
 #define NA_OVERRIDE  0x20
 #define NA_LINK_ADDR 2
 
-/* From one to the next. The first may be too early for a guest that is still setting its card up,
- * and any can be lost. */
+/* From one to the next, once the links are up: any can be lost. */
 static const uint64_t gaps[] = {50 * MS_NS, 100 * MS_NS, 250 * MS_NS, 600 * MS_NS, SEC_NS};
 
 /* ---- frames ---- */
@@ -210,6 +210,34 @@ static void announce(struct announce *a, const struct announce_nic *nic)
 
 /* ---- when ---- */
 
+/* A port that is not there is not waited for. */
+static bool is_up(const struct announce *a, const struct announce_nic *nic)
+{
+	struct ifreq r = {0};
+
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%.*s", IF_NAMESIZE - 1, nic->port);
+	return ioctl(a->packet, SIOCGIFFLAGS, &r) || r.ifr_flags & IFF_RUNNING;
+}
+
+static void on_timer(void *arg);
+
+static void links_are_up(struct announce *a)
+{
+	a->up = true;
+	loop_timer_set(a->loop, &a->timer, gaps[a->step++], on_timer, a);
+	if (a->when_up)
+		a->when_up(a->arg);
+}
+
+static void look(struct announce *a)
+{
+	for (unsigned i = 0; i < a->n_nics; i++)
+		if (!is_up(a, &a->nics[i]))
+			return;
+	if (!a->up)
+		links_are_up(a);
+}
+
 /* Links that come up, and complaints about what tell_bridge() sent too early. */
 static void on_link(void *arg, unsigned events)
 {
@@ -233,6 +261,7 @@ static void on_link(void *arg, unsigned events)
 			if (if_nametoindex(a->nics[i].port) == (unsigned)link->ifi_index)
 				announce(a, &a->nics[i]);
 	}
+	look(a);
 }
 
 static void on_timer(void *arg)
@@ -241,12 +270,27 @@ static void on_timer(void *arg)
 
 	for (unsigned i = 0; i < a->n_nics; i++)
 		announce(a, &a->nics[i]);
+	if (!a->up) {
+		links_are_up(a); /* or never will be */
+		return;
+	}
 	if (a->step < ARRAY_SIZE(gaps)) {
 		loop_timer_set(a->loop, &a->timer, gaps[a->step++], on_timer, a);
 		return;
 	}
 	announce_stop(a);
 	a->done(a->arg);
+}
+
+/* Switches may learn it before the guest is there; it is not yet worth more of this host's time. */
+static void on_begin(void *arg)
+{
+	struct announce *a = arg;
+
+	for (unsigned i = 0; i < a->n_nics; i++)
+		announce(a, &a->nics[i]);
+	loop_timer_set(a->loop, &a->timer, ANNOUNCE_LINK_NS, on_timer, a);
+	look(a);
 }
 
 int announce_start(struct announce *a, struct loop *l, const struct announce_nic *nics, unsigned n,
@@ -273,8 +317,13 @@ int announce_start(struct announce *a, struct loop *l, const struct announce_nic
 		return rc;
 	}
 	memcpy(a->nics, nics, n * sizeof(*nics));
-	loop_timer_set(l, &a->timer, 0, on_timer, a);
+	loop_timer_set(l, &a->timer, 0, on_begin, a);
 	return 0;
+}
+
+void announce_when_up(struct announce *a, void (*fn)(void *arg))
+{
+	a->when_up = fn;
 }
 
 void announce_stop(struct announce *a)

@@ -34,21 +34,29 @@ struct announce {
 	struct loop *loop;
 	struct announce_nic *nics;
 	unsigned n_nics, step;
+	bool up;
 	int packet, netlink;
 	struct loop_fd watch;
 	struct loop_timer timer;
+	void (*when_up)(void *arg);
 	void (*done)(void *arg);
 	void *arg;
 };
 
+/* How long links are waited for. */
+#define ANNOUNCE_LINK_NS (10 * SEC_NS)
+
 /*
- * Announces the cards (copied) now, several times more with growing gaps, and whenever the link of
- * one comes up; then done(arg), never before it has returned. What cannot be announced (a port
+ * Announces the cards (copied) now, and once their links are up several times more with growing
+ * gaps; then done(arg), never before it has returned. What cannot be announced (a port
  * that is not on a bridge of Linux's) is left out with a line in the log. Needs CAP_NET_RAW and
  * CAP_NET_ADMIN. 0 or -errno: then done() is not called.
  */
 int announce_start(struct announce *a, struct loop *l, const struct announce_nic *nics, unsigned n,
 		   void (*done)(void *arg), void *arg);
+/* Right after announce_start(): before done(), fn(arg) is called when the links of all cards are
+ * up, so the machine has connected them, or have been waited for. */
+void announce_when_up(struct announce *a, void (*fn)(void *arg));
 /* Harmless when all zero. */
 void announce_stop(struct announce *a);
 

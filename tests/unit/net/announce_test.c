@@ -137,9 +137,19 @@ static void on_done(void *arg)
 	loop_stop(loop, 0);
 }
 
+static unsigned ups;
+static bool before_done;
+
+static void on_up(void *arg)
+{
+	ups++;
+	before_done = !*(bool *)arg;
+}
+
 static void guest_connects(void *arg)
 {
 	(void)arg;
+	CHECK_EQ(ups, 0);
 	CHECK_EQ(believed(), port_number("wire")); /* its link is still down */
 	CHECK_EQ(system("ip link set guest up"), 0);
 }
@@ -168,11 +178,14 @@ static void test_on_a_bridge(void)
 	loop = loop_new();
 	announce_stop(&a);
 	CHECK_EQ(announce_start(&a, loop, &nic, 1, on_done, &done), 0);
+	announce_when_up(&a, on_up);
 	CHECK(!done);
 	CHECK_EQ(heard(at_switch, ETH_P_RARP), 0);
 	loop_timer_set(loop, &timer, 20 * MS_NS, guest_connects, NULL);
 	loop_run(loop);
 	CHECK(done);
+	CHECK_EQ(ups, 1);
+	CHECK(before_done);
 	CHECK_EQ(believed(), port_number("vif1.0"));
 	CHECK(heard(wire, ETH_P_ARP) >= 6);
 	CHECK(heard(at_switch, ETH_P_RARP) >= 6);
@@ -181,8 +194,10 @@ static void test_on_a_bridge(void)
 	snprintf(nic.port, sizeof(nic.port), "vif9.9");
 	done = false;
 	CHECK_EQ(announce_start(&a, loop, &nic, 1, on_done, &done), 0);
+	announce_when_up(&a, on_up);
 	loop_run(loop);
 	CHECK(done);
+	CHECK_EQ(ups, 2);
 	CHECK_EQ(heard(at_switch, ETH_P_RARP), 0);
 	announce_stop(&a);
 	loop_free(loop);
