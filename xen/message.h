@@ -19,6 +19,7 @@
  *                                                            devices_ns: how long those took
  *   GO        the point of no return           ->
  *                                              <-  RUNNING   took_ns: from GO to unpaused
+ *                                              <-  SETTLED   it is connected, and has its name
  * At any time FAILED from the receiver (cause): it has destroyed what it had made and promises
  * never to start it. Who only wants the receiver's HELLO (mode=survey) hangs up then. HELLO with
  * mode=ask is answered by ANSWER (is, see xen/handover.h): what
@@ -34,7 +35,7 @@
 #include "core/buf.h"
 #include "net/channel.h"
 
-#define MIGRATION_PROTOCOL 1u
+#define MIGRATION_PROTOCOL 2u
 #define MIGRATION_ID_LEN   32 /* hexadecimal digits */
 
 enum message_type {
@@ -51,6 +52,7 @@ enum message_type {
 	MSG_FAILED,
 	MSG_ANSWER,
 	MSG_ARRIVED,
+	MSG_SETTLED,
 };
 
 /* Adds `key=value`; control characters in the value become spaces. */

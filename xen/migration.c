@@ -247,6 +247,7 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	m->o.saving.precopy.patient = o->timeout_ns != 0;
 	if (o->timeout_ns)
 		loop_timer_set(l, &m->limit, o->timeout_ns, on_limit, m);
+	device_watch_start(&m->devices, m->guest.domid);
 	guest_read(&m->guest, on_guest, m);
 	*out = m;
 	return 0;
@@ -339,10 +340,12 @@ void migration_free(struct migration *m)
 	inquiry_stop(&m->inquiry);
 	loop_timer_del(m->loop, &m->limit);
 	loop_timer_del(m->loop, &m->late);
+	loop_timer_del(m->loop, &m->soon);
 	events_fini(&m->events);
 	verdicts_fini(&m->verdicts);
 	guest_fini(&m->guest);
 	guest_fini(&m->again);
+	device_watch_stop(&m->devices);
 	departure_end(&m->departure, false);
 	guardian_dismiss(&m->guardian);
 	if (m->throttled &&

@@ -19,6 +19,7 @@
 
 #define QUIESCE_NS (30 * SEC_NS)
 #define ASK_NS	   (60 * SEC_NS)
+#define SETTLED_NS (20 * SEC_NS) /* the receiver takes 5 s at most (ANNOUNCE_LINK_NS) */
 
 #define CACHE_LITTLE (1u << 20) /* bytes of a delta cache that do not help much */
 
@@ -50,11 +51,19 @@ void migration_drop_channel(struct migration *m)
 	m->c = NULL;
 }
 
+/* Ours is cleared, and theirs settled or no more to be heard of. */
+static void part(struct migration *m)
+{
+	if (m->cleared && !m->c)
+		migration_raise(m, m->op.rc ? SE_UNDONE : SE_DONE);
+}
+
 void migration_lost(struct migration *m, const char *why)
 {
 	because(m->cause, "%s", why);
 	migration_drop_channel(m);
 	migration_raise(m, SE_LOST);
+	part(m);
 }
 
 static void on_close(void *arg, int err, const char *text)
@@ -63,6 +72,7 @@ static void on_close(void *arg, int err, const char *text)
 
 	if (!err && m->state == S_DESTROY) {
 		migration_drop_channel(m);
+		part(m);
 		return;
 	}
 	migration_lost(m, err ? text : "the other side has hung up");
@@ -138,6 +148,12 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 		message_get_u64(p, n, "took_ns", &m->took_ns);
 		migration_raise(m, SE_RUNNING);
 		break;
+	case MSG_SETTLED:
+		if (m->running_at)
+			channel_finish(m->c);
+		else
+			migration_lost(m, "an unexpected message");
+		break;
 	case MSG_FAILED:
 		if (message_get(p, n, "cause", cause, sizeof(cause)))
 			snprintf(cause, sizeof(cause), "no cause given");
@@ -165,16 +181,6 @@ static void say(struct migration *m, enum message_type type, struct buf *b)
 }
 
 /* ---- actions, in the order of a good day ---- */
-
-static void on_op(void *arg, int rc)
-{
-	struct migration *m = arg;
-
-	if (rc)
-		log_info("domain %s: %s: %s", m->guest.name, sender_state_name(m->state),
-			 toolstack_cause(m->t, rc));
-	migration_raise(m, rc ? SE_UNDONE : SE_DONE);
-}
 
 static void send_hello(struct migration *m)
 {
@@ -393,6 +399,11 @@ static bool same_devices(struct migration *m)
 
 static void resume(struct migration *m);
 
+static void wait_for_disks(struct migration *m)
+{
+	quiesce_start(&m->quiesce, m->loop, m->guest.domid, QUIESCE_NS, on_quiet, m);
+}
+
 static void on_reread(void *arg, int err)
 {
 	struct migration *m = arg;
@@ -405,11 +416,11 @@ static void on_reread(void *arg, int err)
 					"this began: try again");
 		migration_raise(m, SE_CANCEL);
 	} else {
-		quiesce_start(&m->quiesce, m->loop, m->guest.domid, QUIESCE_NS, on_quiet, m);
+		wait_for_disks(m);
 	}
 }
 
-/* Devices may have come or gone during the copy: the receiver would not know of them. */
+/* libxl reads for longer than all the rest takes. */
 static void reread(struct migration *m)
 {
 	m->again = (struct guest){.t = m->t, .domid = m->guest.domid};
@@ -418,7 +429,24 @@ static void reread(struct migration *m)
 	guest_read(&m->again, on_reread, m);
 }
 
-/* While the receiver restores: END first, the rest costs no downtime then. */
+/* While the receiver restores. Devices may have come or gone during the copy: it would not know of
+ * them. */
+static void look_again(void *arg)
+{
+	struct migration *m = arg;
+
+	if (m->state != S_SETTLE && m->state != S_READY)
+		return;
+	if (rename_away(m)) {
+		because(m->cause, "cannot rename it here: %s", toolstack_cause(m->t, ERROR_FAIL));
+		migration_raise(m, SE_CANCEL);
+	}
+	if (device_watch_touched(&m->devices))
+		reread(m);
+	else
+		wait_for_disks(m);
+}
+
 static void settle(struct migration *m)
 {
 	struct buf b = {0};
@@ -426,11 +454,8 @@ static void settle(struct migration *m)
 	m->sent_at = clock_ns();
 	message_put(&b, "bytes", "%llu", (unsigned long long)m->saving.pump.bytes);
 	say(m, MSG_END, &b);
-	if (rename_away(m)) {
-		because(m->cause, "cannot rename it here: %s", toolstack_cause(m->t, ERROR_FAIL));
-		migration_raise(m, SE_CANCEL);
-	}
-	reread(m);
+	/* Once that is on its way: the receiver waits for it. */
+	loop_timer_set(m->loop, &m->soon, 0, look_again, m);
 }
 
 static void hand_over(struct migration *m)
@@ -475,15 +500,31 @@ static void ask(struct migration *m)
 	inquiry_start(&m->inquiry, m->loop, &m->o.way, m->id, ASK_NS, on_asked, m);
 }
 
+static void on_cleared(void *arg, int rc)
+{
+	struct migration *m = arg;
+
+	if (rc)
+		log_info("domain %s: clearing: %s", m->guest.name, toolstack_cause(m->t, rc));
+	m->cleared = true;
+	part(m);
+}
+
+static void on_unsettled(void *arg)
+{
+	migration_lost(arg, "the other side does not settle");
+}
+
+/* Meanwhile the guest connects its devices there, and then gets its name: when we end, whoever
+ * started us finds it by that. */
 static void destroy(struct migration *m)
 {
 	int rc;
 
 	turn_give(); /* its pause is over */
-	if (m->c)
-		channel_finish(m->c);
+	loop_timer_set(m->loop, &m->soon, SETTLED_NS, on_unsettled, m);
 	rc = libxl_domain_destroy(toolstack_ctx(m->t), m->guest.domid,
-				  toolstack_how(m->t, &m->op, on_op, m));
+				  toolstack_how(m->t, &m->op, on_cleared, m));
 	if (rc)
 		toolstack_failed(&m->op, rc);
 }

@@ -4,8 +4,9 @@
 #ifndef XEN_MIGRATION_PRIV_H
 #define XEN_MIGRATION_PRIV_H
 
-#include "xen/events.h"
 #include "xen/data_net.h"
+#include "xen/device_watch.h"
+#include "xen/events.h"
 #include "xen/guardian.h"
 #include "xen/guest.h"
 #include "xen/message.h"
@@ -25,6 +26,7 @@ struct migration {
 	enum sender_state state;
 
 	struct events events;
+	struct device_watch devices;
 
 	struct channel *c;
 	struct saving saving;
@@ -36,12 +38,14 @@ struct migration {
 	struct inquiry inquiry;
 	struct loop_timer limit; /* of all of it, until GO */
 	struct loop_timer late;	 /* of the state: see sender_about() */
+	struct loop_timer soon;	 /* see settle() and destroy() */
 	uint64_t late_mark;	 /* how far it had come when that was set */
 	struct verdicts verdicts;
 	bool asked;	/* the guest is asked to suspend, or has been */
 	bool throttled; /* the copy may change its scheduler's cap, which was: */
 	int cap;
-	int claim; /* see handover_claim() */
+	bool cleared; /* what was left of the guest here is destroyed, or cannot be */
+	int claim;    /* see handover_claim() */
 	struct guardian guardian;
 	struct departure departure;
 

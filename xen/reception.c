@@ -24,6 +24,7 @@ void reception_look(struct reception *r)
 	r->ended = true;
 	loop_timer_del(r->loop, &r->timer);
 	loop_timer_del(r->loop, &r->limit);
+	loop_timer_del(r->loop, &r->later);
 	r->done(r->arg, r->end);
 }
 
@@ -93,14 +94,21 @@ static void drop_channel(struct reception *r)
 	r->c = NULL;
 }
 
+/* A guest that is settling in has to be seen to first. */
+static void lost(struct reception *r)
+{
+	drop_channel(r);
+	if (!r->settling_in)
+		reception_raise(r, RE_LOST);
+}
+
 void reception_say(struct reception *r, enum message_type type, struct buf *b)
 {
 	if (r->c && message_send(r->c, type, b) == 0)
 		return;
 	buf_free(b);
 	because(r->cause, "the channel takes no more");
-	drop_channel(r);
-	reception_raise(r, RE_LOST);
+	lost(r);
 }
 
 static void on_no_goodbye(void *arg)
@@ -232,8 +240,7 @@ static void on_close(void *arg, int err, const char *text)
 	struct reception *r = arg;
 
 	because(r->cause, "%s", err ? text : "the sender has hung up");
-	drop_channel(r);
-	reception_raise(r, RE_LOST);
+	lost(r);
 }
 
 const struct channel_ops reception_ops = {.on_frame = on_frame, .on_close = on_close};
@@ -287,6 +294,7 @@ void reception_free(struct reception *r)
 	restoring_fini(&r->restoring);
 	loop_timer_del(r->loop, &r->timer);
 	loop_timer_del(r->loop, &r->limit);
+	loop_timer_del(r->loop, &r->later);
 	events_fini(&r->events);
 	announce_stop(&r->announce);
 	handover_end(&r->handover);

@@ -16,6 +16,9 @@
 #include "xen/message.h"
 #include "xen/monitor.h"
 
+/* For a guest whose links are not looked at. */
+#define SETTLE_IN_NS (2 * SEC_NS)
+
 static void say_arrived(void *arg, uint64_t next)
 {
 	struct buf b = {0};
@@ -241,23 +244,38 @@ static void announce(struct reception *r)
 	free(nics);
 }
 
-/* What costs no downtime because the sender has its answer. */
+/*
+ * The guest has connected its devices again, or has had its time: until then it has this host to
+ * itself, for nobody hears of it earlier. Should we be killed before the record says running, what
+ * is missing is done by who finds it.
+ */
 static void look_after(void *arg)
 {
 	struct reception *r = arg;
 
-	if (r->looked_after)
-		return;
-	r->looked_after = true;
-	if (!r->silent)
-		announce(r);
-	handover_set(&r->handover, HANDOVER_RUNNING);
 	r->renamed = !libxl_domain_rename(toolstack_ctx(r->t), r->restoring.domid,
 					  r->config.c_info.name, r->name);
 	if (!r->renamed)
 		log_warn("domain %s: it runs here, but as %s: %s: xl rename gives it its name",
 			 r->name, r->config.c_info.name, toolstack_cause(r->t, ERROR_FAIL));
 	monitor_start(r->renamed ? r->name : r->config.c_info.name, false);
+	handover_set(&r->handover, HANDOVER_RUNNING);
+	handover_end(&r->handover);
+	r->settling_in = false;
+	reception_say(r, MSG_SETTLED, &(struct buf){0}); /* without a channel: RE_LOST */
+}
+
+/* Once the answer is on its way. */
+static void settle_in(void *arg)
+{
+	struct reception *r = arg;
+
+	if (!r->silent)
+		announce(r);
+	if (r->announcing)
+		announce_when_up(&r->announce, look_after);
+	else
+		loop_timer_set(r->loop, &r->later, SETTLE_IN_NS, look_after, r);
 }
 
 /* Everything but the answer could wait, and does: the sender's clock is running. */
@@ -267,18 +285,12 @@ static void send_running(struct reception *r)
 	struct buf b = {0};
 
 	message_put(&b, "took_ns", "%" PRIu64, took_ns);
+	r->settling_in = true;
 	reception_say(r, MSG_RUNNING, &b);
 	r->end = RECEPTION_RUNNING;
 	log_info("domain %s: runs here, started %.1f ms after it was handed over", r->name,
 		 (double)took_ns / MS_NS);
-	/* Once the answer is on its way. */
-	loop_timer_set(r->loop, &r->timer, 0, look_after, r);
-}
-
-static void end_running(struct reception *r)
-{
-	look_after(r);
-	handover_end(&r->handover);
+	loop_timer_set(r->loop, &r->later, 0, settle_in, r);
 }
 
 static void on_destroyed(void *arg, int rc)
@@ -365,7 +377,6 @@ void reception_act(struct reception *r, enum receiver_action a)
 	case RA_SEND_RUNNING: send_running(r); break;
 	case RA_TAKE_BACK: take_back(r); break;
 	case RA_DESTROY: destroy(r); break;
-	case RA_END_RUNNING: end_running(r); break;
 	case RA_END_GONE: end_gone(r); break;
 	}
 }

@@ -25,6 +25,7 @@ struct reception {
 	struct events events;
 	struct loop_timer timer; /* what follows by itself */
 	struct loop_timer limit; /* of the state: see receiver_about() */
+	struct loop_timer later; /* once it runs here */
 
 	char id[MIGRATION_ID_LEN + 1];
 	char name[GUEST_NAME_MAX], uuid[GUEST_UUID_MAX];
@@ -53,7 +54,7 @@ struct reception {
 	char cause[512];
 	bool failed_to_destroy, renamed, finishing, ended;
 	bool silent; /* it is not to announce the guest */
-	bool looked_after, announcing;
+	bool settling_in, announcing;
 	enum reception_end end;
 	void (*done)(void *arg, enum reception_end end);
 	void *arg;

@@ -3,7 +3,7 @@
 # shellcheck shell=bash
 
 # as_before BEFORE: the same domain under its name, running, log-dirty off, its scheduler's cap and
-# weight as they were (BEFORE is what lab-tool state said), nothing half-made on B.
+# weight as they were (BEFORE is what lab-tool state said), nothing half-made on B, nor a device.
 as_before() {
 	local after
 
@@ -11,7 +11,8 @@ as_before() {
 	echo "before: $1"
 	echo "after:  $after"
 	[ "$after" = "$1" ] && [[ $after = *", log-dirty off, cap 0,"* ]] || return
-	LAB_WAIT=30 on B 'while lab-tool list | grep .; do usleep 100000; done' ||
+	LAB_WAIT=30 on B 'while { lab-tool list; ls /sys/class/net | grep ^vif; } | grep .; do
+		usleep 100000; done' ||
 		{ echo "something half-made stays on B"; return 1; }
 	runs_only_on A
 }
@@ -95,21 +96,19 @@ when_asked() {
 		lab-tool unpause $GUEST"
 }
 
-# when_suspended HOST COMMAND: migrates to B, where the guest's network card takes its time; as
-# that is made last, the guest is suspended on A then. The command is run on HOST.
+# when_suspended HOST COMMAND: migrates to B, where xenconsoled is held: as the console is what
+# libxl waits for last, the guest is suspended on A then. The command is run on HOST.
 when_suspended() {
 	local status=0
 
-	on B 'cd /etc/xen/scripts && mv vif-lab /tmp/ && printf "%s\n" "#!/bin/sh" \
-			"[ \$1 != online ] || echo >/tmp/held" \
-			"while [ -e /tmp/held ]; do usleep 50000; done" \
-			"exec /tmp/vif-lab \"\$@\"" >vif-lab && chmod 755 vif-lab'
+	on B 'kill -STOP $(pids xenconsoled)'
 	{
-		on B 'until [ -e /tmp/held ]; do usleep 20000; done' && on "$1" "$2"
+		on A "until lab-tool list | grep -q '^$GUEST.* ...s'; do usleep 20000; done" &&
+			on "$1" "$2"
 	} &
 	migrate B || status=$?
 	wait $!
-	on B 'rm -f /tmp/held; mv /tmp/vif-lab /etc/xen/scripts/'
+	on B 'kill -CONT $(pids xenconsoled)'
 	return "$status"
 }
 
@@ -127,6 +126,17 @@ wrong_key() {
 	migrate B --tcp 7002 --key-file /root/other
 }
 
+# has_no_network: migrates to B, where the guest's network card cannot be plugged.
+has_no_network() {
+	local status=0
+
+	on B 'cd /etc/xen/scripts && mv vif-lab /tmp/ &&
+		printf "%s\n" "#!/bin/sh" "[ \$1 != online ]" >vif-lab && chmod 755 vif-lab'
+	migrate B || status=$?
+	on B 'mv /tmp/vif-lab /etc/xen/scripts/'
+	return "$status"
+}
+
 # recovers: vstor recover resumes a guest that is suspended, and leaves one that runs.
 recovers() {
 	local before
@@ -140,6 +150,7 @@ recovers() {
 # edges TYPE
 edges() {
 	check "$1: a wrong key is refused, the guest stays" stays wrong_key
+	check "$1: a device cannot be plugged there, the guest stays" stays has_no_network
 	check "$1: the receiver is killed in mid-stream, the guest stays" \
 		stays ends_soon B 'kill -KILL $(pids vstor receive)'
 	check "$1: the receiver stops in mid-stream, the guest stays" \

@@ -107,6 +107,25 @@ void __wrap_xs_close(struct xs_handle *xs)
 	fake.open--;
 }
 
+bool __wrap_xs_watch(struct xs_handle *xs, const char *path, const char *token)
+{
+	(void)xs;
+	(void)path;
+	(void)token;
+	fake.watched++;
+	return !fake.no_watch;
+}
+
+char **__wrap_xs_check_watch(struct xs_handle *xs)
+{
+	(void)xs;
+	errno = EAGAIN;
+	if (!fake.watched)
+		return NULL;
+	fake.watched--;
+	return calloc(2, sizeof(char *));
+}
+
 static struct fake_domain *control_of(const char *path)
 {
 	unsigned domid;

@@ -239,10 +239,7 @@ static void receiver_event(struct world w, enum receiver_event e)
 		w.ready = w.line;
 		break;
 	case RA_START: w.record = HANDOVER_STARTING; break;
-	case RA_SEND_RUNNING:
-		w.running = w.line;
-		w.record = HANDOVER_RUNNING;
-		break;
+	case RA_SEND_RUNNING: w.running = w.line; break;
 	case RA_TAKE_BACK: w.record = HANDOVER_PREPARING; /* fallthrough */
 	case RA_DESTROY: w.there = DYING; break;
 	case RA_END_GONE:
@@ -304,6 +301,11 @@ static void receiver_goes_on(struct world w)
 		walk_both(then);
 	} else if (w.r == R_DESTROY) {
 		receiver_event(w, RE_DONE);
+	}
+	/* Some time after it has said so. */
+	if ((w.r == R_RUNNING || w.r == R_END) && w.record == HANDOVER_STARTING) {
+		then.record = HANDOVER_RUNNING;
+		walk_both(then);
 	}
 	if (w.r == R_RESTORE)
 		receiver_event(w, RE_RESTORED);

@@ -10,8 +10,43 @@ static void test_moves(void)
 	CHECK_EQ(w.result.end, MIGRATION_MOVED);
 	CHECK_EQ(w.result.devices_ns, 7);
 	CHECK_STR(w.result.cause, "");
-	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, "
-			    "retrieve 5, destroy 5, ");
+	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, destroy 5, ");
+	end();
+}
+
+/* It runs there, whether or not the receiver lives to give it its name. */
+static bool dies_when_it_runs(enum message_type type)
+{
+	if (type != MSG_GO)
+		return false;
+	says(MSG_RUNNING, "took_ns", "1000");
+	loop_timer_set(w.loop, &w.timer, 20 * MS_NS, on_hang_up, NULL);
+	return true;
+}
+
+static void test_receiver_does_not_settle(void)
+{
+	begin();
+	w.hears = dies_when_it_runs;
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, destroy 5, ");
+	end();
+}
+
+static bool settles_too_early(enum message_type type)
+{
+	if (type == MSG_BEGIN)
+		says(MSG_SETTLED, NULL, NULL);
+	return false;
+}
+
+static void test_settles_too_early(void)
+{
+	begin();
+	w.hears = settles_too_early;
+	stays();
+	CHECK_STR(w.result.cause, "an unexpected message");
 	end();
 }
 
@@ -20,6 +55,13 @@ static void test_moves(void)
 static void attaches_then_saves(void)
 {
 	w.guest->disks = 1;
+	fake.watched++;
+	saves();
+}
+
+static void changes_back_then_saves(void)
+{
+	fake.watched += 2;
 	saves();
 }
 
@@ -30,6 +72,26 @@ static void test_disk_attached_in_mid_copy(void)
 	w.copying = attaches_then_saves;
 	stays();
 	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
+	end();
+}
+
+/* What may have changed is read once more. */
+static void test_devices_touched(void)
+{
+	begin();
+	w.copying = changes_back_then_saves;
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, "
+			    "retrieve 5, destroy 5, ");
+	end();
+
+	begin();
+	fake.no_watch = true;
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, "
+			    "retrieve 5, destroy 5, ");
 	end();
 }
 
@@ -201,8 +263,7 @@ static void test_receiver_fails(void)
 	stays();
 	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
 	CHECK_STR(w.result.cause, "b: no room");
-	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, "
-			    "retrieve 5, rename 5, resume 5, ");
+	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, rename 5, resume 5, ");
 	end();
 }
 
@@ -263,8 +324,7 @@ static void test_lost_after_go(void)
 	w.answer = "running";
 	migrate();
 	CHECK_EQ(w.result.end, MIGRATION_MOVED);
-	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, "
-			    "retrieve 5, destroy 5, ");
+	CHECK_STR(fake.did, "retrieve 5, suspend 5, rename 5, destroy 5, ");
 	end();
 }
 
@@ -360,7 +420,10 @@ int main(void)
 {
 	rig_open();
 	CHECK_RUN(test_moves);
+	CHECK_RUN(test_receiver_does_not_settle);
+	CHECK_RUN(test_settles_too_early);
 	CHECK_RUN(test_disk_attached_in_mid_copy);
+	CHECK_RUN(test_devices_touched);
 	CHECK_RUN(test_called_off_in_mid_copy);
 	CHECK_RUN(test_receiver_dies_in_mid_copy);
 	CHECK_RUN(test_called_off_at_once);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Whether a guest gets or loses devices, by what libxl writes into xenstore when it does. */
+#ifndef XEN_DEVICE_WATCH_H
+#define XEN_DEVICE_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct xs_handle;
+
+struct device_watch {
+	struct xs_handle *xs; /* NULL: it cannot be watched */
+	char path[64];
+};
+
+/* From now on. */
+void device_watch_start(struct device_watch *w, uint32_t domid);
+/* Whether anything has been done to its devices, or may have been, until now. */
+bool device_watch_touched(struct device_watch *w);
+/* Harmless when all zero. */
+void device_watch_stop(struct device_watch *w);
+
+#endif
