@@ -263,6 +263,9 @@ static inline void rig_close_lun(unsigned i)
 	rig.lun[i] = NULL;
 }
 
+/* Where the directory is made. */
+static const char *rig_place = "/tmp";
+
 /* `config`: block size, thin and the like of both LUNs; may be NULL. */
 static inline void rig_up(const struct lun_config *config, bool keep_state)
 {
@@ -272,7 +275,7 @@ static inline void rig_up(const struct lun_config *config, bool keep_state)
 	if (!rig.config.block_size)
 		rig.config.block_size = 512;
 	rig.keep_state = keep_state;
-	strcpy(rig.dir, "/tmp/vstor-scsi.XXXXXX");
+	snprintf(rig.dir, sizeof(rig.dir), "%s/vstor-scsi.XXXXXX", rig_place);
 	rig.loop = mkdtemp(rig.dir) ? loop_new() : NULL;
 	rig.engine = rig.loop ? disk_engine_new(rig.loop, 2) : NULL;
 	for (unsigned i = 0; i < LUNS; i++) {

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "xen/referee.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/crc32c.h"
+#include "core/digest.h"
+#include "net/iscsi/initiator_login.h"
+#include "xen/message.h"
+#include "xen/reservation.h"
+
+#define TAG	 0x7673u /* "vs" */
+#define ATTEMPTS 8	 /* of a step that others disturb, or whose answer is lost */
+
+/* ---- keys ---- */
+
+_Thread_local const char *referee_host_name;
+
+uint32_t referee_host(void)
+{
+	char name[ISCSI_NAME + 1];
+
+	if (referee_host_name)
+		snprintf(name, sizeof(name), "%s", referee_host_name);
+	else
+		initiator_default_name(name);
+	return crc32c(0, name, strlen(name));
+}
+
+uint64_t referee_key(uint32_t host, uint16_t generation)
+{
+	return (uint64_t)TAG << 48 | (uint64_t)host << 16 | generation;
+}
+
+bool referee_is_key(uint64_t key)
+{
+	return key >> 48 == TAG;
+}
+
+uint32_t referee_host_of(uint64_t key)
+{
+	return (uint32_t)(key >> 16);
+}
+
+static bool ours(uint64_t key)
+{
+	return referee_is_key(key) && referee_host_of(key) == referee_host();
+}
+
+/* ---- what a disk tells ---- */
+
+static const struct reservation_key *find_key(const struct reservation *r, uint64_t key)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		if (r->keys[i].key == key)
+			return &r->keys[i];
+	return NULL;
+}
+
+/* What this host has registered; 0: nothing. */
+static uint64_t own_key(const struct reservation *r)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		if (ours(r->keys[i].key))
+			return r->keys[i].key;
+	return 0;
+}
+
+static const struct reservation_key *holder_of(const struct reservation *r)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		if (r->keys[i].holds)
+			return &r->keys[i];
+	return NULL;
+}
+
+/* The initiator's name, of "name,i,0xISID". */
+static void name_of(const struct reservation_key *k, char *name, size_t size)
+{
+	size_t n = strcspn(k->initiator, ",");
+
+	snprintf(name, size, "%.*s", (int)n, n ? k->initiator : "?");
+	if (!n)
+		snprintf(name, size, "a host without an iSCSI name");
+}
+
+static enum referee_says silent(char *why, const char *device, int rc)
+{
+	snprintf(why, REFEREE_TEXT, "%s does not answer: %s", device, strerror(-rc));
+	return REFEREE_SILENT;
+}
+
+static enum referee_says namesake(char *why, const char *device)
+{
+	snprintf(why, REFEREE_TEXT,
+		 "%s: another host has the name, and so the keys, of this one: give each an "
+		 "InitiatorName of its own in /etc/iscsi/initiatorname.iscsi",
+		 device);
+	return REFEREE_LOST;
+}
+
+static enum referee_says held(char *why, const char *device, const struct reservation_key *k)
+{
+	char name[RESERVATION_NAME_MAX];
+
+	if (ours(k->key))
+		return namesake(why, device);
+	name_of(k, name, sizeof(name));
+	snprintf(why, REFEREE_TEXT, "%s is held by %s (key 0x%" PRIx64 "%s)", device, name, k->key,
+		 referee_is_key(k->key) ? "" : ", not vstor's");
+	return REFEREE_LOST;
+}
+
+static enum referee_says taken_off(char *why, const char *device, const struct reservation *seen)
+{
+	const struct reservation_key *holder = holder_of(seen);
+
+	if (holder)
+		return held(why, device, holder);
+	snprintf(why, REFEREE_TEXT, "this host's key has been taken off %s", device);
+	return REFEREE_LOST;
+}
+
+static enum referee_says foreign_key(char *why, const char *device)
+{
+	snprintf(why, REFEREE_TEXT,
+		 "another program has registered a key for this host with %s: remove that first "
+		 "(sg_persist --out --register)",
+		 device);
+	return REFEREE_LOST;
+}
+
+/* ---- one disk ---- */
+
+/* How a disk is to be taken. */
+struct taking {
+	uint64_t mine;
+	uint64_t victim; /* from whom it may be taken; 0: from nobody */
+	bool any;	 /* from any other host of vstor's, too */
+	enum reservation_action by;
+	bool eager;  /* without looking first: what was found at the beginning still holds */
+	bool afresh; /* it may be registered with, and reserved if nobody holds it */
+};
+
+/* The next step towards holding the disk alone; false: says is what there is to say. */
+static bool step(const char *device, const struct taking *t, const struct reservation *seen,
+		 enum referee_says *says, char *why)
+{
+	const struct reservation_key *holder = holder_of(seen);
+	bool in = find_key(seen, t->mine), mine = holder && holder->key == t->mine, theirs;
+	uint64_t victim = t->victim;
+
+	if (t->any && holder && !mine && referee_is_key(holder->key) && !ours(holder->key))
+		victim = holder->key;
+	theirs = victim && find_key(seen, victim);
+
+	*says = REFEREE_WON;
+	if (mine && !theirs)
+		return false;
+	/* Who is not registered any more has lost; and if nobody holds it, the guest has ended. */
+	if (!t->afresh && (!in || !holder)) {
+		*says = taken_off(why, device, seen);
+		return false;
+	}
+	if (holder && !mine && holder->key != victim) {
+		*says = held(why, device, holder);
+		return false;
+	}
+	if (!in) {
+		if (reservation_out(device, RESERVATION_REGISTER, 0, t->mine) != -EBADE)
+			return true;
+		*says = foreign_key(why, device);
+		return false;
+	}
+	/* The victim may hold, or be about to: only without its key it can do neither. */
+	if (theirs)
+		reservation_out(device, t->by, t->mine, victim);
+	else
+		reservation_out(device, RESERVATION_RESERVE, t->mine, 0);
+	return true;
+}
+
+/* One command at a time; whatever becomes of it, the disk is asked how it stands then. */
+static enum referee_says take(const char *device, const struct taking *t, char *why)
+{
+	struct reservation *seen = malloc(sizeof(*seen));
+	enum referee_says says = REFEREE_SILENT;
+	bool again = true;
+	int rc = seen ? 0 : -ENOMEM;
+
+	/* Who has its key is the holder, or was at the last look: the loss of the one is the loss
+	 * of the other. */
+	if (t->eager && reservation_out(device, t->by, t->mine, t->victim) == 0) {
+		free(seen);
+		return REFEREE_WON;
+	}
+	for (int i = 0; rc == 0 && again && i < ATTEMPTS; i++) {
+		rc = reservation_read(device, seen);
+		again = rc || step(device, t, seen, &says, why);
+	}
+	if (again)
+		says = silent(why, device, rc ? rc : -EBUSY);
+	free(seen);
+	return says;
+}
+
+/* What this host has registered is from now on registered under another key (so that what is still
+ * on its way from an earlier migration misses it). *there: it had registered one. */
+static int renew(const char *device, uint64_t key, bool *there)
+{
+	struct reservation *seen = malloc(sizeof(*seen));
+	int rc = seen ? -EAGAIN : -ENOMEM;
+
+	*there = false;
+	for (int i = 0; rc == -EAGAIN && i < ATTEMPTS; i++) {
+		rc = reservation_read(device, seen);
+		if (rc || !own_key(seen) || find_key(seen, key))
+			break;
+		*there = true;
+		rc = reservation_out(device, RESERVATION_REGISTER, own_key(seen), key);
+		if (rc == -EBADE) { /* it is another's that looks like ours, or just gone */
+			*there = false;
+			rc = 0;
+		} else if (rc == 0 || rc == -EIO) {
+			rc = -EAGAIN;
+		}
+	}
+	free(seen);
+	return rc;
+}
+
+static int new_key(uint64_t *key)
+{
+	uint16_t generation;
+	int rc = random_bytes(&generation, sizeof(generation));
+
+	*key = referee_key(referee_host(), generation);
+	return rc;
+}
+
+/* Holds it under that key. */
+static enum referee_says hold(const char *device, struct taking *t, bool *there, char *why)
+{
+	int rc = renew(device, t->mine, there);
+
+	t->afresh = true;
+	return rc ? silent(why, device, rc) : take(device, t, why);
+}
+
+enum referee_says referee_hold(const char *device, uint64_t victim, char why[REFEREE_TEXT])
+{
+	struct taking t = {.victim = victim, .by = RESERVATION_PREEMPT_AND_ABORT};
+	bool there;
+	int rc = new_key(&t.mine);
+
+	return rc ? silent(why, device, rc) : hold(device, &t, &there, why);
+}
+
+int referee_release(const char *device, void (*told)(void *arg, uint64_t key, bool holds),
+		    void *arg)
+{
+	struct reservation *seen = malloc(sizeof(*seen));
+	int rc = seen ? reservation_read(device, seen) : -ENOMEM;
+
+	for (unsigned i = 0; rc == 0 && i < seen->n; i++) {
+		if (!ours(seen->keys[i].key))
+			continue;
+		if (told)
+			told(arg, seen->keys[i].key, seen->keys[i].holds);
+		rc = reservation_out(device, RESERVATION_REGISTER, seen->keys[i].key, 0);
+		if (rc == -EBADE) /* it is gone, or another's that looks like ours */
+			rc = 0;
+	}
+	free(seen);
+	return rc;
+}
+
+bool referee_registered(const char *device)
+{
+	struct reservation *seen = malloc(sizeof(*seen));
+	bool is = seen && reservation_read(device, seen) == 0 && own_key(seen);
+
+	free(seen);
+	return is;
+}
+
+int referee_holder(const char *device, uint64_t *key, char *name, size_t size)
+{
+	struct reservation *seen = malloc(sizeof(*seen));
+	int rc = seen ? reservation_read(device, seen) : -ENOMEM;
+	const struct reservation_key *holder = rc ? NULL : holder_of(seen);
+
+	*key = holder && !ours(holder->key) ? holder->key : 0;
+	if (*key)
+		name_of(holder, name, size);
+	free(seen);
+	return rc;
+}
+
+/* ---- the source ---- */
+
+/* Registrations that hosts have left which died as destinations: only the holder may write, but
+ * they could take. */
+static void clear_others(const char *device, uint64_t mine)
+{
+	struct reservation *seen = malloc(sizeof(*seen));
+
+	if (seen && reservation_read(device, seen) == 0)
+		for (unsigned i = 0; i < seen->n; i++)
+			if (referee_is_key(seen->keys[i].key) && seen->keys[i].key != mine)
+				reservation_out(device, RESERVATION_PREEMPT, mine,
+						seen->keys[i].key);
+	free(seen);
+}
+
+enum referee_says referee_begin(struct referee *r)
+{
+	enum referee_says says = REFEREE_WON;
+	bool there = false;
+
+	r->theirs = 0;
+	if (new_key(&r->mine))
+		return silent(r->why, "the random number generator", -EIO);
+	for (unsigned i = 0; says == REFEREE_WON && i < r->n; i++) {
+		struct referee_disk *d = &r->disk[i];
+		struct taking t = {.mine = r->mine};
+
+		says = hold(d->path, &t, &there, r->why);
+		d->took = says == REFEREE_WON && !there;
+		if (says == REFEREE_WON)
+			clear_others(d->path, r->mine);
+	}
+	return says;
+}
+
+/* ---- the destination ---- */
+
+static enum referee_says join_disk(struct referee *r, const char *device, struct reservation *seen)
+{
+	const struct reservation_key *holder;
+	uint64_t own;
+	int rc = -EAGAIN;
+
+	for (int i = 0; i < ATTEMPTS; i++) {
+		rc = reservation_read(device, seen);
+		if (rc)
+			break;
+		holder = holder_of(seen);
+		own = own_key(seen);
+		if (!holder || holder->key != r->theirs)
+			return holder ? held(r->why, device, holder)
+				      : taken_off(r->why, device, seen);
+		if (own == r->mine)
+			return REFEREE_WON;
+		/* What an earlier attempt has left goes first. */
+		rc = reservation_out(device, RESERVATION_REGISTER, own, own ? 0 : r->mine);
+		if (rc == -EBADE)
+			return foreign_key(r->why, device);
+	}
+	return silent(r->why, device, rc ? rc : -EBUSY);
+}
+
+enum referee_says referee_join(struct referee *r)
+{
+	struct reservation *seen = malloc(sizeof(*seen));
+	enum referee_says says = REFEREE_WON;
+
+	r->mine = referee_key(referee_host(), (uint16_t)r->theirs);
+	if (!seen)
+		says = silent(r->why, "memory", -ENOMEM);
+	if (r->mine == r->theirs)
+		says = namesake(r->why, r->n ? r->disk[0].path : "?");
+	for (unsigned i = 0; says == REFEREE_WON && i < r->n; i++)
+		says = join_disk(r, r->disk[i].path, seen);
+	free(seen);
+	return says;
+}
+
+/* ---- both ---- */
+
+static enum referee_says take_all(struct referee *r, struct taking *t)
+{
+	enum referee_says says = REFEREE_WON;
+
+	for (unsigned i = 0; says == REFEREE_WON && i < r->n; i++) {
+		says = take(r->disk[i].path, t, r->why);
+		/* The first has decided: what stands in the way of the others can only be late. */
+		if (i && says == REFEREE_LOST)
+			says = REFEREE_SILENT;
+		t->afresh = t->any = true;
+	}
+	return says;
+}
+
+enum referee_says referee_claim(struct referee *r, bool abort)
+{
+	struct taking t = {.mine = r->mine,
+			   .victim = r->theirs,
+			   .by = abort ? RESERVATION_PREEMPT_AND_ABORT : RESERVATION_PREEMPT,
+			   .eager = true};
+
+	return take_all(r, &t);
+}
+
+enum referee_says referee_reclaim(struct referee *r)
+{
+	struct taking t = {.victim = r->theirs, .by = RESERVATION_PREEMPT, .afresh = true};
+	struct reservation *seen = malloc(sizeof(*seen));
+	int rc = seen ? reservation_read(r->disk[0].path, seen) : -ENOMEM;
+
+	/* A key that was taken off is never used again. */
+	t.mine = rc ? 0 : own_key(seen);
+	if (!rc && !t.mine)
+		rc = new_key(&t.mine);
+	free(seen);
+	if (rc)
+		return silent(r->why, r->disk[0].path, rc);
+	r->mine = t.mine;
+	return take_all(r, &t);
+}
+
+void referee_leave(struct referee *r, bool source)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		if (!source || r->disk[i].took)
+			referee_release(r->disk[i].path, NULL, NULL);
+}
+
+/* ---- fields ---- */
+
+void referee_put(struct buf *b, const struct referee *r)
+{
+	if (!r->n)
+		return;
+	message_put(b, "fence_mine", "0x%" PRIx64, r->mine);
+	message_put(b, "fence_theirs", "0x%" PRIx64, r->theirs);
+	for (unsigned i = 0; i < r->n; i++)
+		message_put(b, "fence_disk", "%s %s", r->disk[i].vdev, r->disk[i].path);
+}
+
+static int get_key(const uint8_t *p, size_t n, const char *name, uint64_t *key)
+{
+	char text[24];
+	int end = 0;
+
+	if (message_get(p, n, name, text, sizeof(text)))
+		return -ENOENT;
+	return sscanf(text, "0x%" SCNx64 "%n", key, &end) == 1 && !text[end] ? 0 : -EINVAL;
+}
+
+int referee_get(const uint8_t *p, size_t n, struct referee *r)
+{
+	struct message_field f;
+	char text[64];
+	size_t at = 0;
+	int rc;
+
+	memset(r, 0, sizeof(*r));
+	rc = get_key(p, n, "fence_mine", &r->mine);
+	if (!rc && get_key(p, n, "fence_theirs", &r->theirs))
+		rc = -EINVAL;
+	while (!rc && message_next(p, n, &at, &f)) {
+		struct referee_disk *d = &r->disk[r->n];
+
+		if (!message_field_is(&f, "fence_disk"))
+			continue;
+		snprintf(text, sizeof(text), "%.*s", (int)f.value_len, f.value);
+		if (r->n == REFEREE_DISKS || sscanf(text, "%15s %31s", d->vdev, d->path) != 2)
+			rc = -EINVAL;
+		else
+			r->n++;
+	}
+	return rc ? rc : r->n ? 0 : -EINVAL;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The referee: a guest's disks decide which host may run it, also when the hosts cannot talk to
+ * each other. Each disk is held by a persistent reservation, Write Exclusive, of the host that runs
+ * the guest; the hand-over is one command to the disk with the lowest identity, a compare-and-swap:
+ *
+ *	source		holds with the key S, from the guest's start (block-vstor) or from the
+ *			migration's beginning
+ *	destination	registers its key D during the pre-copy: it may read, not write
+ *	source		suspends the guest, waits for its last writes, says GO
+ *	destination	PREEMPT, naming S. Won: S is no longer registered, the source's late writes
+ *			are refused; it takes the other disks, and starts the guest
+ *	source		hears nothing after GO: PREEMPT, naming D. Won: D is no longer registered,
+ *			the destination's PREEMPT will be refused; it resumes the guest
+ *
+ * Each names the other's key and needs its own: of two racers one succeeds, the other gets
+ * RESERVATION CONFLICT, and destroys its copy, which is still suspended or paused: no guest sees an
+ * I/O error. An answer that is lost is no doubt: one looks who holds. The other disks follow the
+ * first, by the winner, who may repeat that; nobody undoes.
+ *
+ * A key is "vs", a hash of the host's initiator name, and the generation: a number drawn for each
+ * migration, the same for S and D. So a command from an earlier migration names keys that are gone.
+ * The nexus is an initiator's name and ISID, which vstor attach derives from the portal: the same
+ * after a reboot, so that a host knows what it holds.
+ *
+ * A disk by several paths (device mapper) has several nexuses, and Write Exclusive is one's: it
+ * cannot be fenced. Nor can a part of a disk, a disk that forgets reservations when it loses power
+ * (PTPL_C), and one that two guests of a host share. --no-fence lets them be.
+ */
+#ifndef XEN_REFEREE_H
+#define XEN_REFEREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/buf.h"
+
+#define REFEREE_DISKS 32
+#define REFEREE_TEXT  320
+
+struct referee_disk {
+	char vdev[16];
+	char path[32]; /* of the device here */
+	bool took;     /* nobody held it when the migration began */
+};
+
+/* A guest's disks that are fenced, as one host sees them. Plain data: it may be copied. */
+struct referee {
+	uint64_t mine, theirs; /* keys of the migration; 0: none yet */
+	unsigned n;
+	struct referee_disk disk[REFEREE_DISKS]; /* in the order of their identities */
+	char why[REFEREE_TEXT];			 /* what the last call was refused for */
+};
+
+enum referee_says {
+	REFEREE_WON,	/* this host holds it */
+	REFEREE_LOST,	/* another does, or may; why says who */
+	REFEREE_SILENT, /* a disk does not answer: ask again */
+};
+
+/* ---- keys ---- */
+
+/* Whose name this host's part of the keys comes from; NULL: initiator_default_name(). For tests, of
+ * which each thread may be another host. */
+extern _Thread_local const char *referee_host_name;
+/* This host's part of the keys. */
+uint32_t referee_host(void);
+uint64_t referee_key(uint32_t host, uint16_t generation);
+/* Whether vstor made it, and by which host: */
+bool referee_is_key(uint64_t key);
+uint32_t referee_host_of(uint64_t key);
+
+/* ---- one disk, for a guest that starts or ends here ---- */
+
+/* Holds the disk, if nobody else does, or from `victim` (0: nobody), by PREEMPT AND ABORT; under a
+ * new key. LOST: why names the holder. May be repeated. */
+enum referee_says referee_hold(const char *device, uint64_t victim, char why[REFEREE_TEXT]);
+/* Gives up what this host has registered, and with it what it holds; told(arg, key, holds) before
+ * each command (NULL: nobody is told). 0 or -errno; nothing to give up is well. */
+int referee_release(const char *device, void (*told)(void *arg, uint64_t key, bool holds),
+		    void *arg);
+/* Whether this host has registered a key with the disk. */
+bool referee_registered(const char *device);
+/* Who holds the disk, if another than this host: the key, 0 if nobody; `name` gets the initiator's.
+ * 0 or -errno. */
+int referee_holder(const char *device, uint64_t *key, char *name, size_t size);
+
+/* ---- the disks of a guest that moves ---- */
+
+/* The source, when the migration begins: holds all of them (LOST: another does) under a new key,
+ * and clears away what earlier migrations have left. */
+enum referee_says referee_begin(struct referee *r);
+/* The destination: registers, while `theirs` holds. */
+enum referee_says referee_join(struct referee *r);
+/* Either, after GO: the compare-and-swap of the first disk; the winner then takes the others. WON
+ * and LOST are final, however often it is asked. `abort`: what the other still has on its way to
+ * the disks is aborted; for a destination that was not told that the source is quiet. */
+enum referee_says referee_claim(struct referee *r, bool abort);
+/* The source, when the other has promised never to start the guest: takes back what that has taken,
+ * under a new key (`mine` changes). */
+enum referee_says referee_reclaim(struct referee *r);
+/* No longer takes part: the destination unregisters; the source gives up what it has only taken for
+ * the migration. */
+void referee_leave(struct referee *r, bool source);
+
+/* As fields of a message, or of a record (xen/message.h): keys and devices. */
+void referee_put(struct buf *b, const struct referee *r);
+/* -ENOENT: there are none; -EINVAL: they make no sense. */
+int referee_get(const uint8_t *p, size_t n, struct referee *r);
+
+#endif
