@@ -11,8 +11,6 @@
 #include "core/bytes.h"
 #include "core/log.h"
 
-#define BATCH 64u
-
 _Static_assert((offsetof(struct aoe_frame, data) + AOE_ATA_DATA) % 64 == 0, "data are aligned");
 
 unsigned aoe_port_sectors(const struct aoe_port *p)
@@ -32,32 +30,42 @@ static void await(struct aoe_port *p)
 {
 	if (p->watch.on)
 		loop_fd_mod(p->loop, &p->watch,
-			    (p->idle ? LOOP_READ : 0) | (p->full ? LOOP_WRITE : 0));
+			    (p->idle || p->in[0] ? LOOP_READ : 0) | (p->full ? LOOP_WRITE : 0));
 }
 
 /* ---- receiving ---- */
 
+/* How many can be received. */
+static unsigned prepare(struct aoe_port *p)
+{
+	for (unsigned i = 0; i < AOE_BATCH; i++) {
+		if (p->in[i])
+			continue;
+		p->in[i] = aoe_port_frame(p);
+		if (!p->in[i])
+			return i;
+		p->in_iov[i] = (struct iovec){p->in[i]->data, AOE_BYTES_MAX};
+		p->in_message[i].msg_hdr =
+			(struct msghdr){.msg_iov = &p->in_iov[i], .msg_iovlen = 1};
+	}
+	return AOE_BATCH;
+}
+
 static unsigned receive(struct aoe_port *p, struct aoe_frame **frames)
 {
-	struct mmsghdr messages[BATCH];
-	struct iovec iov[BATCH];
-	unsigned n = 0, good = 0;
+	unsigned n = prepare(p), good = 0;
 	int got;
 
-	while (n < BATCH && p->idle) {
-		frames[n] = aoe_port_frame(p);
-		iov[n] = (struct iovec){frames[n]->data, AOE_BYTES_MAX};
-		messages[n].msg_hdr = (struct msghdr){.msg_iov = &iov[n], .msg_iovlen = 1};
-		n++;
-	}
+	if (!n)
+		return 0;
 	loop_unlock(p->loop);
-	got = recvmmsg(p->fd, messages, n, MSG_DONTWAIT, NULL);
+	got = recvmmsg(p->fd, p->in_message, n, MSG_DONTWAIT, NULL);
 	loop_lock(p->loop);
-	/* An interface that is down is told of once, and what comes by its own socket too. */
-	for (unsigned i = 0; i < n; i++) {
-		struct aoe_frame *f = frames[i];
-		f->len = (int)i < got ? messages[i].msg_len : 0;
-		if (f->len < AOE_ARG || messages[i].msg_hdr.msg_flags & MSG_TRUNC)
+	for (int i = 0; i < got; i++) {
+		struct aoe_frame *f = p->in[i];
+		p->in[i] = NULL;
+		f->len = p->in_message[i].msg_len;
+		if (f->len < AOE_ARG || p->in_message[i].msg_hdr.msg_flags & MSG_TRUNC)
 			aoe_port_drop(f);
 		else
 			frames[good++] = f;
@@ -68,14 +76,14 @@ static unsigned receive(struct aoe_port *p, struct aoe_frame **frames)
 static void on_readable(void *arg, unsigned events)
 {
 	struct aoe_port *p = arg;
-	struct aoe_frame *frames[BATCH];
+	struct aoe_frame *frames[AOE_BATCH];
 	unsigned n;
 
 	if (p->full && events & LOOP_WRITE) {
 		p->full = false;
 		loop_defer(p->loop, &p->send);
 	}
-	n = p->idle ? receive(p, frames) : 0;
+	n = receive(p, frames);
 	for (unsigned i = 0; i < n; i++)
 		p->frame(p->arg, frames[i]);
 	if (n)
@@ -89,14 +97,14 @@ static void on_readable(void *arg, unsigned events)
 static void send_queued(void *arg)
 {
 	struct aoe_port *p = arg;
-	struct mmsghdr messages[BATCH];
-	struct iovec iov[BATCH];
+	struct mmsghdr messages[AOE_BATCH];
+	struct iovec iov[AOE_BATCH];
 	struct aoe_frame *f;
 
 	while (p->out && !p->full) {
 		unsigned n = 0;
 		int sent, err = 0;
-		for (f = p->out; f && n < BATCH; f = f->next, n++) {
+		for (f = p->out; f && n < AOE_BATCH; f = f->next, n++) {
 			iov[n] = (struct iovec){f->data, f->len};
 			messages[n].msg_hdr = (struct msghdr){.msg_iov = &iov[n], .msg_iovlen = 1};
 		}

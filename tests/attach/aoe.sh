@@ -71,6 +71,49 @@ part_aoe() {
 	target_kill
 }
 
+# power_cut KEY COUNT: the target's machine loses its power amid writes; COUNT takes how many records
+# have been answered, and the image.
+power_cut() {
+	local written
+
+	on s "vstor target --lun /dev/vda$1 --listen 127.0.0.1 --control /tmp/control --aoe eth1,shelf=2,slot=1 --ready-fd 3 \
+		3>/tmp/ready >/tmp/target.log 2>&1 &
+		until [ -s /tmp/ready ]; do usleep 50000; done" && on i 'vstor attach --via aoe 2.1' || return
+	on i "rm -f /tmp/written; writer /dev/etherd/e2.1 >/dev/null 2>&1 &
+		until [ \$(wc -l </tmp/written) -gt 50 ]; do usleep 50000; done" || return
+	machine_stop s
+	written=$(on i 'wc -l </tmp/written')
+	on i 'kill $(pidof writer) 2>/dev/null; vstor detach /dev/etherd/e2.1 --force; true' >/dev/null 2>&1
+	echo "$written records were answered"
+	"$2" "$written"
+}
+
+# The records that are on the medium in a row from the first.
+on_medium() {
+	head -c $(($1 * 512)) "$RUN/s.img" | awk '$1 != NR - 1 { exit } { n = NR } END { print n + 0 }'
+}
+
+all_there() {
+	[ "$(on_medium "$1")" = "$1" ]
+}
+
+some_lost() {
+	[ "$(on_medium "$1")" -lt "$1" ]
+}
+
+# Each record is answered by whoever the words of the LUN make it be: on the medium or in memory.
+part_power() {
+	! machine_lives s 2>/dev/null || machine_stop s
+	machine_start s
+	machine_wait s
+	check "AoE: the target's machine loses its power, and nothing that was answered" power_cut "" all_there
+	truncate -s 0 "$RUN/s.img"
+	truncate -s 64M "$RUN/s.img"
+	machine_start s
+	machine_wait s
+	check "AoE: with cache=writeback what was in memory is lost" power_cut ",cache=writeback" some_lost
+}
+
 # As the control: the same driver and commands, another target.
 vblade_start() {
 	vblade 1 1 br9 "$RUN/disk.img" >>"$RUN/target.log" 2>&1 &
