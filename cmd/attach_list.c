@@ -118,7 +118,7 @@ static void list_disk(struct json *j, const struct iscsi_session *s, const struc
 /* The driver looks after it by itself. */
 static void list_aoe(struct json *j, const struct aoe_device *d)
 {
-	char address[16];
+	char address[16], serial[AOE_SERIAL];
 
 	snprintf(address, sizeof(address), "%u.%u", d->at.shelf, d->at.slot);
 	if (!j) {
@@ -129,6 +129,7 @@ static void list_aoe(struct json *j, const struct aoe_device *d)
 	json_object(j, NULL);
 	json_string(j, "device", d->disk.path);
 	json_string(j, "aoe", address);
+	json_string(j, "serial", aoe_device_serial(d, serial) ? NULL : serial);
 	json_string(j, "target", d->target);
 	json_string(j, "state", d->state);
 	json_object_end(j);

@@ -10,6 +10,7 @@
 #include <xenstore.h>
 
 #include "core/bytes.h"
+#include "net/aoe/initiator.h"
 #include "xen/message.h"
 
 const char *disk_id_sysfs = "/sys";
@@ -30,6 +31,18 @@ static int read_line(const char *path, char *line, size_t size)
 		n--;
 	line[n] = 0;
 	return n ? 0 : -ENOENT;
+}
+
+/* Linux's AoE driver shows what the target has told by a call only. */
+static int aoe_id(dev_t device, char id[DISK_ID_MAX])
+{
+	char serial[AOE_SERIAL];
+	struct aoe_device d;
+
+	if (aoe_device_numbered(device, &d) || aoe_device_serial(&d, serial))
+		return -ENOENT;
+	snprintf(id, DISK_ID_MAX, "aoe %s", serial);
+	return 0;
 }
 
 int disk_id(dev_t device, char id[DISK_ID_MAX])
@@ -53,7 +66,7 @@ int disk_id(dev_t device, char id[DISK_ID_MAX])
 			snprintf(id + n, DISK_ID_MAX - n, " p%s", part);
 		return 0;
 	}
-	return -ENOENT;
+	return part[0] ? -ENOENT : aoe_id(device, id);
 }
 
 /* One disk, by its back end's nodes (Xen: public/io/blkif.h and docs/misc/xenstore-paths.pandoc).

@@ -12,8 +12,8 @@
 #define DISK_ID_MAX 160
 
 /* The world wide name of the disk behind a block device, or device mapper's uuid (Linux:
- * Documentation/ABI sysfs-block, sysfs-block-dm), and the number of the partition if it is one.
- * -ENOENT: it has none, as a file has. */
+ * Documentation/ABI sysfs-block, sysfs-block-dm), and the number of the partition if it is one; or
+ * the serial number that an AoE target tells. -ENOENT: it has none, as a file has. */
 int disk_id(dev_t device, char id[DISK_ID_MAX]);
 
 /* Adds a field `disk=VDEV ID` for each disk of a domain of this host whose id is known. */

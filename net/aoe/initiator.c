@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/hdreg.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -110,16 +112,38 @@ int aoe_devices(struct aoe_device **v, size_t *n)
 
 int aoe_device_of(const char *path, struct aoe_device *d)
 {
-	char link[64], target[PATH_MAX];
-	struct aoe_address at;
 	struct stat st;
-	const char *name;
-	ssize_t n;
 	if (stat(path, &st) < 0)
 		return -ENOENT;
-	if (!S_ISBLK(st.st_mode))
-		return -ENODEV;
-	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(st.st_rdev), minor(st.st_rdev));
+	return S_ISBLK(st.st_mode) ? aoe_device_numbered(st.st_rdev, d) : -ENODEV;
+}
+
+/* The driver has put the texts of IDENTIFY DEVICE in their order. */
+int aoe_device_serial(const struct aoe_device *d, char serial[AOE_SERIAL])
+{
+	uint8_t identity[AOE_SECTOR];
+	int fd = open(d->disk.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), rc = 0, n = 20;
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, HDIO_GET_IDENTITY, identity) < 0)
+		rc = -errno;
+	close(fd);
+	if (rc)
+		return rc;
+	memcpy(serial, identity + 20, 20);
+	while (n && (serial[n - 1] == ' ' || !serial[n - 1]))
+		n--;
+	serial[n] = '\0';
+	return n ? 0 : -ENODATA;
+}
+
+int aoe_device_numbered(dev_t number, struct aoe_device *d)
+{
+	char link[64], target[PATH_MAX];
+	struct aoe_address at;
+	const char *name;
+	ssize_t n;
+	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(number), minor(number));
 	n = readlink(link, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = '\0';
 	name = strstr(target, "/block/" PREFIX);

@@ -32,8 +32,13 @@ int aoe_address_parse(const char *text, struct aoe_address *at);
 int aoe_device_find(const struct aoe_address *at, struct aoe_device *d);
 /* All of them, allocated: free(*v). 0 or -ENOMEM. */
 int aoe_devices(struct aoe_device **v, size_t *n);
-/* The device that a path leads to. -ENOENT: there is none; -ENODEV: it is no AoE device. */
+/* The device that a path leads to, or of that number. -ENOENT: there is none; -ENODEV: it is no AoE
+ * device. */
 int aoe_device_of(const char *path, struct aoe_device *d);
+int aoe_device_numbered(dev_t number, struct aoe_device *d);
+/* The serial number that the target has told; 0 or -errno: it has none. */
+#define AOE_SERIAL 21
+int aoe_device_serial(const struct aoe_device *d, char serial[AOE_SERIAL]);
 
 /*
  * Makes the kernel look for the target, loading the module if need be, and waits until its device

@@ -4,9 +4,8 @@
 
 DEVICE=/dev/etherd/e1.1
 
-# aoe_start [WORD...]: vstor's target, with words for the LUN.
 aoe_start() {
-	target_start vstor --lun "$RUN/disk.img${1:+,$1}" --aoe br9,shelf=1,slot=1
+	target_start vstor --lun "$RUN/disk.img,serial=DISK-OF-AOE" --aoe br9,shelf=1,slot=1
 }
 
 aoe_basics() {
@@ -14,7 +13,7 @@ aoe_basics() {
 		[ \"\$(vstor attach --via aoe 1.1)\" = $DEVICE ]
 		[ \"\$(vstor attach --via aoe e1.1 --json)\" = '{\"device\":\"$DEVICE\",\"aoe\":\"e1.1\",\"existed\":true}' ]
 		vstor attach --list | grep '^$DEVICE .* up .* e1.1\$'
-		vstor attach --list --json | grep '\"device\":\"$DEVICE\",\"aoe\":\"1.1\",.*\"state\":\"up'
+		vstor attach --list --json | grep '\"device\":\"$DEVICE\",\"aoe\":\"1.1\",\"serial\":\"${SERIAL:-DISK-OF-AOE}.*\"state\":\"up'
 		dd if=/dev/urandom of=/tmp/data bs=1M count=4 2>/dev/null
 		dd if=/tmp/data of=$DEVICE bs=256k conv=fsync 2>/dev/null
 		echo 3 >/proc/sys/vm/drop_caches
@@ -125,7 +124,7 @@ part_vblade() {
 	check "AoE: nobody there" aoe_nobody
 	command -v vblade >/dev/null || { echo "ok attach: vblade # skip it is not here: install vblade"; return; }
 	vblade_start
-	check "AoE: attached, written and read, vblade" aoe_basics
+	SERIAL=1.1: check "AoE: attached, written and read, vblade" aoe_basics
 	check "AoE: detached, vblade" aoe_detached
 	target_kill
 }
