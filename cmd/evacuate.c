@@ -246,6 +246,7 @@ static int evacuate(int argc, char **argv, bool balance)
 	static struct run r;
 	const char *downtime = NULL, *bandwidth = NULL, *timeout = NULL;
 	uint64_t parallel = 2;
+	bool no_fence = false;
 	const struct opt table[] = {
 		{.name = balance ? "dry-run" : "plan",
 		 .type = OPT_FLAG,
@@ -274,6 +275,7 @@ static int evacuate(int argc, char **argv, bool balance)
 		 .out = &timeout,
 		 .arg = "S",
 		 .help = "the same"},
+		{.name = "no-fence", .type = OPT_FLAG, .out = &no_fence, .help = "the same"},
 		{.type = OPT_END},
 	};
 	const struct opts o = {
@@ -290,7 +292,7 @@ static int evacuate(int argc, char **argv, bool balance)
 		.epilog = "Exit status: 0 done; 1 a guest stays that was to go (each is named); "
 			  "2 usage; 3 what\nbecame of a guest is not known: see vstor recover.\n",
 	};
-	const char *way_words[7], *move_words[7];
+	const char *way_words[8], *move_words[7];
 	char port[24];
 	unsigned n = 0;
 	int rc;
@@ -313,6 +315,8 @@ static int evacuate(int argc, char **argv, bool balance)
 	n = word(way_words, n, "--ssh", r.wanted.ssh);
 	n = word(way_words, n, "--tcp", r.wanted.port ? port : NULL);
 	n = word(way_words, n, "--key-file", r.wanted.key_file);
+	if (no_fence) /* a check needs it, too */
+		way_words[n++] = "--no-fence";
 	way_words[n] = NULL;
 	n = word(move_words, 0, "--max-downtime", downtime);
 	n = word(move_words, n, "--bandwidth", bandwidth);

@@ -27,6 +27,7 @@ static const struct command {
 	{"migrate", cmd_migrate, "move a running Xen guest to another host", true},
 	{"receive", cmd_receive, "the other end of migrate", true},
 	{"recover", cmd_recover, "say where a guest is after a broken migration, resume it", true},
+	{"takeover", cmd_takeover, "start a guest here whose host is dead", true},
 	{"evacuate", cmd_evacuate, "move every guest of this host to others", true},
 	{"balance", cmd_balance, "spread guests over hosts by memory and CPU load", true},
 	{"bench", cmd_bench, "measure disk, CPU, memory or network", false},

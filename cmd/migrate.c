@@ -405,6 +405,11 @@ int cmd_migrate(int argc, char **argv)
 		 .out = &r.o.data,
 		 .arg = "ADDR[,ADDR]",
 		 .help = "carry the guest's memory to these addresses of HOST, several at once"},
+		{.name = "no-fence",
+		 .type = OPT_FLAG,
+		 .out = &r.o.no_fence,
+		 .help = "also when its disks cannot be fenced, as those without reservations "
+			 "(default: refuse)"},
 		WAY_OPTIONS(r.way),
 		{.type = OPT_END},
 	};

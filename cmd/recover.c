@@ -123,7 +123,7 @@ static int by_journal(struct run *r, int claim)
 			  .key_file = d->key_file[0] ? d->key_file : NULL};
 	struct recovery_note note = d->note;
 	struct recovery_result is;
-	char words[640];
+	char words[1024];
 	int status = 0, rc;
 
 	/* The domain of another boot is gone, whatever has its number. */

@@ -26,6 +26,7 @@ static void put(struct buf *b, const char *uuid, const struct recovery_note *n,
 		message_put(b, "ssh", "%s", way->ssh);
 	if (way->key_file)
 		message_put(b, "key_file", "%s", way->key_file);
+	referee_put(b, &n->referee);
 }
 
 int departure_begin(struct departure *d, const char *uuid, const struct recovery_note *note,
@@ -84,6 +85,7 @@ static int get(const struct buf *b, struct departed *d)
 	struct recovery_note *n = &d->note;
 	uint64_t domid, asked;
 	char boot[64];
+	int rc;
 
 	*d = (struct departed){0};
 	if (message_check(b->data, b->len) ||
@@ -99,6 +101,12 @@ static int get(const struct buf *b, struct departed *d)
 	n->guest.domid = (uint32_t)domid;
 	n->guest.asked = n->handed_over = asked;
 	d->this_boot = strcmp(boot, host_boot_id()) == 0;
+	rc = referee_get(b->data, b->len, &n->referee);
+	if (rc == -EINVAL)
+		return rc;
+	/* Devices may have other names since. */
+	if (rc || !d->this_boot)
+		n->referee.n = 0;
 	return 0;
 }
 

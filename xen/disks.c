@@ -87,8 +87,11 @@ static void attached(struct disks *d)
 		sscanf(at, "\"device\":\"%63[^\"]", device);
 	if (strstr(line, "\"existed\":false"))
 		remember(d, device);
-	if (stat(device, &st) == 0 && another_disk(d, disk->vdev, device, st.st_rdev))
-		return;
+	if (stat(device, &st) == 0) {
+		if (another_disk(d, disk->vdev, device, st.st_rdev))
+			return;
+		d->numbers[d->next - 1] = st.st_rdev;
+	}
 	verdict(d->v, VERDICT_OK, "disk %s: attached there as %s", disk->vdev, device);
 }
 
@@ -263,6 +266,7 @@ static void look_at(struct disks *d, const libxl_device_disk *disk)
 	} else if (S_ISBLK(st.st_mode) &&
 		   disk_ids_get(d->ids->data, d->ids->len, disk->vdev, id) == 0 &&
 		   disk_id(st.st_rdev, id) == 0) {
+		d->numbers[disk - d->config->disks] = st.st_rdev;
 		verdict(d->v, VERDICT_OK, "disk %s: %s is there, the same disk (%s)", disk->vdev,
 			path, id);
 	} else {
@@ -298,7 +302,20 @@ void disks_attach(struct disks *d, struct loop *l, const libxl_domain_config *co
 			    .done = done,
 			    .arg = arg,
 			    .task = {.fn = next_disk, .arg = d}};
+	d->numbers = calloc((size_t)config->num_disks + 1, sizeof(*d->numbers));
+	if (!d->numbers) {
+		verdict(v, VERDICT_NO, "disks: out of memory there");
+		d->next = config->num_disks;
+	}
 	loop_defer(l, &d->task);
+}
+
+dev_t disks_number(const struct disks *d, const char *vdev)
+{
+	for (int i = 0; d->numbers && i < d->config->num_disks; i++)
+		if (d->config->disks[i].vdev && strcmp(d->config->disks[i].vdev, vdev) == 0)
+			return d->numbers[i];
+	return 0;
 }
 
 /* Of no importance to anybody here: it outlives us if need be. */
@@ -321,6 +338,8 @@ void disks_fini(struct disks *d)
 	for (int i = 0; i < d->n_attached; i++)
 		free(d->attached[i]);
 	free(d->attached);
+	free(d->numbers);
 	d->attached = NULL;
+	d->numbers = NULL;
 	d->n_attached = 0;
 }

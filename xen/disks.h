@@ -6,6 +6,8 @@
 #ifndef XEN_DISKS_H
 #define XEN_DISKS_H
 
+#include <sys/types.h>
+
 #include "core/buf.h"
 #include "xen/guest.h"
 #include "xen/verdicts.h"
@@ -29,6 +31,7 @@ struct disks {
 	int status;
 	unsigned waiting;
 
+	dev_t *numbers;	 /* of each disk's device here; 0: not known */
 	char **attached; /* devices that were not there before */
 	int n_attached;
 	void (*done)(void *arg);
@@ -43,6 +46,9 @@ struct disks {
  */
 void disks_attach(struct disks *d, struct loop *l, const libxl_domain_config *config,
 		  const struct buf *ids, struct verdicts *v, void (*done)(void *arg), void *arg);
+/* The number of the device that the guest's disk is here, if it is known to be the same disk as
+ * there; 0. */
+dev_t disks_number(const struct disks *d, const char *vdev);
 /* Starts to detach what disks_attach() attached (the guest has not come), and does not wait.
  * Devices that a guest uses by now stay. Harmless when all zero. */
 void disks_release(struct disks *d);

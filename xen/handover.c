@@ -47,20 +47,28 @@ static void text_of(const struct handover *h, enum handover_is is, struct buf *b
 	message_put(b, "is", "%s", words[is]);
 	message_put(b, "uuid", "%s", h->uuid);
 	message_put(b, "name", "%s", h->name);
+	referee_put(b, &h->referee);
 }
 
 static int read_text(struct handover *h, const struct buf *b)
 {
 	char word[16];
+	int rc;
 
 	if (message_check(b->data, b->len) || message_get(b->data, b->len, "is", word, 16) ||
 	    message_get(b->data, b->len, "uuid", h->uuid, sizeof(h->uuid)) ||
 	    message_get(b->data, b->len, "name", h->name, sizeof(h->name)))
 		return -EINVAL;
+	rc = referee_get(b->data, b->len, &h->referee);
+	if (rc == -EINVAL)
+		return rc;
+	if (rc)
+		h->referee.n = 0;
 	return handover_parse(word, &h->is);
 }
 
-int handover_begin(struct handover *h, const char *id, const char *uuid, const char *name)
+int handover_begin(struct handover *h, const char *id, const char *uuid, const char *name,
+		   const struct referee *referee)
 {
 	struct buf b = {0};
 	int rc;
@@ -70,6 +78,7 @@ int handover_begin(struct handover *h, const char *id, const char *uuid, const c
 		return -EINVAL;
 	snprintf(h->uuid, sizeof(h->uuid), "%s", uuid);
 	snprintf(h->name, sizeof(h->name), "%s", name);
+	h->referee = *referee;
 	h->is = HANDOVER_PREPARING;
 	text_of(h, h->is, &b);
 	rc = ledger_create(&h->ledger, id, &b);
@@ -169,6 +178,42 @@ static void ask_deliver(void *arg)
 	a->done(a->arg, a->answer);
 }
 
+static void on_left(void *arg, enum referee_says says)
+{
+	(void)says;
+	ask_deliver(arg);
+}
+
+/* It never starts here: this host's key goes from its disks. */
+static void leave(struct handover_ask *a)
+{
+	if (a->h.referee.n)
+		fencing_start(&a->fencing, a->loop, FENCING_LEAVE, false, &a->h.referee, 0, on_left,
+			      a);
+	else
+		ask_deliver(a);
+}
+
+static void settled(void *arg, int rc);
+
+static void unpause(struct handover_ask *a)
+{
+	int rc = libxl_domain_unpause(toolstack_ctx(a->t), a->domid,
+				      toolstack_how(a->t, &a->op, settled, a));
+
+	if (rc)
+		toolstack_failed(&a->op, rc);
+}
+
+static void destroy(struct handover_ask *a)
+{
+	int rc = libxl_domain_destroy(toolstack_ctx(a->t), a->domid,
+				      toolstack_how(a->t, &a->op, settled, a));
+
+	if (rc)
+		toolstack_failed(&a->op, rc);
+}
+
 static void settled(void *arg, int rc)
 {
 	struct handover_ask *a = arg;
@@ -186,16 +231,24 @@ static void settled(void *arg, int rc)
 		if (starting)
 			monitor_start(a->h.name, a->announce);
 	}
-	ask_deliver(a);
+	if (rc || starting)
+		ask_deliver(a);
+	else
+		leave(a);
 }
 
-enum handover_do handover_rule(enum handover_is record, enum guest_life life)
+enum handover_do handover_rule(enum handover_is record, enum guest_life life, bool fenced)
 {
 	switch (record) {
 	case HANDOVER_RUNNING: return HANDOVER_ANSWER_RUNNING;
 	case HANDOVER_GONE: return HANDOVER_ANSWER_GONE;
 	case HANDOVER_PREPARING:
-	case HANDOVER_READY: return life == GUEST_ABSENT ? HANDOVER_ANSWER_GONE : HANDOVER_DESTROY;
+	case HANDOVER_READY:
+		if (life == GUEST_ABSENT)
+			return HANDOVER_ANSWER_GONE;
+		return record == HANDOVER_READY && fenced && life == GUEST_PAUSED
+			       ? HANDOVER_TAKE
+			       : HANDOVER_DESTROY;
 	case HANDOVER_STARTING: break;
 	default: return HANDOVER_ANSWER_UNKNOWN;
 	}
@@ -233,29 +286,48 @@ static void answer(struct handover_ask *a, enum handover_is is)
 {
 	a->answer = is;
 	/* A record is as old as its last word. */
-	if (is != HANDOVER_UNKNOWN && is != a->h.is)
-		handover_set(&a->h, is);
-	ask_deliver(a);
+	if (is == HANDOVER_UNKNOWN || is == a->h.is) {
+		ask_deliver(a);
+		return;
+	}
+	handover_set(&a->h, is);
+	if (is == HANDOVER_GONE)
+		leave(a);
+	else
+		ask_deliver(a);
+}
+
+/* A killed process had all of the guest; whether that is to run was not decided yet. */
+static void on_raced(void *arg, enum referee_says says)
+{
+	struct handover_ask *a = arg;
+
+	if (says != REFEREE_WON) {
+		log_warn("domain %s: %s", a->h.name, a->fencing.r.why);
+		destroy(a);
+	} else if (handover_set(&a->h, HANDOVER_STARTING)) {
+		answer(a, HANDOVER_UNKNOWN);
+	} else {
+		life_of(a); /* it gets its name */
+		unpause(a);
+	}
 }
 
 static void ask_begin(void *arg)
 {
 	struct handover_ask *a = arg;
-	int rc = 0;
 
 	/* Another's is not ours to settle. */
 	if (a->h.ledger.fd < 0) {
 		ask_deliver(a);
 		return;
 	}
-	switch (handover_rule(a->h.is, life_of(a))) {
-	case HANDOVER_DESTROY:
-		rc = libxl_domain_destroy(toolstack_ctx(a->t), a->domid,
-					  toolstack_how(a->t, &a->op, settled, a));
-		break;
-	case HANDOVER_START:
-		rc = libxl_domain_unpause(toolstack_ctx(a->t), a->domid,
-					  toolstack_how(a->t, &a->op, settled, a));
+	switch (handover_rule(a->h.is, life_of(a), a->h.referee.n)) {
+	case HANDOVER_DESTROY: destroy(a); break;
+	case HANDOVER_START: unpause(a); break;
+	case HANDOVER_TAKE:
+		fencing_start(&a->fencing, a->loop, FENCING_RACE, false, &a->h.referee, 0, on_raced,
+			      a);
 		break;
 	case HANDOVER_ANSWER_RUNNING:
 		if (a->h.is == HANDOVER_STARTING)
@@ -265,8 +337,6 @@ static void ask_begin(void *arg)
 	case HANDOVER_ANSWER_GONE: answer(a, HANDOVER_GONE); break;
 	case HANDOVER_ANSWER_UNKNOWN: answer(a, HANDOVER_UNKNOWN); break;
 	}
-	if (rc)
-		toolstack_failed(&a->op, rc);
 }
 
 void handover_ask(struct handover_ask *a, struct toolstack *t, struct loop *l, const char *id,
@@ -274,8 +344,12 @@ void handover_ask(struct handover_ask *a, struct toolstack *t, struct loop *l, c
 {
 	int rc;
 
-	*a = (struct handover_ask){
-		.t = t, .announce = announce, .done = done, .arg = arg, .task = {ask_begin, a}};
+	*a = (struct handover_ask){.t = t,
+				   .loop = l,
+				   .announce = announce,
+				   .done = done,
+				   .arg = arg,
+				   .task = {ask_begin, a}};
 	rc = handover_open(&a->h, id);
 	a->answer = rc == 0 ? a->h.is : HANDOVER_UNKNOWN;
 	if (rc == -EBUSY)

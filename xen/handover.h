@@ -19,6 +19,7 @@
 #include "xen/guest.h"
 #include "xen/ledger.h"
 #include "xen/message.h"
+#include "xen/fencing.h"
 
 #define HANDOVER_WORD(name, text) name,
 enum handover_is {
@@ -36,6 +37,7 @@ struct handover {
 	enum handover_is is;
 	char uuid[GUEST_UUID_MAX];
 	char name[GUEST_NAME_MAX];
+	struct referee referee; /* n is 0 when no disk is fenced */
 };
 
 /*
@@ -58,7 +60,8 @@ void handover_forget_cap(int claim);
 #define HANDOVER_AWAY	  "--migratedaway"
 
 /* Makes and locks the journal, as `preparing`. -EEXIST: this id has been used before. */
-int handover_begin(struct handover *h, const char *id, const char *uuid, const char *name);
+int handover_begin(struct handover *h, const char *id, const char *uuid, const char *name,
+		   const struct referee *referee);
 /* On the disk when it returns, but for `ready`. 0 or -errno: then it is the old word, or this. */
 int handover_set(struct handover *h, enum handover_is is);
 /* Unlocks. Harmless when none. */
@@ -74,11 +77,12 @@ int handover_open(struct handover *h, const char *id);
 enum handover_do {
 	HANDOVER_DESTROY, /* no GO has come to it, and none can any more: then it is gone */
 	HANDOVER_START,	  /* it was given to this host: then it is running */
+	HANDOVER_TAKE,	  /* its disk knows whether it is this host's: destroy or start it */
 	HANDOVER_ANSWER_RUNNING,
 	HANDOVER_ANSWER_GONE,
 	HANDOVER_ANSWER_UNKNOWN,
 };
-enum handover_do handover_rule(enum handover_is record, enum guest_life life);
+enum handover_do handover_rule(enum handover_is record, enum guest_life life, bool fenced);
 
 /*
  * What became of migration `id`: done(arg, RUNNING, GONE, BUSY or UNKNOWN). What a dead process
@@ -89,6 +93,8 @@ struct handover_ask {
 	struct toolstack *t;
 	struct handover h;
 	uint32_t domid;
+	struct loop *loop;
+	struct fencing fencing;
 	struct toolstack_op op;
 	struct loop_task task;
 	enum handover_is answer;

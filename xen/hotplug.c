@@ -11,7 +11,10 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/opts.h"
+#include "xen/handover.h"
+#include "xen/referee.h"
 #include "xen/release.h"
+#include "xen/reservation.h"
 
 #define PATH_LEN 512
 
@@ -223,6 +226,108 @@ static int connected(struct xs_handle *xs, const char *backend, const struct isc
 	return fail(xs, backend, err, error);
 }
 
+/* ---- the reservation ------------------------------------------------------------------------ */
+
+/* True when the guest may write to the disk. */
+static bool writable(struct xs_handle *xs, const char *backend)
+{
+	char *mode = read_node(xs, backend, "mode");
+	bool is = !mode || mode[0] != 'r';
+
+	free(mode);
+	return is;
+}
+
+/* True for a guest that is being received, by vstor or by xl: both give it such a name. */
+static bool incoming(struct xs_handle *xs, const char *backend)
+{
+	char path[64], *name;
+	const char *vbd = strstr(backend, "backend/vbd/");
+	unsigned domid;
+	size_t n;
+	bool is;
+
+	if (!vbd || sscanf(vbd, "backend/vbd/%u/", &domid) != 1)
+		return false;
+	snprintf(path, sizeof(path), "/local/domain/%u", domid);
+	name = read_node(xs, path, "name");
+	n = name ? strlen(name) : 0;
+	is = n > strlen(HANDOVER_INCOMING) &&
+	     strcmp(name + n - strlen(HANDOVER_INCOMING), HANDOVER_INCOMING) == 0;
+	free(name);
+	return is;
+}
+
+/*
+ * From its start a guest's disk is its host's: no other host can start it. A guest that vstor
+ * receives is its receiver's business; one that xl receives takes it from the host that it comes
+ * from, where it is suspended by now.
+ */
+static int reserve(struct xs_handle *xs, const char *backend, const struct iscsi_disk *d,
+		   char error[ATTACH_ERROR])
+{
+	char why[REFEREE_TEXT], name[ISCSI_NAME + 1];
+	uint64_t victim = 0;
+	int rc;
+
+	if (!writable(xs, backend))
+		return 0;
+	rc = reservation_check(d->path);
+	if (rc == -EOPNOTSUPP || rc == -ENOLCK) {
+		log_info("%s: not reserved: its target %s", d->path,
+			 rc == -ENOLCK ? "forgets reservations when it is restarted"
+				       : "has no reservations");
+		return 0;
+	}
+	if (rc == 0 && incoming(xs, backend)) {
+		if (referee_registered(d->path))
+			return 0;
+		rc = referee_holder(d->path, &victim, name, sizeof(name));
+		if (!referee_is_key(victim))
+			victim = 0;
+	}
+	if (rc)
+		return attach_failed(error, rc, "%s does not say who has reserved it: %s", d->path,
+				     strerror(-rc));
+	switch (referee_hold(d->path, victim, why)) {
+	case REFEREE_WON: return 0;
+	case REFEREE_LOST:
+		return attach_failed(error, -EBUSY,
+				     "%s: a guest runs there with it; if that host is dead: vstor "
+				     "takeover",
+				     why);
+	case REFEREE_SILENT: break;
+	}
+	return attach_failed(error, -EIO, "%s", why);
+}
+
+static void give_up(const struct iscsi_session *s, const struct iscsi_disk *d)
+{
+	int rc = strcmp(s->state, "LOGGED_IN") ? -EHOSTDOWN : referee_release(d->path, NULL, NULL);
+
+	if (rc && rc != -EOPNOTSUPP)
+		log_warn("%s: what this host has reserved of it cannot be given up: %s: vstor "
+			 "recover --release",
+			 d->path, strerror(-rc));
+}
+
+/* ---- add and remove ------------------------------------------------------------------------- */
+
+static int attach_and_reserve(struct xs_handle *xs, const char *backend,
+			      const struct hotplug_words *w, struct attachment *a,
+			      char error[ATTACH_ERROR])
+{
+	char ignored[ATTACH_ERROR];
+	int err = attach_disk(&w->r, a, error);
+
+	if (err)
+		return err;
+	err = reserve(xs, backend, &a->disk, error);
+	if (err && !a->existed)
+		attach_end(&w->r, a, false, ignored);
+	return err;
+}
+
 int hotplug_add(const char *xenbus_path)
 {
 	struct xs_handle *xs = open_xenstore();
@@ -237,7 +342,7 @@ int hotplug_add(const char *xenbus_path)
 	err = release_check(misfit);
 	err = err ? fail(xs, xenbus_path, err, misfit) : read_words(xs, xenbus_path, &w);
 	if (!err) {
-		err = attach_disk(&w.r, &a, error);
+		err = attach_and_reserve(xs, xenbus_path, &w, &a, error);
 		err = err ? fail(xs, xenbus_path, err, error) : connected(xs, xenbus_path, &a.disk);
 	}
 	xs_close(xs);
@@ -245,8 +350,8 @@ int hotplug_add(const char *xenbus_path)
 }
 
 /* Not attached is as good as detached, and so is what another guest still needs. */
-static int detach_words(const struct hotplug_words *w, const char *xenbus_path,
-			char error[ATTACH_ERROR])
+static int detach_words(struct xs_handle *xs, const struct hotplug_words *w,
+			const char *xenbus_path, char error[ATTACH_ERROR])
 {
 	struct attachment a;
 	char who[128];
@@ -260,6 +365,8 @@ static int detach_words(const struct hotplug_words *w, const char *xenbus_path,
 		log_info("%s stays: it is a disk of %s too", a.disk.path, who);
 		return 0;
 	}
+	if (writable(xs, xenbus_path) && w->r.via != ATTACH_AOE)
+		give_up(&a.session, &a.disk);
 	return attach_end(&w->r, &a, false, error);
 }
 
@@ -276,7 +383,7 @@ int hotplug_remove(const char *xenbus_path)
 	params = read_node(xs, xenbus_path, "params");
 	err = params ? read_words(xs, xenbus_path, &w) : 0;
 	if (params && !err) {
-		err = detach_words(&w, xenbus_path, error);
+		err = detach_words(xs, &w, xenbus_path, error);
 		if (err)
 			fail(xs, xenbus_path, err, error);
 	}

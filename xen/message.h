@@ -9,8 +9,10 @@
  *                                                            cache (see xen/compression.h),
  *                                                            and what it has (see xen/host.h)
  *   CONFIG    libxl's configuration, as JSON   ->
- *   PREFLIGHT what else must be known of it    ->            (checks; attaches the disks)
- *                                              <-  VERDICTS  ok=, warn= or no= for each condition
+ *   PREFLIGHT what else must be known of it;   ->            (checks; attaches the disks, and
+ *             its fenced disks, and key                       registers with those)
+ *                                              <-  VERDICTS  ok=, warn= or no= for each condition;
+ *                                                            fenced disks, keys (xen/referee.h)
  *   BEGIN                                      ->
  *   DATA      the migration stream ...         ->
  *                                              <-  ARRIVED   next (with --data: net/lanes.h)

@@ -3,6 +3,7 @@
 #include "xen/migration_priv.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,8 @@ void migration_raise(struct migration *m, enum sender_event e)
 }
 
 /* ---- from outside ---- */
+
+_Static_assert(sizeof(struct recovery_note) < PIPE_BUF, "a note to the guardian is one message");
 
 static void on_limit(void *arg)
 {
@@ -258,7 +261,9 @@ out:
 
 bool migration_cancel(struct migration *m, const char *why)
 {
-	if (m->state == S_GO || m->state == S_DESTROY)
+	/* Its disk will say whose it is; only when that is silent, nobody knows. */
+	if (m->state == S_GO || m->state == S_TAKE || m->state == S_DESTROY ||
+	    (m->state == S_ASK && migration_nobody_knows(m) == SE_TAKEN))
 		return false;
 	because(m->cause, "%s", why);
 	if (!m->guest.op.running) /* else on_guest() sees the cause */
@@ -336,6 +341,7 @@ void migration_free(struct migration *m)
 	saving_fini(&m->saving);
 	data_net_close(&m->data);
 	settle_stop(&m->settle);
+	fencing_fini(&m->fencing);
 	quiesce_stop(&m->quiesce);
 	inquiry_stop(&m->inquiry);
 	loop_timer_del(m->loop, &m->limit);

@@ -24,6 +24,7 @@ struct migration_options {
 	struct compression compression;
 	const char *data; /* addresses there for the guest's memory, by commas; NULL: the channel */
 	uint64_t timeout_ns; /* until GO; 0: none */
+	bool no_fence;	     /* also with disks that cannot be fenced (xen/referee.h) */
 };
 
 /* How a migration ended. */

@@ -89,7 +89,9 @@ static void on_hello(struct migration *m, const uint8_t *p, size_t n)
 			   "version on both hosts");
 		return;
 	}
-	if (!message_get(p, n, "boot", boot, sizeof(boot)) && strcmp(boot, host_boot_id()) == 0)
+	m->same_host = !message_get(p, n, "boot", boot, sizeof(boot)) && boot[0] &&
+		       strcmp(boot, host_boot_id()) == 0;
+	if (m->same_host)
 		log_info("domain %s: %s is this very host", m->guest.name, m->o.way.host);
 	if (compression_agree(&m->o.compression, compression_cache_max(),
 			      m->guest.config.b_info.max_memkb * 1024, p, n,
@@ -112,7 +114,7 @@ static void on_hello(struct migration *m, const uint8_t *p, size_t n)
 
 static void on_verdicts(struct migration *m, const uint8_t *p, size_t n)
 {
-	if (verdicts_merge(&m->verdicts, p, n)) {
+	if (verdicts_merge(&m->verdicts, p, n) || migration_fence_hear(m, p, n)) {
 		migration_lost(m, "the verdicts make no sense");
 	} else if (m->verdicts.refused) {
 		because(m->cause, "%s", m->verdicts.why);
@@ -198,7 +200,7 @@ static void send_hello(struct migration *m)
 	say(m, MSG_HELLO, &b);
 }
 
-static void send_guest(struct migration *m)
+void migration_send_guest(struct migration *m)
 {
 	struct timespec now;
 	struct buf b = {0};
@@ -206,8 +208,6 @@ static void send_guest(struct migration *m)
 
 	m->guest.config.c_info.domid = 0; /* a wish for a number is for this host, as in xl */
 	json = libxl_domain_config_to_json(toolstack_ctx(m->t), &m->guest.config);
-	preflight_source(&m->guest, !m->o.saving.offline, m->o.saving.precopy.throttle,
-			 &m->verdicts);
 	if (json)
 		buf_put(&b, json, strlen(json));
 	free(json);
@@ -225,7 +225,16 @@ static void send_guest(struct migration *m)
 	message_put(&b, "time_ms", "%lld", (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000);
 	disk_ids_put(m->guest.domid, &b);
 	addresses_put(m->guest.domid, &b);
+	message_put(&b, "fence_host", "%u", referee_host());
+	referee_put(&b, &m->referee);
 	say(m, MSG_PREFLIGHT, &b);
+}
+
+static void check_guest(struct migration *m)
+{
+	preflight_source(&m->guest, !m->o.saving.offline, m->o.saving.precopy.throttle,
+			 &m->verdicts);
+	migration_fence_begin(m);
 }
 
 static void on_saved(void *arg, int err)
@@ -369,7 +378,9 @@ static struct settle_guest settle_guest(const struct migration *m, bool asked)
 
 struct recovery_note migration_note(struct migration *m, bool handed_over)
 {
-	struct recovery_note n = {.guest = settle_guest(m, m->asked), .handed_over = handed_over};
+	struct recovery_note n = {.guest = settle_guest(m, m->asked),
+				  .handed_over = handed_over,
+				  .referee = m->referee};
 
 	snprintf(n.id, sizeof(n.id), "%s", m->id);
 	guardian_note(&m->guardian, &n, sizeof(n));
@@ -468,17 +479,6 @@ static void hand_over(struct migration *m)
 	say(m, MSG_GO, &b);
 }
 
-/* ---- whose is it? ---- */
-
-/* Whatever the receiver still holds, it gives up, or takes for its own, when it hears no more of
- * us; here it waits for the answer. */
-static void whose(struct migration *m, enum sender_event said)
-{
-	migration_drop_channel(m);
-	quiesce_stop(&m->quiesce);
-	migration_raise(m, said);
-}
-
 /* ---- when the channel was lost at the hand-over ---- */
 
 static void on_asked(void *arg, enum handover_is is)
@@ -488,7 +488,9 @@ static void on_asked(void *arg, enum handover_is is)
 	switch (is) {
 	case HANDOVER_RUNNING: migration_raise(m, SE_RUNNING); break;
 	case HANDOVER_GONE: migration_raise(m, SE_FAILED); break;
-	default: because(m->cause, "%s", m->inquiry.cause); migration_raise(m, SE_UNKNOWN);
+	default:
+		because(m->cause, "%s", m->inquiry.cause);
+		migration_raise(m, migration_nobody_knows(m));
 	}
 }
 
@@ -554,6 +556,7 @@ static void resume(struct migration *m)
 static void finish(struct migration *m, enum migration_end end)
 {
 	m->end = end;
+	migration_fence_end(m);
 	departure_end(&m->departure, end != MIGRATION_UNKNOWN && end != MIGRATION_STRANDED);
 	if (end == MIGRATION_HERE && !m->settle.loop)
 		m->settled = settle_look(m->t, m->guest.domid);
@@ -570,14 +573,14 @@ void migration_act(struct migration *m, enum sender_action a)
 	switch (a) {
 	case SA_NONE: break;
 	case SA_SEND_HELLO: send_hello(m); break;
-	case SA_SEND_GUEST: send_guest(m); break;
+	case SA_SEND_GUEST: check_guest(m); break;
 	case SA_COPY: copy(m); break;
 	case SA_ABORT_SAVE: abort_save(m); break;
 	case SA_SETTLE: settle(m); break;
 	case SA_GO: hand_over(m); break;
-	case SA_KEEP: whose(m, SE_WON); break;
-	case SA_TAKE: whose(m, SE_TAKEN); break;
-	case SA_RECLAIM: whose(m, SE_WON); break;
+	case SA_KEEP:
+	case SA_TAKE:
+	case SA_RECLAIM: migration_whose(m, a); break;
 	case SA_ASK: ask(m); break;
 	case SA_DESTROY: destroy(m); break;
 	case SA_RESUME: resume(m); break;

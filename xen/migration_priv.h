@@ -7,6 +7,7 @@
 #include "xen/data_net.h"
 #include "xen/device_watch.h"
 #include "xen/events.h"
+#include "xen/fencing.h"
 #include "xen/guardian.h"
 #include "xen/guest.h"
 #include "xen/message.h"
@@ -41,8 +42,12 @@ struct migration {
 	struct loop_timer soon;	 /* see settle() and destroy() */
 	uint64_t late_mark;	 /* how far it had come when that was set */
 	struct verdicts verdicts;
-	bool asked;	/* the guest is asked to suspend, or has been */
-	bool throttled; /* the copy may change its scheduler's cap, which was: */
+	bool same_host; /* the receiver is on this very host */
+	struct referee referee;
+	struct fencing fencing;
+	enum referee_says disk_says; /* when it was last asked whose the guest is */
+	bool asked;		     /* the guest is asked to suspend, or has been */
+	bool throttled;		     /* the copy may change its scheduler's cap, which was: */
 	int cap;
 	bool cleared; /* what was left of the guest here is destroyed, or cannot be */
 	int claim;    /* see handover_claim() */
@@ -66,7 +71,22 @@ void migration_act(struct migration *m, enum sender_action a);
 /* The channel goes, unheard: SE_LOST, with its cause. */
 void migration_lost(struct migration *m, const char *why);
 void migration_drop_channel(struct migration *m);
+/* The guest's configuration, and what else the receiver needs for its checks. */
+void migration_send_guest(struct migration *m);
 /* Tells the guardian where we are, and what it has been told. */
 struct recovery_note migration_note(struct migration *m, bool handed_over);
+
+/* migration_fence.c */
+/* Lists the guest's disks and takes hold of them; migration_send_guest() follows. */
+void migration_fence_begin(struct migration *m);
+/* The receiver's VERDICTS: its key. -EPROTO: it does not take part as it should. */
+int migration_fence_hear(struct migration *m, const uint8_t *p, size_t n);
+/* SA_KEEP, SA_TAKE, SA_RECLAIM: whose is the guest? By its disk where that can be asked, else by
+ * what was said. */
+void migration_whose(struct migration *m, enum sender_action a);
+/* What follows when the receiver cannot tell what became of the guest. */
+enum sender_event migration_nobody_knows(const struct migration *m);
+/* Gives up what is no longer needed. */
+void migration_fence_end(struct migration *m);
 
 #endif

@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/self.h"
 #include "xen/addresses.h"
+#include "xen/config_disks.h"
 #include "xen/handover.h"
 
 #define DUMPS	 "/var/lib/xen/dump" /* xl's, too */
@@ -250,6 +251,16 @@ static void rename_and_create(struct monitor *m)
 	}
 }
 
+static void release_disks(struct monitor *m)
+{
+	libxl_domain_config c;
+
+	libxl_domain_config_init(&c);
+	if (m->json && libxl_domain_config_from_json(toolstack_ctx(m->t), &c, m->json) == 0)
+		config_disks_release(&c);
+	libxl_domain_config_dispose(&c);
+}
+
 static void on_destroyed(void *arg, int rc)
 {
 	struct monitor *m = arg;
@@ -259,6 +270,7 @@ static void on_destroyed(void *arg, int rc)
 			  m->guest.name, toolstack_cause(m->t, rc), m->guest.name);
 		loop_stop(m->loop, 1);
 	} else if (m->action == LIBXL_ACTION_ON_SHUTDOWN_DESTROY) {
+		release_disks(m);
 		loop_stop(m->loop, 0);
 	} else {
 		create_later(m);
@@ -346,6 +358,7 @@ static void see_to(void *arg)
 	struct monitor *m = arg;
 
 	if (m->dead) {
+		release_disks(m);
 		log_info("domain %s: has been destroyed", m->guest.name);
 		loop_stop(m->loop, 0);
 	} else if (m->shut) {

@@ -19,7 +19,8 @@
 
 void reception_look(struct reception *r)
 {
-	if (r->ended || r->state != R_END || r->c || r->asking || r->announcing)
+	if (r->ended || r->state != R_END || r->c || r->asking || r->announcing ||
+	    r->fencing.running)
 		return;
 	r->ended = true;
 	loop_timer_del(r->loop, &r->timer);
@@ -297,6 +298,7 @@ void reception_free(struct reception *r)
 	loop_timer_del(r->loop, &r->later);
 	events_fini(&r->events);
 	announce_stop(&r->announce);
+	fencing_fini(&r->fencing);
 	handover_end(&r->handover);
 	disks_fini(&r->disks);
 	verdicts_fini(&r->verdicts);

@@ -72,7 +72,7 @@ static void take_config(struct reception *r)
 
 static void on_disks(void *arg)
 {
-	reception_raise(arg, RE_VERDICTS);
+	reception_fence_join(arg);
 }
 
 static void check(struct reception *r)
@@ -92,6 +92,7 @@ static void send_verdicts(struct reception *r)
 	struct buf b = {0};
 
 	buf_put(&b, r->verdicts.fields.data, r->verdicts.fields.len);
+	referee_put(&b, &r->referee);
 	reception_say(r, MSG_VERDICTS, &b);
 }
 
@@ -114,7 +115,7 @@ static void restore(struct reception *r)
 		reception_raise(r, RE_RESTORE_FAILED);
 		return;
 	}
-	rc = handover_begin(&r->handover, r->id, r->uuid, r->name);
+	rc = handover_begin(&r->handover, r->id, r->uuid, r->name, &r->referee);
 	if (rc || asprintf(&incoming, "%s%s", r->name, HANDOVER_INCOMING) < 0) {
 		because(r->cause, "cannot keep a record in %s: %s", ledger_dir, strerror(-rc));
 		reception_raise(r, RE_RESTORE_FAILED);
@@ -169,18 +170,6 @@ static void send_ready(struct reception *r)
 	}
 	message_put(&b, "devices_ns", "%" PRIu64, s->done_at - devices);
 	reception_say(r, MSG_READY, &b);
-}
-
-/* Whose is it? It has been said, or the sender is lost, and has gone on. */
-static void take(struct reception *r)
-{
-	r->go_at = clock_ns();
-	reception_raise(r, RE_WON);
-}
-
-static void race(struct reception *r)
-{
-	reception_raise(r, RE_TAKEN);
 }
 
 static void start(struct reception *r)
@@ -323,20 +312,27 @@ static void destroy(struct reception *r)
 		toolstack_failed(&r->op, rc);
 }
 
-/* It could not be started. From here on nobody may, should we die while it goes. */
+/* It could not be started. From here on nobody may, should we die while it goes. But what the disk
+ * has given to this host the other host may have destroyed by now: there is no other. */
 static void take_back(struct reception *r)
 {
-	int rc = handover_set(&r->handover, HANDOVER_PREPARING);
+	int rc = r->won ? 0 : handover_set(&r->handover, HANDOVER_PREPARING);
 
-	if (rc == 0) {
+	if (rc == 0 && !r->won) {
 		destroy(r);
 		return;
 	}
 	r->end = RECEPTION_FAILED;
 	r->failed_to_destroy = true;
-	log_error("domain %s: it does not start (%s), and that cannot be recorded in %s: %s; it is "
-		  "paused: xl unpause %s",
-		  r->name, r->cause, ledger_dir, strerror(-rc), r->config.c_info.name);
+	if (r->won)
+		log_error("domain %s: it is this host's now, and does not start: %s; it is paused: "
+			  "xl unpause %s",
+			  r->name, r->cause, r->config.c_info.name);
+	else
+		log_error("domain %s: it does not start (%s), and that cannot be recorded in %s: "
+			  "%s; it is "
+			  "paused: xl unpause %s",
+			  r->name, r->cause, ledger_dir, strerror(-rc), r->config.c_info.name);
 	reception_raise(r, RE_UNDONE);
 }
 
@@ -347,7 +343,10 @@ static void end_gone(struct reception *r)
 	if (!r->failed_to_destroy)
 		handover_set(&r->handover, HANDOVER_GONE);
 	handover_end(&r->handover);
-	disks_release(&r->disks);
+	if (r->failed_to_destroy)
+		disks_release(&r->disks);
+	else
+		reception_fence_leave(r);
 	if (r->end == RECEPTION_FAILED)
 		log_error("domain %s: not received: %s", r->name, r->cause);
 	if (!r->c || r->finishing)
@@ -371,8 +370,8 @@ void reception_act(struct reception *r, enum receiver_action a)
 	case RA_RESTORE: restore(r); break;
 	case RA_ABORT_RESTORE: abort_restore(r); break;
 	case RA_SEND_READY: send_ready(r); break;
-	case RA_TAKE: take(r); break;
-	case RA_RACE: race(r); break;
+	case RA_TAKE:
+	case RA_RACE: reception_whose(r, a); break;
 	case RA_START: start(r); break;
 	case RA_SEND_RUNNING: send_running(r); break;
 	case RA_TAKE_BACK: take_back(r); break;

@@ -8,6 +8,7 @@
 #include "xen/data_net.h"
 #include "xen/disks.h"
 #include "xen/events.h"
+#include "xen/fencing.h"
 #include "xen/handover.h"
 #include "xen/message.h"
 #include "xen/migration_table.h"
@@ -39,6 +40,10 @@ struct reception {
 	struct buf said;    /* its PREFLIGHT message */
 	struct verdicts verdicts;
 	struct disks disks;
+
+	struct referee referee; /* n is 0 when the sender does not fence */
+	struct fencing fencing;
+	bool won; /* the disk says that the guest is ours */
 
 	struct handover handover;
 	struct handover_ask ask;
@@ -73,5 +78,13 @@ void reception_goodbye(struct reception *r);
 
 /* reception_actions.c */
 void reception_act(struct reception *r, enum receiver_action a);
+
+/* reception_fence.c */
+/* Registers with the guest's disks, as the sender wishes; RE_VERDICTS follows. */
+void reception_fence_join(struct reception *r);
+/* RA_TAKE, RA_RACE: whose is the guest? RE_WON or RE_TAKEN follows. */
+void reception_whose(struct reception *r, enum receiver_action a);
+/* The guest has not come: unregisters, then releases the disks. */
+void reception_fence_leave(struct reception *r);
 
 #endif

@@ -12,6 +12,8 @@ struct recovery {
 	struct toolstack_op op;
 	struct inquiry inquiry;
 	struct settle settle;
+	struct fencing fencing;
+	const char *host;
 	struct recovery_result result;
 };
 
@@ -58,12 +60,11 @@ static void on_destroyed(void *arg, int rc)
 	if (rc)
 		log_error("domain %s: its migration was killed; it runs on %s, but what is left of "
 			  "it here cannot be cleared: %s: xl destroy %s%s",
-			  name, r->inquiry.way->host, toolstack_cause(r->t, rc), name,
-			  HANDOVER_AWAY);
+			  name, r->host, toolstack_cause(r->t, rc), name, HANDOVER_AWAY);
 	else
 		log_warn("domain %s: its migration was killed: it runs on %s, and is cleared away "
 			 "here",
-			 name, r->inquiry.way->host);
+			 name, r->host);
 	end(r, RECOVERY_THERE, "");
 }
 
@@ -92,9 +93,26 @@ static void on_asked(void *arg, enum handover_is is)
 	} else {
 		log_error("domain %s: its migration was killed at the moment of the hand-over, and "
 			  "%s does not answer: it stays suspended here as %s%s",
-			  r->note->guest.name, r->inquiry.way->host, r->note->guest.name,
-			  HANDOVER_AWAY);
+			  r->note->guest.name, r->host, r->note->guest.name, HANDOVER_AWAY);
 		end(r, RECOVERY_OPEN, r->inquiry.cause);
+	}
+}
+
+static void on_claimed(void *arg, enum referee_says says)
+{
+	struct recovery *r = arg;
+	const char *name = r->note->guest.name;
+
+	switch (says) {
+	case REFEREE_WON: settle(r); break;
+	case REFEREE_LOST: destroy(r); break;
+	case REFEREE_SILENT:
+		log_error(
+			"domain %s: its migration was killed at the moment of the hand-over, and "
+			"its disk does not answer (%s): it stays suspended here: vstor recover %s "
+			"asks again",
+			name, r->fencing.r.why, name);
+		end(r, RECOVERY_OPEN, r->fencing.r.why);
 	}
 }
 
@@ -102,17 +120,23 @@ struct recovery_result recovery_run(const struct recovery_note *note,
 				    const struct migration_way *way, uint64_t limit_ns)
 {
 	struct recovery r = {.note = note, .loop = loop_new(), .result = {.end = RECOVERY_OPEN}};
+	const struct referee *f = &note->referee;
 	struct loop_task first = {.fn = settle, .arg = &r};
 
 	if (!r.loop || toolstack_open(r.loop, &r.t))
 		goto out;
-	if (note->handed_over)
+	r.host = way->host;
+	if (f->n && f->theirs && (note->guest.asked || note->handed_over))
+		fencing_start(&r.fencing, r.loop, FENCING_CLAIM, false, f, limit_ns, on_claimed,
+			      &r);
+	else if (note->handed_over)
 		inquiry_start(&r.inquiry, r.loop, way, note->id, limit_ns, on_asked, &r);
 	else
 		loop_defer(r.loop, &first);
 	loop_run(r.loop);
 	inquiry_stop(&r.inquiry);
 	settle_stop(&r.settle);
+	fencing_fini(&r.fencing);
 out:
 	toolstack_close(r.t);
 	loop_free(r.loop);

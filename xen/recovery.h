@@ -3,6 +3,7 @@
 #ifndef XEN_RECOVERY_H
 #define XEN_RECOVERY_H
 
+#include "xen/fencing.h"
 #include "xen/inquiry.h"
 #include "xen/message.h"
 #include "xen/settle.h"
@@ -10,7 +11,8 @@
 /* What the sender's guardian knows. */
 struct recovery_note {
 	struct settle_guest guest;
-	bool handed_over; /* GO has been said, or is about to be */
+	bool handed_over;	/* GO has been said, or is about to be */
+	struct referee referee; /* n is 0 when no disk is fenced */
 	char id[MIGRATION_ID_LEN + 1];
 };
 
@@ -24,12 +26,13 @@ struct recovery_result {
 	enum recovery_end end;
 	enum settle_is settled;
 	bool slow; /* its cap could not be put back */
-	char cause[256];
+	char cause[400];
 };
 
 /*
- * Before the hand-over: settles the guest here. After: asks the receiver, and destroys ours or
- * settles it, or leaves it suspended when nobody can tell. A domid of 0: there is no domain any
+ * Before the hand-over: settles the guest here. After, and with fenced disks as soon as the guest
+ * was asked to suspend: asks the disk, or else the receiver, and destroys ours or settles it, or
+ * leaves it suspended when nobody can tell. A domid of 0: there is no domain any
  * more, and it is only found out whose the guest is. limit_ns: for asking. Opens a loop and a
  * toolstack of its own and returns when all is settled; what it did is logged.
  */

@@ -68,7 +68,8 @@ int iscsi_disk_scan(const struct iscsi_session *s, unsigned lun, uint64_t timeou
  */
 int iscsi_disk_serial(const struct iscsi_disk *d, char out[256]);
 int iscsi_disk_serial_then(const struct iscsi_disk *d, char out[256]);
-/* Writes back what the kernel holds of the disk, and takes the disk away. 0 or -errno. */
+/* Writes back what the kernel holds of the disk (unless another host has reserved it), and takes
+ * the disk away. 0 or -errno. */
 int iscsi_disk_remove(const struct iscsi_disk *d);
 /* Why the disk must not be taken away: "mounted on /x", "held by dm-0", ...; NULL: it is free. */
 const char *iscsi_disk_user(const struct iscsi_disk *d, char buf[256]);

@@ -47,9 +47,10 @@ storage_start() {
 target_start() {
 	local ready aoe=()
 
+	mkdir -p "$RUN/state"
 	[ "$ATTACH" = aoe ] && aoe=(--aoe "br0,shelf=1,slot=0")
 	exec {ready}< <(exec "$VSTOR" target --lun "$RUN/disk.img" --name "$IQN" "${aoe[@]}" \
-		--listen "$STORAGE" --control "$RUN/target.sock" --ready-fd 3 3>&1 >"$LOG/target.log" 2>&1)
+		--state-dir "$RUN/state" --listen "$STORAGE" --control "$RUN/target.sock" --ready-fd 3 3>&1 >"$LOG/target.log" 2>&1)
 	echo $! >"$RUN/target.pid"
 	read -r -t 20 -u "$ready" || {
 		tail -n 3 "$LOG/target.log" >&2
@@ -274,6 +275,8 @@ migrate() {
 	[ "$from" != "$to" ] || die "the guest is on host $to already"
 	shift
 	[ $# -gt 0 ] || set -- --tcp 7002 --key-file /root/key
+	# Disks without reservations, or that forget them.
+	[ "$ATTACH" != aoe ] && [ "$TARGET" != tgtd ] || set -- "$@" --no-fence
 	ping_start
 	LAB_WAIT=600 on "$from" "vstor migrate --json $* $GUEST ${ADDRESS[$to]} >/tmp/migrate.json" ||
 		status=$?

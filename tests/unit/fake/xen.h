@@ -47,6 +47,8 @@ struct fake_xen {
 	char did[1024];
 	char monitored[64]; /* whom a monitor was last started for, */
 	bool announced;	    /* and whether it is to announce it */
+	/* What else xenstore holds: the node's value, allocated, or NULL. */
+	char *(*node)(const char *path);
 	/* The next call of this name fails, with `says` as the error that libxl logs. */
 	const char *fails, *says;
 	/* The next so many transactions of xenstore have to be done again. */

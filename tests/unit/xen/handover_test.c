@@ -26,11 +26,16 @@ static void test_words(void)
 	CHECK_EQ(handover_parse("runs", &is), -EINVAL);
 }
 
+static const struct referee fenced = {.mine = 0x7673000000010007,
+				      .theirs = 0x7673000000020007,
+				      .n = 1,
+				      .disk = {{.vdev = "xvda", .path = "/dev/sda"}}};
+
 static void test_record(void)
 {
 	struct handover h, seen;
 
-	CHECK_EQ(handover_begin(&h, ID, UUID, "guest one"), 0);
+	CHECK_EQ(handover_begin(&h, ID, UUID, "guest one", &fenced), 0);
 	/* its process lives: us */
 	CHECK_EQ(handover_open(&seen, ID), -EBUSY);
 	CHECK_EQ(seen.is, HANDOVER_PREPARING);
@@ -45,10 +50,25 @@ static void test_record(void)
 	CHECK_EQ(seen.is, HANDOVER_STARTING);
 	CHECK_STR(seen.uuid, UUID);
 	CHECK_STR(seen.name, "guest one");
+	CHECK_EQ(seen.referee.n, 1);
+	CHECK(seen.referee.mine == fenced.mine && seen.referee.theirs == fenced.theirs);
+	CHECK_STR(seen.referee.disk[0].path, "/dev/sda");
 	CHECK_EQ(handover_set(&seen, HANDOVER_RUNNING), 0);
 	handover_end(&seen);
 	/* an id is used once */
-	CHECK_EQ(handover_begin(&h, ID, UUID, "guest one"), -EEXIST);
+	CHECK_EQ(handover_begin(&h, ID, UUID, "guest one", &fenced), -EEXIST);
+}
+
+/* What a killed receiver has left, and what is done with it. */
+static void test_rule(void)
+{
+	CHECK_EQ(handover_rule(HANDOVER_PREPARING, GUEST_PAUSED, true), HANDOVER_DESTROY);
+	CHECK_EQ(handover_rule(HANDOVER_READY, GUEST_PAUSED, true), HANDOVER_TAKE);
+	CHECK_EQ(handover_rule(HANDOVER_READY, GUEST_PAUSED, false), HANDOVER_DESTROY);
+	CHECK_EQ(handover_rule(HANDOVER_READY, GUEST_DYING, true), HANDOVER_DESTROY);
+	CHECK_EQ(handover_rule(HANDOVER_READY, GUEST_ABSENT, true), HANDOVER_ANSWER_GONE);
+	CHECK_EQ(handover_rule(HANDOVER_STARTING, GUEST_PAUSED, true), HANDOVER_START);
+	CHECK_EQ(handover_rule(HANDOVER_STARTING, GUEST_ABSENT, true), HANDOVER_ANSWER_UNKNOWN);
 }
 
 /* ---- what a killed receiver left, on a host that the test plays ---- */
@@ -86,7 +106,7 @@ static void test_starts_what_was_left(void)
 		d = fake_domain_new(5, "guest--incoming");
 		d->paused = true;
 		guest_uuid_text(&d->uuid, uuid);
-		CHECK_EQ(handover_begin(&h, ID2, uuid, "guest"), 0);
+		CHECK_EQ(handover_begin(&h, ID2, uuid, "guest", &(struct referee){0}), 0);
 		CHECK_EQ(handover_set(&h, HANDOVER_STARTING), 0);
 		handover_end(&h);
 		ask(announce);
@@ -124,7 +144,7 @@ static void test_refusals(void)
 	char path[128];
 	int fd;
 
-	CHECK_EQ(handover_begin(&h, "../x", UUID, "x"), -EINVAL);
+	CHECK_EQ(handover_begin(&h, "../x", UUID, "x", &fenced), -EINVAL);
 	CHECK_EQ(handover_open(&h, "../x"), -EINVAL);
 	CHECK_EQ(handover_open(&h, ID2), -ENOENT);
 	snprintf(path, sizeof(path), "%s/%s", handover_dir, ID2);
@@ -157,6 +177,7 @@ int main(void)
 	handover_dir = ledger_dir = dir;
 	CHECK_RUN(test_words);
 	CHECK_RUN(test_record);
+	CHECK_RUN(test_rule);
 	CHECK_RUN(test_starts_what_was_left);
 	CHECK_RUN(test_cap);
 	CHECK_RUN(test_refusals);

@@ -15,13 +15,14 @@
 #include "tests/unit/fake/xen.h"
 #include "xen/departure.h"
 #include "xen/handover.h"
+#include "xen/keepsake.h"
 #include "xen/message.h"
 #include "xen/migration.h"
 #include "xen/precopy_report.h"
 #include "xen/save_helper.h"
 #include "xen/stream.h"
 
-static char dir[] = "/tmp/vstor-migration-XXXXXX";
+static char dir[] = "/tmp/vstor-migration-XXXXXX", kept[64];
 
 static struct world {
 	struct loop *loop;
@@ -32,6 +33,8 @@ static struct world {
 	struct channel *receiver;
 	/* What the receiver does when a message has come; false: what a good one does. */
 	bool (*hears)(enum message_type type);
+	const uint8_t *p; /* that message */
+	size_t n;
 	/* What the guest and its save do once the save has begun. */
 	void (*copying)(void);
 	const char *answer; /* to "what became of it"; NULL: nobody answers */
@@ -89,6 +92,8 @@ static inline void on_hello(const uint8_t *p, size_t n)
 static inline bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 {
 	(void)arg;
+	w.p = p;
+	w.n = n;
 	if (w.hears && w.hears(type))
 		return true;
 	switch (type) {
@@ -244,6 +249,8 @@ static inline void rig_open(void)
 	if (!mkdtemp(dir))
 		abort();
 	handover_dir = ledger_dir = dir;
+	snprintf(kept, sizeof(kept), "%s/kept", dir);
+	keepsake_dir = kept;
 	for (const char *const *p = (const char *const[]){"bus", "bus/xen-backend",
 							  "bus/xen-backend/devices", NULL};
 	     *p; p++) {

@@ -263,7 +263,8 @@ static void by_the_record(struct world w)
 		[DYING] = GUEST_DYING,
 	};
 
-	switch (handover_rule((enum handover_is)w.record, life[w.there])) {
+	switch (handover_rule((enum handover_is)w.record, life[w.there], false)) {
+	case HANDOVER_TAKE: CHECK_EQ(w.record, 0); break; /* no disk is fenced */
 	case HANDOVER_DESTROY: w.there = w.there == DYING ? NOTHING : DYING; break;
 	case HANDOVER_START:
 		w.there = RUNS;

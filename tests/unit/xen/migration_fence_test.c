@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The sender when the guest's disks are fenced: they decide who runs it, whatever the receiver says
+ * or does not say. */
+#include "tests/unit/xen/disks.h"
+#include "tests/unit/xen/migration_rig.h"
+#include "xen/disk_id.h"
+
+static struct referee b; /* the receiver's */
+static unsigned disks = 2;
+
+/* ---- the host's disks: 8:0 and 8:1 ---- */
+
+static char *node(const char *path)
+{
+	unsigned n;
+	char what[64], *text = NULL;
+
+	if (sscanf(path, "/local/domain/5/device/vbd/%u/%63s", &n, what) == 2 &&
+	    strcmp(what, "backend") == 0 && asprintf(&text, "/back/%u", n) > 0)
+		return text;
+	if (sscanf(path, "/back/%u/%63s", &n, what) != 2)
+		return NULL;
+	if (strcmp(what, "mode") == 0)
+		return strdup(n == 7 ? "r" : "w");
+	if (strcmp(what, "physical-device") == 0 && asprintf(&text, "8:%x", n) > 0)
+		return text;
+	if (strcmp(what, "dev") == 0 && asprintf(&text, "xvd%c", 'a' + n) > 0)
+		return text;
+	return NULL;
+}
+
+static void make(const char *path, const char *line)
+{
+	char all[300];
+	FILE *f;
+
+	snprintf(all, sizeof(all), "%s/%s", dir, path);
+	if (!line) {
+		mkdir(all, 0700);
+		return;
+	}
+	f = fopen(all, "w");
+	fprintf(f, "%s\n", line);
+	fclose(f);
+}
+
+/* The second disk has the lower identity. */
+static void make_sysfs(void)
+{
+	static const char *const dirs[] = {"dev",
+					   "dev/block",
+					   "0",
+					   "0/device",
+					   "1",
+					   "1/device",
+					   "0/device/scsi_disk",
+					   "1/device/scsi_disk"};
+	char path[300];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++)
+		make(dirs[i], NULL);
+	make("0/device/wwid", "naa.2");
+	make("1/device/wwid", "naa.1");
+	for (unsigned i = 0; i < 2; i++) {
+		char target[16];
+
+		snprintf(path, sizeof(path), "%s/dev/block/8:%u", dir, i);
+		snprintf(target, sizeof(target), "../../%u", i);
+		CHECK_EQ(symlink(target, path), 0);
+	}
+	disk_id_sysfs = dir;
+}
+
+/* ---- the receiver ---- */
+
+static void take_part(void)
+{
+	struct buf m = {0};
+
+	memset(&b, 0, sizeof(b));
+	message_put(&m, "ok", "all of it");
+	if (referee_get(w.p, w.n, &b) == 0 && b.mine) {
+		b.theirs = b.mine;
+		be(B);
+		CHECK_EQ(referee_join(&b), REFEREE_WON);
+		be(A);
+		referee_put(&m, &b);
+	}
+	CHECK_EQ(message_send(w.receiver, MSG_VERDICTS, &m), 0);
+}
+
+static enum referee_says claims(void)
+{
+	enum referee_says says;
+
+	be(B);
+	says = referee_claim(&b, false);
+	be(A);
+	return says;
+}
+
+static void check_owner(unsigned who)
+{
+	for (unsigned lun = 0; lun < disks; lun++)
+		CHECK(writes(who, lun) && !writes(!who, lun));
+}
+
+static bool plays_fair(enum message_type type)
+{
+	if (type == MSG_PREFLIGHT) {
+		take_part();
+		return true;
+	}
+	if (type == MSG_GO) {
+		CHECK_EQ(claims(), REFEREE_WON);
+		says(MSG_RUNNING, "took_ns", "1000");
+		return true;
+	}
+	return false;
+}
+
+/* Whatever becomes of GO. */
+static bool (*at_go)(void);
+
+static bool plays(enum message_type type)
+{
+	return type == MSG_GO ? at_go() : plays_fair(type);
+}
+
+static bool vanishes(void)
+{
+	hang_up();
+	return true;
+}
+
+static bool claims_and_vanishes(void)
+{
+	CHECK_EQ(claims(), REFEREE_WON);
+	return vanishes();
+}
+
+static bool claims_and_fails(void)
+{
+	CHECK_EQ(claims(), REFEREE_WON);
+	says(MSG_FAILED, "cause", "it does not start");
+	return true;
+}
+
+/* ---- a migration ---- */
+
+static void fenced(bool (*hears)(enum message_type type))
+{
+	disks_up();
+	begin();
+	be(A);
+	w.guest->disks = (int)disks;
+	w.hears = hears;
+	fake.node = node;
+	for (unsigned i = 0; i < disks; i++)
+		fake.rings[i] = (struct fake_ring){.domid = 5, .vdev = i ? "1" : "0", .queue = -1};
+}
+
+static void over(void)
+{
+	end();
+	rig_down();
+}
+
+static void test_moves(void)
+{
+	struct keepsake k;
+
+	fenced(plays_fair);
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK_EQ(b.n, 2);
+	CHECK_STR(b.disk[0].vdev, "xvdb"); /* the lower identity decides */
+	check_owner(B);
+	/* Should that host die: */
+	CHECK_EQ(keepsake_find("guest", &k), 0);
+	CHECK_STR(k.peer, "b");
+	CHECK_EQ(k.peer_id, referee_host_of(b.mine));
+	CHECK_STR(k.json, "{\"disks\": 2}");
+	keepsake_fini(&k);
+	over();
+}
+
+static void test_lost_after_go(void)
+{
+	fenced(plays);
+	at_go = vanishes;
+	stays();
+	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
+	CHECK_EQ(w.calls, 1); /* nobody was asked but the disk */
+	CHECK_EQ(claims(), REFEREE_LOST);
+	over();
+}
+
+static void test_lost_after_it_has_taken_it(void)
+{
+	fenced(plays);
+	at_go = claims_and_vanishes;
+	w.answer = "running";
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	check_owner(B);
+	over();
+}
+
+/* It says GONE: then it is ours to take back. */
+static void test_it_gives_it_back(void)
+{
+	fenced(plays);
+	at_go = claims_and_vanishes;
+	w.answer = "gone";
+	stays();
+	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
+	CHECK_EQ(claims(), REFEREE_LOST);
+	over();
+
+	fenced(plays);
+	at_go = claims_and_fails;
+	stays();
+	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
+	CHECK_EQ(claims(), REFEREE_LOST);
+	over();
+}
+
+/* ---- the disk does not answer at once ---- */
+
+static unsigned mute;
+
+static int answers_late(const char *device, struct sg_io_hdr *io)
+{
+	if (mute) {
+		mute--;
+		io->host_status = 0x0e;
+		return 0;
+	}
+	return direct(device, io);
+}
+
+static bool vanishes_with_the_disk(void)
+{
+	mute = 4;
+	reservation_sg_io = answers_late;
+	return vanishes();
+}
+
+static void test_disk_is_silent_for_a_while(void)
+{
+	fenced(plays);
+	at_go = vanishes_with_the_disk;
+	stays();
+	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
+	CHECK_EQ(mute, 0);
+	over();
+}
+
+/* ---- called off ---- */
+
+static void copies_then_cancels(void)
+{
+	helper_begins();
+	cancels();
+}
+
+/* What only the migration has taken, it gives up. */
+static void test_called_off(void)
+{
+	fenced(plays_fair);
+	w.copying = copies_then_cancels;
+	stays();
+	be(B);
+	referee_leave(&b, false);
+	be(A);
+	for (unsigned lun = 0; lun < disks; lun++)
+		CHECK(writes(A, lun) && writes(B, lun));
+	over();
+}
+
+/* What the guest has held from its start, it holds. */
+static void test_called_off_with_a_guest_that_held(void)
+{
+	char why[REFEREE_TEXT];
+
+	fenced(plays_fair);
+	CHECK_EQ(referee_hold("/dev/0", 0, why), REFEREE_WON);
+	CHECK_EQ(referee_hold("/dev/1", 0, why), REFEREE_WON);
+	w.copying = copies_then_cancels;
+	stays();
+	check_owner(A);
+	over();
+}
+
+static bool fails_to_restore(enum message_type type)
+{
+	if (type != MSG_END)
+		return plays_fair(type);
+	says(MSG_FAILED, "cause", "no room");
+	return true;
+}
+
+static void test_receiver_fails(void)
+{
+	fenced(fails_to_restore);
+	stays();
+	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
+	CHECK_STR(w.result.cause, "b: no room");
+	over();
+}
+
+/* The receiver hangs with all of the guest: it cannot have it any more. */
+static bool hangs_with_all(enum message_type type)
+{
+	if (type != MSG_END)
+		return plays_fair(type);
+	hang_up();
+	return true;
+}
+
+static void test_lost_before_go(void)
+{
+	fenced(hangs_with_all);
+	stays();
+	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
+	CHECK_EQ(claims(), REFEREE_LOST);
+	over();
+}
+
+/* It was so slow to hear from us that the receiver has taken the guest. */
+static bool takes_without_go(enum message_type type)
+{
+	if (type != MSG_END)
+		return plays_fair(type);
+	CHECK_EQ(claims(), REFEREE_WON);
+	hang_up();
+	return true;
+}
+
+static void test_taken_before_go(void)
+{
+	fenced(takes_without_go);
+	w.answer = "running";
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	check_owner(B);
+	over();
+}
+
+/* ---- disks that another holds, or that cannot be fenced ---- */
+
+static void test_another_holds(void)
+{
+	char why[REFEREE_TEXT];
+
+	fenced(plays_fair);
+	be(B);
+	CHECK_EQ(referee_hold("/dev/0", 0, why), REFEREE_WON);
+	be(A);
+	stays();
+	CHECK(strstr(w.result.cause, "is held by iqn.2026-11.test:b") != NULL);
+	CHECK(writes(A, 1) && writes(B, 1)); /* taken, and given up */
+	over();
+}
+
+static int forgets(const char *device, struct sg_io_hdr *io)
+{
+	int rc = direct(device, io);
+
+	if (io->cmdp[0] == 0x5e && io->cmdp[1] == 2) /* REPORT CAPABILITIES: no PTPL_C */
+		((uint8_t *)io->dxferp)[2] = 0;
+	return rc;
+}
+
+static void test_disk_that_forgets(void)
+{
+	fenced(plays_fair);
+	reservation_sg_io = forgets;
+	stays();
+	CHECK(strstr(w.result.cause, "forgets its reservations") != NULL);
+	CHECK(strstr(w.result.cause, "--no-fence") != NULL);
+	over();
+
+	fenced(plays_fair);
+	reservation_sg_io = forgets;
+	w.o.no_fence = true;
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK(writes(A, 0) && writes(B, 0));
+	over();
+}
+
+static bool joins_nothing(enum message_type type)
+{
+	if (type != MSG_PREFLIGHT)
+		return plays_fair(type);
+	says(MSG_VERDICTS, "ok", "all of it");
+	return true;
+}
+
+static void test_receiver_takes_no_part(void)
+{
+	fenced(joins_nothing);
+	stays();
+	over();
+}
+
+/* --check changes nothing. */
+static void test_check_only(void)
+{
+	fenced(plays_fair);
+	w.o.check_only = true;
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_CHECKED);
+	CHECK_EQ(key_count(), 0);
+	over();
+}
+
+int main(void)
+{
+	rig_open();
+	log_set_level("error");
+	make_sysfs();
+	CHECK_RUN(test_moves);
+	CHECK_RUN(test_lost_after_go);
+	CHECK_RUN(test_lost_after_it_has_taken_it);
+	CHECK_RUN(test_it_gives_it_back);
+	CHECK_RUN(test_disk_is_silent_for_a_while);
+	CHECK_RUN(test_called_off);
+	CHECK_RUN(test_called_off_with_a_guest_that_held);
+	CHECK_RUN(test_receiver_fails);
+	CHECK_RUN(test_lost_before_go);
+	CHECK_RUN(test_taken_before_go);
+	CHECK_RUN(test_another_holds);
+	CHECK_RUN(test_disk_that_forgets);
+	CHECK_RUN(test_receiver_takes_no_part);
+	CHECK_RUN(test_check_only);
+	return rig_close() || CHECK_DONE();
+}
