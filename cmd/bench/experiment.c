@@ -82,6 +82,11 @@ static void overload(struct experiment *x)
 
 int experiment_loads(struct experiment *x)
 {
+	if (x->o.exec) {
+		add_load(x, x->o.pattern,
+			 (const char *const[]){"exec", x->o.exec, "--pattern", x->o.pattern, NULL});
+		return 0;
+	}
 	switch (x->o.test) {
 	case 1: disk_load(x); break;
 	case 2: cpu_load(x); break;

@@ -27,7 +27,10 @@ struct experiment_options {
 	const char *const *migrate; /* the words for vstor migrate, up to NULL */
 	const char *with;	    /* a shell command instead; NULL: vstor migrate */
 	const char *directory, *compile;
-	uint64_t dirty; /* bytes that test 7 writes over and over */
+	const char *exec, *pattern; /* instead of the test's loads: a program, and where its figures
+				       are (exec.c) */
+	const char *label;	    /* what the run is called in reports; NULL: test and tool */
+	uint64_t dirty;		    /* bytes that test 7 writes over and over */
 	uint64_t warmup, before, after;
 };
 

@@ -247,7 +247,11 @@ static void look(struct writing *w, char *ping, char *tool)
 	double start;
 
 	w->ping = parse(ping);
-	w->tool = x->o.with ? NULL : parse(tool);
+	w->tool = parse(tool); /* also of a `vstor migrate --json` run elsewhere */
+	if (!run_text(w->tool, "domain")) {
+		yajl_tree_free(w->tool);
+		w->tool = NULL;
+	}
 	for (unsigned i = 0; i < ARRAY_SIZE(x->load); i++)
 		w->load[i] = parse((const char *)x->load[i].json.data);
 	start = run_number(w->ping, "started_monotonic_ms") / 1000 -
@@ -276,6 +280,8 @@ void experiment_write(const struct experiment *x, FILE *f)
 	json_object(&w.j, NULL);
 	json_string(&w.j, "bench", "migrate");
 	json_u64(&w.j, "test", x->o.test);
+	if (x->o.label)
+		json_string(&w.j, "label", x->o.label);
 	json_string(&w.j, "tool", x->o.with ? x->o.with : "vstor migrate");
 	json_u64(&w.j, "started_unix_ms", x->started_ms);
 	json_bool(&w.j, "interrupted", x->interrupted);

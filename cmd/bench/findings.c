@@ -18,8 +18,12 @@ static const struct study {
 	const char *change;
 } study[] = {
 	{1, "disk", false, "-55 % at its lowest"},
+	{1, "dbench", false, "-55 % at its lowest"},
+	{1, "dbench", true, "high and erratic"},
 	{1, "disk", true, "high and erratic"},
 	{2, "cpu", false, "-16 %"},
+	{2, "sysbench", false, "-16 %"},
+	{3, "sysbench-memory", false, "none"},
 	{3, "memory", false, "none"},
 	{4, "ping", true, "barely up"},
 	{5, "disk", false, "as in test 1"},
@@ -27,13 +31,19 @@ static const struct study {
 	{7, "ping", true, "70 s unreachable"},
 };
 
+static bool same_test(double a, double b)
+{
+	return a == b || (isnan(a) && isnan(b));
+}
+
 static int add_line(struct findings *f, const struct run *r, const struct series *s, bool latency)
 {
 	struct metric *m = NULL, *metrics;
 	struct metric_line *lines;
 
 	for (size_t i = 0; i < f->n && !m; i++)
-		if (strcmp(f->metric[i].series, s->name) == 0 && f->metric[i].latency == latency)
+		if (strcmp(f->metric[i].series, s->name) == 0 && f->metric[i].latency == latency &&
+		    same_test(f->metric[i].test, r->test))
 			m = &f->metric[i];
 	if (!m) {
 		metrics = realloc(f->metric, (f->n + 1) * sizeof(*metrics));
@@ -41,7 +51,8 @@ static int add_line(struct findings *f, const struct run *r, const struct series
 			return -ENOMEM;
 		f->metric = metrics;
 		m = &f->metric[f->n++];
-		*m = (struct metric){.latency = latency,
+		*m = (struct metric){.test = r->test,
+				     .latency = latency,
 				     .low_is_bad = !latency && strcmp(s->name, "host") != 0,
 				     .series = s->name};
 		if (latency)

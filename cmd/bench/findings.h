@@ -7,9 +7,10 @@
 
 #include "cmd/bench/run_file.h"
 
-/* One quantity, in as many runs as have it. */
+/* One quantity, in as many runs of one test as have it. */
 struct metric {
 	char title[96]; /* "disk, MB/s" */
+	double test;	/* NAN: of none */
 	bool latency;	/* of the series, not its rate */
 	bool low_is_bad;
 	const char *series;

@@ -203,6 +203,7 @@ static int check(struct migrating *m, const char *test)
 int bench_migrate(int argc, char **argv)
 {
 	static struct migrating m = {.o = {.directory = "/var/tmp",
+					   .pattern = "lines",
 					   .dirty = 64 << 20,
 					   .warmup = 10 * SEC_NS,
 					   .before = 60 * SEC_NS,
@@ -231,6 +232,13 @@ int bench_migrate(int argc, char **argv)
 		 "in the guest, for the disk's load (default: /var/tmp)", 0, 0},
 		{"compile", OPT_STRING, &m.o.compile, "COMMAND",
 		 "test 6: run in the guest; a line of its output is a file compiled", 0, 0},
+		{"exec", OPT_STRING, &m.o.exec, "COMMAND",
+		 "in the guest, instead of the test's loads: any program that prints figures", 0,
+		 0},
+		{"pattern", OPT_STRING, &m.o.pattern, "NAME|REGEX",
+		 "of them, as for `bench exec` (default: lines)", 0, 0},
+		{"label", OPT_STRING, &m.o.label, "TEXT",
+		 "what reports call the run (default: test and tool)", 0, 0},
 		{"dirty", OPT_SIZE, &m.o.dirty, "SIZE",
 		 "test 7: so much memory is written over and over (default: 64M)", 4096, 0},
 		{"warmup", OPT_SECONDS, &m.o.warmup, "S",

@@ -16,7 +16,7 @@
 #define PLOT_WIDTH  360
 #define PLOT_HEIGHT 230
 #define PLOT_FONT   11
-#define PLOT_STYLES 6 /* lines that can be told apart; class l0 to l5 in the page's style sheet */
+#define PLOT_STYLES 8 /* lines that can be told apart; class l0 to l7 in the page's style sheet */
 
 struct plot_span {
 	double from, to;

@@ -14,10 +14,12 @@
 static const char style[] =
 	":root{color-scheme:light dark;--back:#fff;--text:#1a1a1a;--dim:#595959;--grid:#e3e3e3;"
 	"--moving:#0072b21f;--silent:#d55e0066;--warmup:#8080801f;"
-	"--c0:#0072b2;--c1:#d55e00;--c2:#007a59;--c3:#a8558a;--c4:#5b5b5b;--c5:#8a6100}\n"
+	"--c0:#0072b2;--c1:#d55e00;--c2:#007a59;--c3:#a8558a;--c4:#5b5b5b;--c5:#8a6100;"
+	"--c6:#2f6f9f;--c7:#b0413e}\n"
 	"@media screen and (prefers-color-scheme:dark){:root{--back:#141414;--text:#ececec;"
 	"--dim:#ababab;--grid:#343434;--moving:#56b4e92e;--silent:#ff8a3d70;--warmup:#a0a0a02e;"
-	"--c0:#56b4e9;--c1:#ff8a3d;--c2:#2fcf9f;--c3:#e39cc6;--c4:#c9c9c9;--c5:#f0c050}}\n"
+	"--c0:#56b4e9;--c1:#ff8a3d;--c2:#2fcf9f;--c3:#e39cc6;--c4:#c9c9c9;--c5:#f0c050;"
+	"--c6:#9ac7f0;--c7:#ff9d9a}}\n"
 	"*{box-sizing:border-box}body{margin:0 auto;padding:12px;max-width:1420px;"
 	"background:var(--back);color:var(--text);font:15px/1.45 system-ui,sans-serif}\n"
 	"h1{font-size:1.5em;margin:.3em 0}h2{font-size:1.2em;margin:1.4em 0 .4em}"
@@ -35,6 +37,8 @@ static const char style[] =
 	".l0{stroke:var(--c0)}.l1{stroke:var(--c1);stroke-dasharray:7 3}"
 	".l2{stroke:var(--c2);stroke-dasharray:2 2}.l3{stroke:var(--c3);stroke-dasharray:8 3 2 3}"
 	".l4{stroke:var(--c4);stroke-dasharray:1 3}.l5{stroke:var(--c5);stroke-dasharray:12 4}"
+	".l6{stroke:var(--c6);stroke-dasharray:3 3 9 3}.l7{stroke:var(--c7);stroke-dasharray:1 2 6 "
+	"2}"
 	".range{stroke-dasharray:none}\n"
 	".key{font-size:.85em;color:var(--dim);display:flex;flex-wrap:wrap;gap:2px 14px;margin:2px "
 	"0}"
@@ -71,6 +75,8 @@ static void figure(FILE *f, const struct metric *m)
 	struct plot p;
 
 	fputs("<figure>\n<h3>", f);
+	if (!isnan(m->test))
+		fprintf(f, "Test %g: ", m->test);
 	html_text(f, m->title);
 	fputs("</h3>\n", f);
 	if (plot_scale(&p, m)) {

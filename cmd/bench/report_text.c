@@ -47,7 +47,10 @@ static void plots(FILE *f, const struct metric *m)
 	struct plot_span span[REPORT_SPANS];
 	struct plot p;
 
-	fprintf(f, "\n%s, %s of each column\n", m->title,
+	putc('\n', f);
+	if (!isnan(m->test))
+		fprintf(f, "test %g: ", m->test);
+	fprintf(f, "%s, %s of each column\n", m->title,
 		m->low_is_bad ? "the least" : "the greatest");
 	if (!plot_scale(&p, m)) {
 		fputs("  nothing was measured, or only zeros\n", f);

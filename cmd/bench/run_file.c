@@ -154,7 +154,12 @@ static int take_migrate_run(struct run *r)
 	r->migration = run_get(r->tree, "migration");
 	if (!YAJL_IS_OBJECT(r->migration))
 		r->migration = NULL;
-	snprintf(r->title, sizeof(r->title), "test %g, %.30s", r->test, r->tool ? r->tool : "?");
+	if (run_text(r->tree, "label"))
+		snprintf(r->title, sizeof(r->title), "test %g, %.60s", r->test,
+			 run_text(r->tree, "label"));
+	else
+		snprintf(r->title, sizeof(r->title), "test %g, %.30s", r->test,
+			 r->tool ? r->tool : "?");
 	take_phases(r);
 	for (int i = 0; i < RUN_GAPS; i++)
 		r->gap[i] = run_number(gaps, run_gap_names[i]);

@@ -177,6 +177,7 @@ static void test_measures_a_migration(void)
 static void test_another_tool_and_one_that_fails(void)
 {
 	char words[512];
+	const struct series *s;
 	struct run r;
 	yajl_val missing;
 
@@ -189,6 +190,20 @@ static void test_another_tool_and_one_that_fails(void)
 	CHECK_EQ(run_read(&r, out), 0);
 	CHECK(r.moves && !r.migration);
 	CHECK_STR(r.tool, "true");
+	run_free(&r);
+	/* vstor migrate --json elsewhere, and a program in the place of the test's loads. */
+	snprintf(
+		words, sizeof(words),
+		"--test 1 --guest 127.0.0.1 --agent %s --output %s " TIMES
+		" --exec while_:;do_echo_7_MB/sec;sleep_0.1;done --pattern ([0-9]+)_MB --label two "
+		"--with echo_'{\"domain\":\"g\",\"result\":\"moved\"}' guest1 hostb --key-file %s",
+		where, out, key);
+	CHECK_EQ(run(words, 0, NULL), 0);
+	CHECK_EQ(run_read(&r, out), 0);
+	CHECK_STR(r.title, "test 1, two");
+	CHECK_STR(run_text(r.migration, "result"), "moved");
+	s = series_of(&r, "([0-9]+) MB");
+	CHECK(s && s->n > 0 && s->p[0].rate > 6.9 && s->p[0].rate < 7.1);
 	run_free(&r);
 	snprintf(words, sizeof(words),
 		 "--test 4 --guest 127.0.0.1 --agent %s --output %s " TIMES

@@ -277,13 +277,14 @@ static void test_runs_side_by_side(void)
 
 	CHECK_EQ(read_run(json), 0);
 	free(json);
-	json = moved(0.04, "");
+	json = moved(0.04, "\"label\":\"two networks\",");
 	CHECK_EQ(read_run(json), 0);
 	free(json);
 	CHECK_EQ(read_run(load), 0);
 	report();
-	CHECK_EQ(check_drawings(), 3);
-	CHECK(strstr(page, "class=\"line l2 thin\""));
+	CHECK_EQ(check_drawings(), 4); /* what is of no test stands apart */
+	CHECK(strstr(page, "class=\"line l1 thin\""));
+	CHECK(strstr(page, "test 1, two networks"));
 	/* A second in which nothing was done is one of zero bytes. */
 	CHECK(strstr(csv, "\"disk\",\"MB/s\",1.000,2.000,0,0,,"));
 	clear();
