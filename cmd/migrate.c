@@ -107,11 +107,12 @@ static double brownout_s(const struct migration_result *res)
 	return (double)(res->throttle_ns + price_faults(res->price)) / SEC_NS;
 }
 
-static void json_round(struct json *j, const struct price_round *r)
+static void json_round(struct json *j, const struct price_round *r, uint64_t began)
 {
 	double s = (double)r->ns / SEC_NS;
 
 	json_object(j, NULL);
+	json_double(j, "at_s", (double)(r->began - began) / SEC_NS);
 	json_double(j, "seconds", s);
 	json_u64(j, "pages", r->pages);
 	json_u64(j, "pages_sent", r->sent);
@@ -143,7 +144,7 @@ static void json_price(struct json *j, const struct migration_result *res)
 		    res->predicted_ns && res->downtime_ns ? blackout - predicted : NAN);
 	json_array(j, "each_round");
 	for (unsigned i = 0; i < res->price->n; i++)
-		json_round(j, &res->price->round[i]);
+		json_round(j, &res->price->round[i], res->began);
 	json_array_end(j);
 }
 

@@ -313,6 +313,7 @@ void migration_result(const struct migration *m, struct migration_result *r)
 		.end = m->end,
 		.settled = m->settled,
 		.cause = m->end == MIGRATION_MOVED || m->end == MIGRATION_CHECKED ? "" : m->cause,
+		.began = m->began,
 		.total_ns = m->ended - m->began,
 		.downtime_ns = downtime(m),
 		.suspend_ns = span(m->saving.suspend_at, m->saving.suspended_at),

@@ -51,7 +51,7 @@ struct migration_result {
 	enum migration_end end;
 	enum settle_is settled; /* MIGRATION_HERE, MIGRATION_STRANDED: what it does here */
 	const char *cause;	/* one line; "" when it moved */
-	uint64_t total_ns;
+	uint64_t began, total_ns; /* began: clock_ns() */
 	/* From the request to suspend here until it was unpaused there, by this host's clock. 0:
 	 * not known. */
 	uint64_t downtime_ns;

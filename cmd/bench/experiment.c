@@ -185,6 +185,7 @@ static void start_children(struct experiment *x)
 	err = child_start(x->loop, &x->cpu, cpu, NULL);
 	if (err)
 		experiment_missing(x, "this host's CPU: %s", strerror(-err));
+	experiment_far_open(x);
 	agent_link_reset(&x->link);
 	for (unsigned i = 0; i < ARRAY_SIZE(x->load); i++)
 		if (x->load[i].name)
@@ -262,8 +263,10 @@ static void no_more(void *arg)
 {
 	struct experiment *x = arg;
 
-	experiment_missing(x, "the guest's samples: its agent does not hand them over");
-	x->lost = true;
+	if (!x->all && !x->lost)
+		experiment_missing(x, "the guest's samples: its agent does not hand them over");
+	if (!x->far.done)
+		experiment_missing(x, "the other host's CPU: its agent does not hand it over");
 	enter(x, EXPERIMENT_ENDING);
 }
 
@@ -298,12 +301,11 @@ static void enter(struct experiment *x, enum experiment_state state)
 		agent_link_ask_clock(&x->link);
 		break;
 	case EXPERIMENT_COLLECT:
-		if (x->lost || !x->linked) {
-			enter(x, EXPERIMENT_ENDING);
-			break;
-		}
 		loop_timer_set(x->loop, &x->patience, COLLECT_WAIT, no_more, x);
-		agent_link_stop(&x->link);
+		experiment_far_stop(x);
+		if (!x->lost)
+			agent_link_stop(&x->link);
+		experiment_collected(x);
 		break;
 	case EXPERIMENT_ENDING:
 		child_signal(&x->ping, SIGTERM);
@@ -313,6 +315,12 @@ static void enter(struct experiment *x, enum experiment_state state)
 	}
 }
 
+void experiment_collected(struct experiment *x)
+{
+	if (x->state == EXPERIMENT_COLLECT && (x->all || x->lost) && x->far.done)
+		enter(x, EXPERIMENT_ENDING);
+}
+
 /* ---- the agent ---- */
 
 static void on_ready(void *arg, const char *what)
@@ -320,7 +328,6 @@ static void on_ready(void *arg, const char *what)
 	struct experiment *x = arg;
 
 	snprintf(x->guest_is, sizeof(x->guest_is), "%s", what);
-	x->linked = true;
 	if (x->state == EXPERIMENT_CONNECT)
 		enter(x, EXPERIMENT_BEFORE);
 	else if (x->state == EXPERIMENT_CLOCK || (x->state == EXPERIMENT_AFTER && !x->known[1]))
@@ -388,8 +395,8 @@ static void on_all(void *arg)
 {
 	struct experiment *x = arg;
 
-	if (x->state == EXPERIMENT_COLLECT)
-		enter(x, EXPERIMENT_ENDING);
+	x->all = true;
+	experiment_collected(x);
 }
 
 static void on_lost(void *arg, const char *text)
@@ -406,8 +413,7 @@ static void on_lost(void *arg, const char *text)
 	x->clock_given_up = true;
 	if (x->state == EXPERIMENT_CLOCK)
 		enter(x, EXPERIMENT_DURING);
-	else if (x->state == EXPERIMENT_COLLECT)
-		enter(x, EXPERIMENT_ENDING);
+	experiment_collected(x);
 	end_after(x);
 }
 
@@ -452,6 +458,8 @@ void experiment_fini(struct experiment *x)
 	child_close(&x->cpu);
 	child_close(&x->tool);
 	agent_link_close(&x->link);
+	agent_link_close(&x->far.link);
+	buf_free(&x->far.json);
 	for (unsigned i = 0; i < ARRAY_SIZE(x->load); i++)
 		buf_free(&x->load[i].json);
 	buf_free(&x->missing);

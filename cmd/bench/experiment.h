@@ -23,6 +23,7 @@
 struct experiment_options {
 	unsigned test;			      /* 1 to 7 */
 	const char *guest, *agent, *key_file; /* address to ping; of its agent, HOST[:PORT] */
+	const char *far_agent;		      /* on the host that it goes to; NULL: none */
 	const char *domain, *host;
 	const char *const *migrate; /* the words for vstor migrate, up to NULL */
 	const char *with;	    /* a shell command instead; NULL: vstor migrate */
@@ -54,13 +55,23 @@ struct guest_load {
 	struct buf json; /* its object, with a NUL behind it; empty: nothing has come */
 };
 
+/* The CPUs of the host that the guest comes to, by an agent there. */
+struct far_host {
+	struct agent_link link;
+	bool there, done;
+	bool known; /* its clock */
+	int64_t offset;
+	struct buf json; /* with a NUL behind it */
+};
+
 struct experiment {
 	struct experiment_options o;
 	struct loop *loop;
 	enum experiment_state state;
 	struct agent_link link;
-	bool linked, lost, interrupted, after_over, clock_given_up;
+	bool lost, all, interrupted, after_over, clock_given_up;
 	struct guest_load load[3];
+	struct far_host far;
 	struct child ping, cpu, tool;
 	char tool_word[256];		  /* the last line that it logged */
 	uint64_t start, from, to, enough; /* clock_ns(); 0: not yet */
@@ -78,6 +89,11 @@ struct experiment {
 int experiment_loads(struct experiment *x);
 void experiment_missing(struct experiment *x, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* Looks at the far host from now on; what fails is missing, no more. (experiment_far.c) */
+void experiment_far_open(struct experiment *x);
+/* Asks for what it has seen; experiment_collected() when it has come, or cannot. */
+void experiment_far_stop(struct experiment *x);
+void experiment_collected(struct experiment *x);
 /* Runs to its end in a loop of its own. 0, or an exit status after an error line; also then there
  * may be something to write: x->start is not 0. */
 int experiment_run(struct experiment *x);

@@ -200,13 +200,29 @@ static void own_load(struct writing *w, const char *name, const struct child *c)
 	free(text);
 }
 
+static void far_load(struct writing *w)
+{
+	const struct far_host *far = &w->x->far;
+	yajl_val v = parse((const char *)far->json.data);
+
+	if (v)
+		load(w, "other host",
+		     far->known
+			     ? run_number(v, "started_monotonic_ms") / 1000 +
+				       (double)(far->offset - (int64_t)w->x->start) / (double)SEC_NS
+			     : NAN,
+		     false, (const char *)far->json.data, far->json.len - 1);
+	yajl_tree_free(v);
+}
+
 static void loads(struct writing *w)
 {
 	const struct experiment *x = w->x;
 
 	json_array(&w->j, "loads");
 	own_load(w, "ping", &x->ping);
-	own_load(w, "host", &x->cpu);
+	own_load(w, "this host", &x->cpu);
+	far_load(w);
 	for (unsigned i = 0; i < ARRAY_SIZE(x->load); i++)
 		/* Without the guest's clock its samples have no place on the time line: they are
 		 * kept, but not drawn. */

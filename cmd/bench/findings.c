@@ -53,7 +53,7 @@ static int add_line(struct findings *f, const struct run *r, const struct series
 		m = &f->metric[f->n++];
 		*m = (struct metric){.test = r->test,
 				     .latency = latency,
-				     .low_is_bad = !latency && strcmp(s->name, "host") != 0,
+				     .low_is_bad = !latency && strcmp(s->unit, "% busy") != 0,
 				     .series = s->name};
 		if (latency)
 			snprintf(m->title, sizeof(m->title), "%s, %s, ms", s->name,
@@ -78,7 +78,7 @@ int findings_make(struct findings *f, struct run *run, size_t runs)
 		for (size_t k = 0; k < run[i].n; k++) {
 			const struct series *s = &run[i].series[k];
 
-			if (!err && s->unit[0])
+			if (!err && s->unit[0] && s->n)
 				err = add_line(f, &run[i], s, false);
 			if (!err && s->latency)
 				err = add_line(f, &run[i], s, true);

@@ -218,6 +218,8 @@ int bench_migrate(int argc, char **argv)
 		{"guest", OPT_STRING, &m.o.guest, "ADDR", "the guest, to be pinged", 0, 0},
 		{"agent", OPT_STRING, &m.o.agent, "ADDR[:PORT]",
 		 "of its agent (default: as --guest, port 7003)", 0, 0},
+		{"host-agent", OPT_STRING, &m.o.far_agent, "ADDR[:PORT]",
+		 "an agent on HOST, with the same key: how busy it is (default: none)", 0, 0},
 		{"key-file", OPT_STRING, &m.o.key_file, "F",
 		 "the agent's secret (default: that for vstor migrate)", 0, 0},
 		{"output", OPT_STRING, &m.output, "FILE",

@@ -144,6 +144,39 @@ static void take_silence(struct run *r, yajl_val ping, double at)
 	r->silent_for = run_number(ping, "longest_gap_ms") / 1000;
 }
 
+/* How fast the guest was let run, round by round: a series like a load's. */
+static int take_throttle(struct run *r)
+{
+	yajl_val rounds = run_get(r->migration, "each_round");
+	struct series *s;
+
+	if (!YAJL_IS_ARRAY(rounds) || isnan(r->from))
+		return 0;
+	s = realloc(r->series, (r->n + 1) * sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	r->series = s;
+	s = &r->series[r->n];
+	*s = (struct series){.name = "guest's speed", .unit = "%"};
+	s->p = calloc(YAJL_GET_ARRAY(rounds)->len + 1, sizeof(*s->p));
+	if (!s->p)
+		return -ENOMEM;
+	r->n++;
+	for (size_t i = 0; i < YAJL_GET_ARRAY(rounds)->len; i++) {
+		yajl_val v = YAJL_GET_ARRAY(rounds)->values[i];
+		double at = r->from + run_number(v, "at_s");
+		struct point p = {.from = at,
+				  .to = at + run_number(v, "seconds"),
+				  .rate = run_number(v, "speed_percent"),
+				  .mean = NAN,
+				  .max = NAN};
+
+		if (!isnan(p.from) && !isnan(p.to))
+			s->p[s->n++] = p;
+	}
+	return 0;
+}
+
 static int take_migrate_run(struct run *r)
 {
 	yajl_val loads = run_get(r->tree, "loads"), gaps = run_get(r->tree, "gaps_ms");
@@ -176,7 +209,7 @@ static int take_migrate_run(struct run *r)
 			take_silence(r, load, a.at);
 		err = take_load(r, load, name, &a);
 	}
-	return err;
+	return err ? err : take_throttle(r);
 }
 
 static int take_run(struct run *r)

@@ -35,7 +35,8 @@ static int migrate_as_asked(void)
 	fputs("guest1: copy, round 1\n", stderr);
 	usleep(200000);
 	puts("{\"domain\":\"guest1\",\"host\":\"hostb\",\"result\":\"moved\",\"downtime_ms\":12.5,"
-	     "\"total_s\":0.2,\"each_round\":[]}");
+	     "\"total_s\":0.2,\"each_round\":[{\"at_s\":0.05,\"seconds\":0.1,\"speed_percent\":40}]"
+	     "}");
 	return 0;
 }
 
@@ -144,12 +145,17 @@ static void test_measures_a_migration(void)
 	struct run r;
 	const struct series *s;
 	yajl_val events;
+	char far[64];
+	pid_t far_pid;
 
 	agent_start();
+	far_pid = agent_pid;
+	strcpy(far, where);
+	agent_start();
 	snprintf(words, sizeof(words),
-		 "--test 5 --guest 127.0.0.1 --agent %s --key-file %s --directory %s --output "
-		 "%s " TIMES " guest1 hostb --max-downtime 7",
-		 where, key, dir, out);
+		 "--test 5 --guest 127.0.0.1 --agent %s --host-agent %s --key-file %s --directory "
+		 "%s --output %s --warmup 0 --before 1.2 --after 0.4 guest1 hostb --max-downtime 7",
+		 where, far, key, dir, out);
 	CHECK_EQ(run(words, 0, NULL), 0);
 	if (!CHECK_EQ(run_read(&r, out), 0))
 		return;
@@ -163,14 +169,20 @@ static void test_measures_a_migration(void)
 	CHECK(YAJL_IS_ARRAY(events) && YAJL_GET_ARRAY(events)->len == 1);
 	CHECK(!run_true(r.tree, "interrupted"));
 	/* All loads, on one time line, until after the migration. */
-	static const char *const names[] = {"ping", "disk", "cpu", "memory"};
-	for (int i = 0; i < 4; i++) {
+	static const char *const names[] = {"ping", "this host", "other host",
+					    "disk", "cpu",	 "memory"};
+	for (int i = 0; i < 6; i++) {
 		s = series_of(&r, names[i]);
 		if (CHECK(s && s->n > 0))
 			CHECK(s->p[0].from > -1 && s->p[0].from < r.to + 30);
 	}
+	s = series_of(&r, "guest's speed");
+	if (CHECK(s && s->n == 1))
+		CHECK(s->p[0].rate > 39.9 && s->p[0].from > r.from && s->p[0].to < r.from + 0.2);
 	run_free(&r);
 	unlink(out);
+	agent_stop();
+	agent_pid = far_pid;
 	agent_stop();
 }
 
