@@ -111,6 +111,11 @@ struct disk_io {
  * be called. What is done at once is done without the loop's lock (see loop_set_lock()). */
 bool disk_submit(struct disk_engine *e, struct disk_io *io);
 
+/* Do those who work on it wait for the medium, and no end of it, as of `now` (clock_ns())? What a
+ * loop does on it may hang as well then, even where it is in the page cache: some file systems lock
+ * a file against its readers while it is written. */
+bool disk_hangs(const struct disk *d, uint64_t now);
+
 /*
  * For data that go from the page cache to somewhere else without a copy here (disk_send.c). Can
  * [off, off + n) be had without waiting for a medium? Tells it without reading, and without

@@ -177,10 +177,9 @@ static void job_ended(struct disk *d)
 	d->stirred = clock_ns();
 }
 
-/* Do its workers wait for the medium, and no end of it? */
-static bool hangs(const struct disk *d, uint64_t now)
+bool disk_hangs(const struct disk *d, uint64_t now)
 {
-	return d->jobs && now > d->stirred + HANGING;
+	return d->left || (d->jobs && now > d->stirred + HANGING);
 }
 
 /* Of flushes at the same time one is told of the error: that it was this one's, too, is known by
@@ -283,7 +282,7 @@ static bool may_write(const struct disk_engine *e, const struct disk_io *io, uin
 {
 	const struct disk *d = io->disk;
 	return (io->off | length(io)) % PAGE == 0 && now >= d->writes_from &&
-	       now < d->written + RECENT && !hangs(d, now) && !uring_busy(e->uring) &&
+	       now < d->written + RECENT && !disk_hangs(d, now) && !uring_busy(e->uring) &&
 	       loop_has_standby(e->loop);
 }
 
@@ -309,6 +308,7 @@ static void write_io(void *arg)
 static void write_late(void *arg)
 {
 	struct disk_io *io = arg;
+	io->disk->left--;
 	job_ended(io->disk);
 	io->done(io);
 }
@@ -336,6 +336,7 @@ static void left_behind(struct disk_engine *e)
 	struct disk *d = e->writing->disk;
 	if (d->jobs++ == 0)
 		d->stirred = e->began;
+	d->left++;
 	pause_writes(d, e->began, clock_ns());
 	e->writing = NULL;
 }

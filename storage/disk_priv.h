@@ -32,6 +32,7 @@ struct disk {
 	bool no_pool;		/* there were no threads for it */
 	unsigned jobs;		/* that they have */
 	uint64_t stirred;	/* clock_ns() of when one has ended, or the first of these began */
+	unsigned left;		/* writes of loops that have been taken over */
 
 	/* disk_send.c's: a mapping that is only asked about, never touched */
 	uint8_t *map;

@@ -351,7 +351,7 @@ static struct tx_part *next_pages(struct conn *c)
 /* Is it still in the page cache, and a pipe there for it? If not, it is read into memory. */
 static bool pages_there(struct conn *c, struct tx_part *t)
 {
-	bool pipe = c->home->pipe[0] >= 0;
+	bool pipe = c->home->pipe[0] >= 0 && !disk_hangs(t->disk, loop_now(c->loop));
 	if (pipe && !stale(c, t))
 		return true;
 	t->asked = loop_now(c->loop);

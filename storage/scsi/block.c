@@ -73,7 +73,8 @@ static bool lend(struct scsi_cmd *cmd, uint32_t n)
 {
 	struct loop *loop = disk_engine_loop(cmd->engine);
 	bool resident;
-	if (!cmd->lend_min || n < cmd->lend_min || n != cmd->transfer_len || cmd->lun->lend_none)
+	if (!cmd->lend_min || n < cmd->lend_min || n != cmd->transfer_len || cmd->lun->lend_none ||
+	    disk_hangs(cmd->lun->disk, loop_now(loop)))
 		return false;
 	cmd->lend_off = cmd->lba << cmd->lun->block_shift;
 	loop_unlock(loop);
