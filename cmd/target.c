@@ -305,7 +305,9 @@ static int serve(struct target_run *r)
 					      .engine = r->engine,
 					      .access = c->access,
 					      .credentials = c->credentials,
-					      .max_sessions = MAX_SESSIONS};
+					      .max_sessions = MAX_SESSIONS,
+					      .tell = r->aoe ? aoe_target_report : NULL,
+					      .tell_arg = r->aoe};
 	int rc;
 
 	r->server = target_server_new(&config);

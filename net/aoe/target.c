@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/bytes.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "net/aoe/disk.h"
 #include "net/aoe/port.h"
@@ -376,6 +377,46 @@ void aoe_target_remove(struct aoe_target *t, const struct lun *l)
 		if (d->lun == l)
 			retire(t, d);
 	}
+}
+
+/* ---- what is told ---- */
+
+static void report_way(const struct aoe_way *w, struct json *j, FILE *f)
+{
+	static const char *const states[] = {"waiting", "asking", "serving", "in use by another"};
+	const char *why = unfit(w);
+	for (unsigned i = 0; i < SLOTS; i++) {
+		const struct address *a = &w->at[i];
+		char name[16];
+		if (!a->disk)
+			continue;
+		snprintf(name, sizeof(name), "e%u.%u", w->port.shelf, i);
+		if (!j) {
+			fprintf(f, "AoE: %s on %s is LUN %u, %s: %s\n", name, ifname(w),
+				a->disk->lun->number, disk_path(a->disk->lun->disk),
+				why ? why : states[a->state]);
+			continue;
+		}
+		json_object(j, NULL);
+		json_string(j, "address", name);
+		json_string(j, "interface", ifname(w));
+		json_u64(j, "lun", a->disk->lun->number);
+		json_string(j, "path", disk_path(a->disk->lun->disk));
+		json_string(j, "state", states[a->state]);
+		json_u64(j, "reserved_for", a->disk->lists.reserved.n);
+		json_object_end(j);
+	}
+}
+
+void aoe_target_report(void *arg, struct json *j, FILE *f)
+{
+	const struct aoe_target *t = arg;
+	if (j)
+		json_array(j, "aoe");
+	for (const struct aoe_way *w = t->ways; w; w = w->next)
+		report_way(w, j, f);
+	if (j)
+		json_array_end(j);
 }
 
 /* ---- the beginning and the end ---- */

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "core/loop.h"
 #include "net/aoe/lists.h"
@@ -17,6 +18,7 @@
 #include "storage/lun.h"
 
 struct aoe_target;
+struct json;
 
 /* ns that pass between the questions whether an address is in use, and after the last. */
 extern uint64_t aoe_question_gap;
@@ -35,6 +37,8 @@ int aoe_target_start(struct aoe_target *t, struct disk_engine *e);
 void aoe_target_add(struct aoe_target *t, struct lun *l, bool writeback);
 /* The LUN is about to go, and goes when all that AoE has of it under way has ended. */
 void aoe_target_remove(struct aoe_target *t, const struct lun *l);
+/* Tells of each interface and address, `t` as void *: see target_server_config.tell. */
+void aoe_target_report(void *t, struct json *j, FILE *f);
 /* Takes no more frames, finishes what is under way, then calls done() from the loop. */
 void aoe_target_drain(struct aoe_target *t, void (*done)(void *arg), void *arg);
 /* After the engine, before the LUNs. NULL is fine. */

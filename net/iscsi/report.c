@@ -248,6 +248,8 @@ void report_status(struct target_server *s, FILE *f, bool json)
 		json_array_end(&j);
 		json_u64(&j, "connections", s->conns_n);
 		json_sandbox(&j);
+		if (s->config.tell)
+			s->config.tell(s->config.tell_arg, &j, NULL);
 		json_luns(&j, s, "luns");
 		json_sessions(&j, s, "sessions");
 		json_object_end(&j);
@@ -256,6 +258,8 @@ void report_status(struct target_server *s, FILE *f, bool json)
 	}
 	for (struct portal *p = s->portals; p; p = p->next)
 		fprintf(f, "listening on %s\n", p->text);
+	if (s->config.tell)
+		s->config.tell(s->config.tell_arg, NULL, f);
 	text_sandbox(f);
 	for (struct target *t = s->targets; t; t = t->next) {
 		for (unsigned i = 0; i < t->luns_n; i++) {

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "core/loop.h"
 #include "net/access.h"
@@ -19,7 +20,13 @@
 struct target_server;
 struct target;
 
+struct json;
+
 struct target_server_config {
+	/* What else there is to be told in the status, NULL: nothing: members of its JSON object,
+	 * or (j NULL) lines of text. */
+	void (*tell)(void *arg, struct json *j, FILE *f);
+	void *tell_arg;
 	struct loop *loop;
 	struct disk_engine *engine;
 	const struct access *access;	     /* who may connect and log in; the caller's */
