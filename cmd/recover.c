@@ -18,6 +18,7 @@
 #include "core/opts.h"
 #include "xen/departure.h"
 #include "xen/handover.h"
+#include "xen/leftover.h"
 #include "xen/save_helper.h"
 #include "xen/settle.h"
 
@@ -31,7 +32,7 @@ struct run {
 	struct settle settle;
 	struct handover_sweep sweep;
 	struct departed departed;
-	bool json;
+	bool json, release;
 };
 
 static bool ends_with(const char *name, const char *end)
@@ -239,6 +240,10 @@ static int run(struct run *r, const char *domain)
 	/* What killed receivers have left comes first: it may be the guest. */
 	handover_sweep(&r->sweep, r->t, r->loop, true, on_swept, r);
 	loop_run(r->loop);
+	if (r->release) {
+		status = leftover_release(r->t, domain);
+		goto out;
+	}
 	if (domain) {
 		status = recover(r, domain);
 		guest_fini(&r->guest);
@@ -265,10 +270,17 @@ out:
 int cmd_recover(int argc, char **argv)
 {
 	struct run r = {0};
-	const struct opt table[] = {{.type = OPT_END}};
+	const struct opt table[] = {
+		{.name = "release",
+		 .type = OPT_FLAG,
+		 .out = &r.release,
+		 .help = "give up what this host has reserved of DOMAIN's disks, or of all, and "
+			 "no guest here needs"},
+		{.type = OPT_END},
+	};
 	const struct opts o = {
 		.name = "recover",
-		.synopsis = "[DOMAIN]",
+		.synopsis = "[--release] [DOMAIN]",
 		.description = "Says where a guest is after a migration that went wrong, and "
 			       "finishes or undoes what was\ncut off: asks the other host, resumes "
 			       "the guest if it is suspended here. Without\nDOMAIN: every guest of "

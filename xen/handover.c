@@ -17,7 +17,8 @@
 #include "core/log.h"
 #include "xen/monitor.h"
 
-#define KEPT_S (30 * 86400) /* what became of a migration */
+#define RACE_NS (60 * SEC_NS) /* then the other records have their turn */
+#define KEPT_S	(30 * 86400)  /* what became of a migration */
 
 const char *handover_dir = "/run/vstor";
 
@@ -302,8 +303,11 @@ static void on_raced(void *arg, enum referee_says says)
 {
 	struct handover_ask *a = arg;
 
-	if (says != REFEREE_WON) {
+	if (says != REFEREE_WON)
 		log_warn("domain %s: %s", a->h.name, a->fencing.r.why);
+	if (says == REFEREE_SILENT) {
+		answer(a, HANDOVER_UNKNOWN); /* it stays paused, to be asked about again */
+	} else if (says == REFEREE_LOST) {
 		destroy(a);
 	} else if (handover_set(&a->h, HANDOVER_STARTING)) {
 		answer(a, HANDOVER_UNKNOWN);
@@ -326,8 +330,8 @@ static void ask_begin(void *arg)
 	case HANDOVER_DESTROY: destroy(a); break;
 	case HANDOVER_START: unpause(a); break;
 	case HANDOVER_TAKE:
-		fencing_start(&a->fencing, a->loop, FENCING_RACE, false, &a->h.referee, 0, on_raced,
-			      a);
+		fencing_start(&a->fencing, a->loop, FENCING_RACE, false, &a->h.referee, RACE_NS,
+			      on_raced, a);
 		break;
 	case HANDOVER_ANSWER_RUNNING:
 		if (a->h.is == HANDOVER_STARTING)

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "xen/leftover.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/log.h"
+#include "xen/config_disks.h"
+#include "xen/hotplug.h"
+#include "xen/keepsake.h"
+
+struct leftover {
+	const char *path;
+	unsigned found;
+};
+
+static void tell(void *arg, uint64_t key, bool holds)
+{
+	struct leftover *l = arg;
+
+	l->found++;
+	printf("%s: PERSISTENT RESERVE OUT, REGISTER, key 0x%016" PRIx64 " to 0%s\n", l->path, key,
+	       holds ? ": this host held it" : "");
+	fflush(stdout);
+}
+
+/* One disk; 0, or 1 after one logged line. */
+static int release(struct leftover *l, const char *path)
+{
+	char who[128];
+	struct stat st;
+	int rc;
+
+	if (stat(path, &st) == 0 && hotplug_guest_of(st.st_rdev, NULL, who, sizeof(who))) {
+		log_info("%s stays reserved: it is a disk of %s", path, who);
+		return 0;
+	}
+	l->path = path;
+	rc = referee_release(path, tell, l);
+	if (rc && rc != -EOPNOTSUPP) {
+		log_error("%s: cannot be given up: %s", path, strerror(-rc));
+		return 1;
+	}
+	return 0;
+}
+
+static int release_guest(struct leftover *l, struct toolstack *t, const char *name)
+{
+	char left_out[ATTACH_ERROR], error[ATTACH_ERROR];
+	struct config_disks disks;
+	libxl_domain_config c;
+	struct keepsake k;
+	int status = 1;
+
+	libxl_domain_config_init(&c);
+	if (keepsake_find(name, &k))
+		log_error(
+			"domain %s: its configuration is not kept here: without a name, --release "
+			"looks at all attached disks",
+			name);
+	else if (libxl_domain_config_from_json(toolstack_ctx(t), &c, k.json))
+		log_error("domain %s: its configuration cannot be read: %s", name,
+			  toolstack_cause(t, ERROR_FAIL));
+	else if (config_disks_open(&c, &disks, left_out, error))
+		log_error("domain %s: %s", name, error);
+	else {
+		status = 0;
+		for (unsigned i = 0; i < disks.n; i++)
+			status |= release(l, disks.disk[i].path);
+		config_disks_close(&disks);
+	}
+	libxl_domain_config_dispose(&c);
+	keepsake_fini(&k);
+	return status;
+}
+
+static int release_attached(struct leftover *l)
+{
+	struct iscsi_session *sessions;
+	struct iscsi_disk *disks;
+	size_t n, m;
+	int status = 0;
+
+	if (iscsi_sessions(&sessions, &n))
+		return 1;
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(sessions[i].state, "LOGGED_IN") != 0) {
+			log_warn("%s: the session is down (%s): left alone", sessions[i].target,
+				 sessions[i].state);
+			continue;
+		}
+		if (iscsi_disks(&sessions[i], &disks, &m))
+			continue;
+		for (size_t k = 0; k < m; k++)
+			status |= release(l, disks[k].path);
+		free(disks);
+	}
+	free(sessions);
+	return status;
+}
+
+int leftover_release(struct toolstack *t, const char *name)
+{
+	struct leftover l = {0};
+	int status = name ? release_guest(&l, t, name) : release_attached(&l);
+
+	if (!status && !l.found)
+		printf("nothing is reserved by this host that no guest here needs\n");
+	return status;
+}
