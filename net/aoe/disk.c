@@ -222,6 +222,7 @@ int aoe_disk_new(struct aoe_disk **out, struct lun *l, struct disk_engine *e, bo
 	}
 	d->lun = l;
 	d->engine = e;
+	d->loop = disk_engine_loop(e);
 	d->writeback = writeback;
 	d->tail = &d->first;
 	d->unsynced_tail = &d->unsynced;
@@ -242,12 +243,12 @@ void aoe_disk_retire(struct aoe_disk *d, void (*idle)(void *arg, struct aoe_disk
 	d->idle = idle;
 	d->arg = arg;
 	aoe_disk_turn(d);
-	loop_defer(disk_engine_loop(d->engine), &d->settle);
+	loop_defer(d->loop, &d->settle);
 }
 
 void aoe_disk_free(struct aoe_disk *d)
 {
-	loop_defer_cancel(disk_engine_loop(d->engine), &d->settle);
+	loop_defer_cancel(d->loop, &d->settle);
 	lun_nexus_remove(&d->nexus);
 	aoe_io_free(d);
 	free(d->path);

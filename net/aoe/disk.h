@@ -33,6 +33,7 @@ struct aoe_io;
 struct aoe_disk {
 	struct lun *lun;
 	struct disk_engine *engine;
+	struct loop *loop; /* the engine's, which outlives it */
 	struct lun_nexus nexus;
 	bool writeback; /* writes are answered before they are on the medium */
 	struct aoe_lists lists;

@@ -143,7 +143,7 @@ void aoe_io_flush(struct aoe_disk *d, struct aoe_frame *f)
 	*d->unsynced_tail = f;
 	d->unsynced_tail = &f->next;
 	if (!d->syncing)
-		loop_defer(disk_engine_loop(d->engine), &d->settle);
+		loop_defer(d->loop, &d->settle);
 }
 
 static void answer_io(struct aoe_io *io, struct aoe_frame *f)
@@ -215,7 +215,7 @@ static void sync_done(struct scsi_cmd *cmd)
 			aoe_drop(d, f);
 	}
 	if (d->unsynced)
-		loop_defer(disk_engine_loop(d->engine), &d->settle);
+		loop_defer(d->loop, &d->settle);
 	start_all(d);
 }
 
@@ -329,7 +329,7 @@ static void start_all(struct aoe_disk *d)
 	}
 	d->starting = false;
 	if (!d->held && d->idle)
-		loop_defer(disk_engine_loop(d->engine), &d->settle);
+		loop_defer(d->loop, &d->settle);
 }
 
 static void submit(struct aoe_io *io)

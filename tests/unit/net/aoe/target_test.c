@@ -319,6 +319,25 @@ static void test_rivals(void)
 	CHECK(!gets_it(4, AOE_RESPONSE)); /* it is there already */
 }
 
+/* Whoever cannot go on frees it all as it is, requests under way as well. */
+static void test_given_up(void)
+{
+	begin(false);
+	for (uint8_t i = 0; i < 16; i++)
+		ata(1, ATA_WRITE_EXT, 4 * i, 4, i);
+	wanted = 1;
+	loop_timer_set(loop, &guard, LIMIT, too_late, NULL);
+	loop_run(loop);
+	loop_timer_del(loop, &guard);
+	loop_fd_del(loop, &watch);
+	disk_engine_free(engine);
+	aoe_target_free(target);
+	CHECK_EQ(lun_close(lun), 0);
+	loop_free(loop);
+	no_wire_end();
+	close(disk_fd);
+}
+
 int main(void)
 {
 	log_set_destination("syslog");
@@ -328,5 +347,6 @@ int main(void)
 	CHECK_RUN(test_group);
 	CHECK_RUN(test_barrier);
 	CHECK_RUN(test_rivals);
+	CHECK_RUN(test_given_up);
 	return CHECK_DONE();
 }
