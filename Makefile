@@ -171,7 +171,7 @@ test: deps
 	@$(MAKE) $(B)/vstor $(B)/lab-tool
 	@$(call others,4.20)
 	@$(MAKE) sanitized
-	@tests/run build unit model fuzz report conformance aoe attach lab format cppcheck floors manual
+	@tests/run build unit model fuzz report conformance aoe attach lab fault format cppcheck floors manual
 conformance: deps
 	@$(MAKE) $(B)/vstor
 	@tests/run conformance
@@ -192,6 +192,12 @@ test-report: all
 	@tests/run report
 model: deps
 	@tests/run model
+fault: deps
+	@$(MAKE) all $(B)/lab-tool
+	@tests/run fault
+test-fault: deps
+	@$(MAKE) all $(B)/lab-tool
+	@tests/fault/matrix all
 test-releases: deps
 	@$(MAKE) $(B)/vstor $(B)/lab-tool
 	@$(call others,4.14 4.20)
@@ -266,6 +272,7 @@ help:
 	@echo "demo           a live guest moves between two Xen hosts, on this machine, in QEMU"
 	@echo "test           everything below, summed up; like demo, it installs the packages that it needs"
 	@echo "unit model conformance aoe attach lab check-format cppcheck   one suite"
+	@echo "test-fault     all cells of the fault matrix: what dies, when, in two Xen hosts; goes on where it was stopped; 40 minutes"
 	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"
 	@echo "test-report    the page of vstor bench report in chromium, where that is installed"
 	@echo "test-releases  Xen 4.14, 4.17 and 4.20: the binaries, and guests that move among them"
@@ -288,5 +295,5 @@ distclean:
 
 FORCE:
 .PHONY: FORCE all all-xen aoe attach bench-aoe bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-aoe fuzz-pages \
-	help install lab model \
-	sanitized test test-attach test-releases test-report unit unit-programs xen-libs
+	fault help install lab model \
+	sanitized test test-attach test-fault test-releases test-report unit unit-programs xen-libs

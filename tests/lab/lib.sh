@@ -126,6 +126,11 @@ host_start() {
 	[ "$2" = pv ] && [ "$release" != 4.14 ] && hypervisor=$home/xen-shadow
 	[ "$TARGET" = tgtd ] && lun=1
 	rm -f "$LOG/console$host.log"
+	# What a host keeps over a restart: /var/lib/vstor.
+	if [ ! -e "$RUN/var$host.img" ]; then
+		truncate -s 8M "$RUN/var$host.img"
+		mke2fs -q -t ext4 -F "$RUN/var$host.img"
+	fi
 	qemu-system-x86_64 -name "host$host" -machine pc -accel tcg,thread=multi,tb-size=128 \
 		-cpu qemu64,+svm,+npt -smp 1 -m "$HOST_MEMORY" -display none -vga none \
 		-nodefaults -no-reboot -serial "file:$LOG/console$host.log" \
@@ -136,6 +141,7 @@ host_start() {
 		-device "virtio-net-pci,netdev=n0,romfile=,mac=52:54:00:00:00:1$host" \
 		-netdev "tap,id=n1,ifname=tap2$host,script=no,downscript=no" \
 		-device "virtio-net-pci,netdev=n1,romfile=,mac=52:54:00:00:00:2$host" \
+		-drive "if=virtio,format=raw,cache=unsafe,file=$RUN/var$host.img" \
 		>"$LOG/qemu$host.log" 2>&1 </dev/null &
 	echo $! >"$RUN/qemu$host.pid"
 }
