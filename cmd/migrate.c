@@ -172,8 +172,33 @@ static void json_pages(struct json *j, const struct compression_report *p)
 	json_object_end(j);
 }
 
+/* Where it is, and what it does there. */
+static void words_of(const struct run *r, const struct migration_result *res, char *out,
+		     size_t size)
+{
+	const char *host = r->o.way.host;
+
+	switch (res->end) {
+	case MIGRATION_MOVED:
+		snprintf(out, size,
+			 res->unheard
+				 ? "belongs to %s by its disk's word, which does not answer: it "
+				   "runs there, or has died with that host"
+				 : "runs on %s",
+			 host);
+		break;
+	case MIGRATION_UNKNOWN:
+		snprintf(out, size, "is suspended here, and may run on %s", host);
+		break;
+	case MIGRATION_CHECKED: snprintf(out, size, "still runs here"); break;
+	case MIGRATION_HERE:
+	case MIGRATION_STRANDED: snprintf(out, size, "%s", settle_words(res->settled));
+	}
+}
+
 static void print_json(const struct run *r, const struct migration_result *res)
 {
+	char words[400];
 	struct json j;
 
 	json_begin(&j, stdout);
@@ -181,10 +206,8 @@ static void print_json(const struct run *r, const struct migration_result *res)
 	json_string(&j, "domain", res->name);
 	json_string(&j, "host", r->o.way.host);
 	json_string(&j, "result", end_words[res->end]);
-	json_string(&j, "guest",
-		    res->end == MIGRATION_HERE || res->end == MIGRATION_STRANDED
-			    ? settle_words(res->settled)
-			    : NULL);
+	words_of(r, res, words, sizeof(words));
+	json_string(&j, "guest", words);
 	json_string(&j, "id", res->id);
 	json_double(&j, "total_s", (double)res->total_ns / SEC_NS);
 	json_double(&j, "downtime_ms", res->downtime_ns ? (double)res->downtime_ns / MS_NS : NAN);
@@ -215,7 +238,13 @@ static void print_moved(const struct run *r, const struct migration_result *res)
 {
 	char downtime[32] = "not known"; /* as when it had to ask whether it was moved */
 	char foreseen[48] = "";		 /* not with --offline */
+	char words[400];
 
+	if (res->unheard) {
+		words_of(r, res, words, sizeof(words));
+		printf("%s %s: if it has, `vstor takeover %s`\n", res->name, words, res->name);
+		return;
+	}
 	if (res->downtime_ns)
 		snprintf(downtime, sizeof(downtime), "%.0f ms", (double)res->downtime_ns / MS_NS);
 	if (res->predicted_ns)

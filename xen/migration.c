@@ -312,6 +312,7 @@ void migration_result(const struct migration *m, struct migration_result *r)
 	*r = (struct migration_result){
 		.end = m->end,
 		.settled = m->settled,
+		.unheard = m->end == MIGRATION_MOVED && m->unheard,
 		.cause = m->end == MIGRATION_MOVED || m->end == MIGRATION_CHECKED ? "" : m->cause,
 		.began = m->began,
 		.total_ns = m->ended - m->began,

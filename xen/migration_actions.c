@@ -490,6 +490,7 @@ static void on_asked(void *arg, enum handover_is is)
 	case HANDOVER_GONE: migration_raise(m, SE_FAILED); break;
 	default:
 		because(m->cause, "%s", m->inquiry.cause);
+		m->unheard = migration_nobody_knows(m) == SE_TAKEN;
 		migration_raise(m, migration_nobody_knows(m));
 	}
 }

@@ -46,8 +46,9 @@ struct migration {
 	struct referee referee;
 	struct fencing fencing;
 	enum referee_says disk_says; /* when it was last asked whose the guest is */
-	bool asked;		     /* the guest is asked to suspend, or has been */
-	bool throttled;		     /* the copy may change its scheduler's cap, which was: */
+	bool unheard;	/* it is the receiver's by the disk's word, but that has not said so */
+	bool asked;	/* the guest is asked to suspend, or has been */
+	bool throttled; /* the copy may change its scheduler's cap, which was: */
 	int cap;
 	bool cleared; /* what was left of the guest here is destroyed, or cannot be */
 	int claim;    /* see handover_claim() */

@@ -203,6 +203,17 @@ static void test_lost_after_it_has_taken_it(void)
 	w.answer = "running";
 	migrate();
 	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK(!w.result.unheard);
+	check_owner(B);
+	over();
+
+	/* It has died with that, as far as one can tell. */
+	fenced(plays);
+	at_go = claims_and_vanishes;
+	w.answer = "unknown";
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK(w.result.unheard);
 	check_owner(B);
 	over();
 }
