@@ -154,7 +154,12 @@ LAB_OBJ := $(H)/tests/lab/tool.o
 $(B)/lab-tool-$(XEN_SERIES): $(LAB_OBJ)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections $(XEN_LINK_PLAIN) -s -o $@ $< $(XEN_LDLIBS)
 
--include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS) $(FUZZ_OBJS) $(LAB_OBJ))
+# Two hosts that let a disk decide between them: tests/attach.
+JUDGE := $(O)/tests/attach/judge.o
+$(B)/judge: $(JUDGE) $(patsubst %,$(H)/xen/%.o,referee reservation message) $(O)/low.a
+	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections -s -o $@ $^
+
+-include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS) $(FUZZ_OBJS) $(LAB_OBJ) $(JUDGE))
 
 # ---- tests: each suite prints ok and not ok lines, tests/run adds them up ------------------------------------
 sanitized: deps-build
@@ -182,7 +187,7 @@ attach: deps
 	@$(MAKE) $(B)/vstor
 	@tests/run attach
 test-attach: deps
-	@$(MAKE) $(B)/vstor $(B)/lab-tool
+	@$(MAKE) $(B)/vstor $(B)/lab-tool $(B)/judge
 	@tests/attach/run full
 lab: deps
 	@$(MAKE) $(B)/vstor $(B)/lab-tool

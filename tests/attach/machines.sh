@@ -32,6 +32,7 @@ network() {
 overlay() {
 	mkdir -p "$RUN/tree/bin"
 	strip -o "$RUN/tree/bin/vstor" "$VSTOR"
+	[ ! -x "$TOP/build/judge" ] || cp "$TOP/build/judge" "$RUN/tree/bin/"
 	(cd "$RUN/tree" && find . | "$BB" cpio -o -H newc -R 0:0 2>/dev/null) |
 		cat "$TOP/build/attach/root.cpio" - >"$RUN/root.cpio"
 }

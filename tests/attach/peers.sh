@@ -96,9 +96,18 @@ with_tgtd() {
 	target_kill
 }
 
+# The disk decides between two hosts: by two portals, each with a name of its own.
+judged() {
+	on s 'mkdir -p /var/target/pr /etc/target/pr' || return
+	on i "vstor attach 10.79.0.3 --target $IQN --lun 4 --initiator iqn.2026-11.test:a &&
+		vstor attach 10.79.0.3:3261 --target $IQN --lun 4 --initiator iqn.2026-11.test:b &&
+		judge /dev/sda /dev/sdb && vstor detach /dev/sda && vstor detach /dev/sdb" && nothing_left
+}
+
 with_lio() {
 	lio_start 4
 	check "the basics, LIO" basics 10.79.0.3 4
+	check "reservations decide between two hosts, LIO" judged
 	on s lio stop
 	lio_start 4 "chap=us:$SECRET" "mutual=them:$OTHER_SECRET"
 	check "CHAP, LIO" chap 10.79.0.3 4
