@@ -8,7 +8,7 @@
 
 #include "core/loop.h"
 
-#define TOO_LONG (20 * MS_NS) /* takes effect after this to twice this */
+#define TOO_LONG (40 * MS_NS) /* takes effect after this to twice this */
 
 /* The state: who works, whether he is in what may hang, and the number of that. */
 #define WHO    1u

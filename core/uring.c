@@ -100,11 +100,6 @@ bool uring_read(struct uring *u, struct uring_op *op, int fd, const struct iovec
 	return true;
 }
 
-bool uring_busy(const struct uring *u)
-{
-	return u && u->under_way;
-}
-
 static int map(struct uring *u, const struct io_uring_params *p)
 {
 	size_t sq = p->sq_off.array + p->sq_entries * sizeof(unsigned);

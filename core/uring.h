@@ -28,11 +28,9 @@ struct uring *uring_new(struct loop *l, unsigned entries);
 /* Waits for what is under way; done() is not called any more. */
 void uring_free(struct uring *u);
 
-/* Starts it; op and the memory are the ring's until done(). False: it has no room for more. */
+/* Starts it; op and the memory are the ring's until done(). False: it has no room for more. To end,
+ * it needs the thread that has started it to run, or to wait where it can be woken. */
 bool uring_read(struct uring *u, struct uring_op *op, int fd, const struct iovec *iov, unsigned n,
 		uint64_t off);
-/* Is any under way? To end, it needs the thread that has started it to run, or to wait where it can
- * be woken. NULL is fine. */
-bool uring_busy(const struct uring *u);
 
 #endif

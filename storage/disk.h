@@ -100,11 +100,6 @@ struct disk_io {
 
 	struct disk_io *next;
 	struct job job;
-	struct {
-		struct uring_op op;
-		struct disk_engine *engine;
-		uint32_t want; /* bytes */
-	} ring;
 };
 
 /* Starts io, in the engine's loop. True: it is finished already, io->rc is set and done() will not

@@ -54,8 +54,9 @@ struct pools {
 struct disk_engine {
 	struct loop *loop;
 	struct pools *pools;
-	struct uring *uring; /* NULL: workers do it all */
-	bool shares;	     /* the pools are another engine's */
+	struct uring *uring;	 /* NULL: workers do it all */
+	struct ring_read *reads; /* that it has */
+	bool shares;		 /* the pools are another engine's */
 	struct disk_io *batch, **batch_tail;
 	struct disk_io *left, **left_tail; /* of these: for workers */
 	struct loop_task flush;
@@ -217,19 +218,37 @@ static void batch_done(struct job *j)
 
 /* ---- io_uring ---- */
 
+/* Into memory of its own: when the loop is taken over from a thread that hangs, what that has
+ * started ends no sooner than it, and somebody else has to read it meanwhile. */
+struct ring_read {
+	struct uring_op op;
+	struct disk_engine *engine;
+	struct disk_io *io; /* NULL: somebody else reads it */
+	struct ring_read *next, **prev;
+	struct iovec v;
+	uint8_t data[];
+};
+
 static void ring_done(struct uring_op *op, int res)
 {
-	struct disk_io *io = container_of(op, struct disk_io, ring.op);
-	struct disk_engine *e = io->ring.engine;
-	if (res == (int)io->ring.want) {
+	struct ring_read *r = container_of(op, struct ring_read, op);
+	const uint8_t *p = r->data;
+	struct disk_io *io = r->io;
+	*r->prev = r->next;
+	if (r->next)
+		r->next->prev = r->prev;
+	if (io && res == (int)r->v.iov_len) {
+		for (unsigned i = 0; i < io->niov; p += io->iov[i++].iov_len)
+			memcpy(io->iov[i].iov_base, p, io->iov[i].iov_len);
 		io->rc = 0;
 		io->done(io);
-		return;
+	} else if (io) {
+		/* A part, or an error: a worker does all of it, as he does it without a ring. */
+		if (res == -EAGAIN || res == -EOPNOTSUPP || res == -EINVAL)
+			disk_set(&io->disk->no_ring);
+		submit_job(r->engine, io, job_run, job_done);
 	}
-	/* A part, or an error: a worker does all of it again, as he does it without a ring. */
-	if (res == -EAGAIN || res == -EOPNOTSUPP || res == -EINVAL)
-		disk_set(&io->disk->no_ring);
-	submit_job(e, io, job_run, job_done);
+	free(r);
 }
 
 static size_t length(const struct disk_io *io)
@@ -244,12 +263,37 @@ static size_t length(const struct disk_io *io)
 static bool ring_submit(struct disk_engine *e, struct disk_io *io)
 {
 	size_t want = length(io);
-	if (!e->uring || want > RING_MAX || io->niov > IOV_MAX || disk_is_set(&io->disk->no_ring))
+	struct ring_read *r;
+	if (!e->uring || want > RING_MAX || disk_is_set(&io->disk->no_ring))
 		return false;
-	io->ring.engine = e;
-	io->ring.want = (uint32_t)want;
-	io->ring.op.done = ring_done;
-	return uring_read(e->uring, &io->ring.op, io->disk->fd, io->iov, io->niov, io->off);
+	r = malloc(sizeof(*r) + want);
+	if (!r)
+		return false;
+	r->op.done = ring_done;
+	r->engine = e;
+	r->io = io;
+	r->v = (struct iovec){r->data, want};
+	if (!uring_read(e->uring, &r->op, io->disk->fd, &r->v, 1, io->off)) {
+		free(r);
+		return false;
+	}
+	r->prev = &e->reads;
+	r->next = e->reads;
+	if (r->next)
+		r->next->prev = &r->next;
+	e->reads = r;
+	return true;
+}
+
+/* Those of the thread that has been left behind. */
+static void ring_leave(struct disk_engine *e)
+{
+	for (struct ring_read *r = e->reads; r; r = r->next) {
+		struct disk_io *io = r->io;
+		r->io = NULL;
+		if (io)
+			submit_job(e, io, job_run, job_done);
+	}
 }
 
 /* ---- at once ---- */
@@ -276,14 +320,12 @@ static bool is_buffered(const struct disk_io *io)
 	return io->op == DISK_WRITE && !io->fua && !io->disk->writethrough;
 }
 
-/* Not if it may have to wait for the medium, as far as one can tell; nor while the ring has reads
- * of this thread, which end only where it does not wait for anything else. */
+/* Not if it may have to wait for the medium, as far as one can tell. */
 static bool may_write(const struct disk_engine *e, const struct disk_io *io, uint64_t now)
 {
 	const struct disk *d = io->disk;
 	return (io->off | length(io)) % PAGE == 0 && now >= d->writes_from &&
-	       now < d->written + RECENT && !disk_hangs(d, now) && !uring_busy(e->uring) &&
-	       loop_has_standby(e->loop);
+	       now < d->written + RECENT && !disk_hangs(d, now) && loop_has_standby(e->loop);
 }
 
 /* Workers write for a while. A slow one so soon after the last pause: a longer pause. */
@@ -339,6 +381,7 @@ static void left_behind(struct disk_engine *e)
 	d->left++;
 	pause_writes(d, e->began, clock_ns());
 	e->writing = NULL;
+	ring_leave(e);
 }
 
 static void give_to_worker(struct disk_engine *e)
