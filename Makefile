@@ -217,7 +217,7 @@ demo: deps
 	@tests/lab/demo
 bench-target: deps
 	@$(MAKE) $(B)/vstor
-	@tests/bench/target
+	@tests/bench/$(if $(LIO),lio,target)
 bench-migrate: deps
 	@$(MAKE) $(B)/vstor $(B)/lab-tool
 	@tests/bench/migrate
@@ -281,7 +281,7 @@ help:
 	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"
 	@echo "test-report    the page of vstor bench report in chromium, where that is installed"
 	@echo "test-releases  Xen 4.14, 4.17 and 4.20: the binaries, and guests that move among them"
-	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes"
+	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes (LIO=1: against Linux's own, 3)"
 	@echo "bench-migrate  vstor migrate against xl migrate, by turns, under four loads: time, bytes, ping gap; two hours"
 	@echo "bench-codec    recorded migrations over slow and fast links, against plain, gzip and zstd"
 	@echo "bench-aoe      the AoE target against vblade, and AoE against iSCSI: CPU time, throughput, latency"

@@ -431,8 +431,16 @@ static uint32_t answered(const struct pdu *p, const char *key, uint32_t otherwis
 
 static void open_client(void)
 {
-	const char *keys[] = {"FirstBurstLength=262144", "MaxBurstLength=16776192",
-			      digests ? "HeaderDigest=CRC32C" : NULL, "DataDigest=CRC32C", NULL};
+	/* LIO proposes what is not said, and waits for an answer to each. */
+	const char *keys[] = {"FirstBurstLength=262144",
+			      "MaxBurstLength=16776192",
+			      "DefaultTime2Wait=2",
+			      "DefaultTime2Retain=20",
+			      "MaxOutstandingR2T=1",
+			      "ErrorRecoveryLevel=0",
+			      digests ? "HeaderDigest=CRC32C" : "HeaderDigest=None",
+			      digests ? "DataDigest=CRC32C" : "DataDigest=None",
+			      NULL};
 	static const uint8_t capacity[10] = {0x25};
 	struct client *c = calloc(1, sizeof(*c));
 	uint8_t answer[8];
