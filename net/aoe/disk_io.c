@@ -28,6 +28,9 @@ struct aoe_io {
 	uint8_t mask_error, mask_at;
 };
 
+/* Whoever is let in can cause one after the other. */
+static struct log_limit unkept = {.burst = 5, .period_ns = 60 * SEC_NS};
+
 static void start_all(struct aoe_disk *d);
 
 /* ---- requests ---- */
@@ -257,9 +260,12 @@ static void changed(struct aoe_io *io)
 static void saved(struct disk_io *call)
 {
 	struct aoe_io *io = container_of(call, struct aoe_io, call);
+	unsigned more;
 	if (call->rc) {
-		log_error("%s: %s: what an initiator has set is not kept: %s",
-			  disk_path(io->disk->lun->disk), io->disk->path, strerror(-call->rc));
+		if (log_allowed(&unkept, &more))
+			log_error("%s: %s: what an initiator has set is not kept: %s",
+				  disk_path(io->disk->lun->disk), io->disk->path,
+				  strerror(-call->rc));
 		io->error = AOE_UNAVAILABLE;
 	}
 	changed(io);
