@@ -429,6 +429,8 @@ static const struct agent_ops agent_ops = {.ready = on_ready,
 void experiment_interrupt(struct experiment *x)
 {
 	if (x->interrupted || x->state == EXPERIMENT_CONNECT) {
+		if (!x->start)
+			log_error("interrupted before anything was measured");
 		loop_stop(x->loop, 1);
 		return;
 	}
