@@ -12,6 +12,7 @@ PREFIX ?= /usr/local
 DEPS_BUILD := gcc libc6-dev make musl-tools linux-libc-dev acpica-tools dpkg-dev patch perl python3 xz-utils bzip2
 DEPS_TEST := clang-format cppcheck spin libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra mandoc file
 DEPS_LAB := qemu-system-x86 iproute2 e2fsprogs bison flex m4 cpio gzip lz4 zstd kmod
+DEPS_THESIS := dbench sysbench chromium-headless-shell
 DEPS_FUZZ := clang libclang-rt-dev
 
 CFLAGS ?= -O2 -g
@@ -227,6 +228,9 @@ $(B)/bench/replay: $(H)/tests/bench/replay.o $(filter-out $(H)/cmd/main.o,$(OBJS
 bench-codec: deps
 	@$(MAKE) $(B)/vstor $(B)/lab-tool $(B)/bench/replay
 	@tests/bench/codec
+thesis: deps deps-thesis
+	@$(MAKE) all $(B)/lab-tool
+	@tests/bench/thesis
 bench-aoe: deps
 	$(call install,vblade)
 	@$(MAKE) $(B)/vstor
@@ -255,6 +259,8 @@ deps:
 	$(call install,$(DEPS_BUILD) $(DEPS_TEST) $(DEPS_LAB))
 deps-build:
 	$(call install,$(DEPS_BUILD))
+deps-thesis:
+	$(call install,$(DEPS_THESIS))
 deps-fuzz:
 	$(call install,$(DEPS_BUILD) $(DEPS_FUZZ))
 
@@ -283,6 +289,7 @@ help:
 	@echo "test-releases  Xen 4.14, 4.17 and 4.20: the binaries, and guests that move among them"
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes (LIO=1: against Linux's own, 3)"
 	@echo "bench-migrate  vstor migrate against xl migrate, by turns, under four loads: time, bytes, ping gap; two hours"
+	@echo "thesis         the founding study repeated, with a report; resumable; three hours, QUICK=1 twenty minutes"
 	@echo "bench-codec    recorded migrations over slow and fast links, against plain, gzip and zstd"
 	@echo "bench-aoe      the AoE target against vblade, and AoE against iSCSI: CPU time, throughput, latency"
 	@echo "bench-attach   attach against open-iscsi, by turns: speed, memory, recovery"
@@ -299,6 +306,6 @@ distclean:
 	rm -rf build
 
 FORCE:
-.PHONY: FORCE all all-xen aoe attach bench-aoe bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz distclean fuzz fuzz-aoe fuzz-pages \
+.PHONY: FORCE all all-xen aoe attach bench-aoe bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz deps-thesis distclean fuzz fuzz-aoe fuzz-pages \
 	fault help install lab model \
-	sanitized test test-attach test-fault test-releases test-report unit unit-programs xen-libs
+	sanitized test test-attach test-fault test-releases test-report thesis unit unit-programs xen-libs

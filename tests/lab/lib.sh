@@ -215,27 +215,29 @@ guest_start() {
 
 # --- network
 
-# shape RATE|off: both ways on both hosts' links. What matters is there in small kernels too (no
+# shape RATE|off [LINK...]: both ways on both hosts' links, or these. What matters is there in small kernels too (no
 # netem, no police).
 shape() {
-	local host
+	local rate=$1 link
 
-	for host in A B; do
+	shift
+	[ $# -gt 0 ] || set -- tapA tapB
+	for link; do
 		# What may not be there.
-		tc qdisc del dev "tap$host" root 2>/dev/null || :
-		tc qdisc del dev "tap$host" ingress 2>/dev/null || :
-		ip link del "ifb$host" 2>/dev/null || :
-		[ "$1" = off ] && continue
-		tc qdisc add dev "tap$host" root handle 1: htb default 10 r2q 1000 &&
-			tc class add dev "tap$host" parent 1: classid 1:10 \
-				htb rate "$1" ceil "$1" burst 32k cburst 32k &&
-			ip link add "ifb$host" type ifb &&
-			ip link set "ifb$host" up &&
-			tc qdisc add dev "tap$host" handle ffff: ingress &&
-			tc filter add dev "tap$host" parent ffff: protocol all u32 match u32 0 0 \
-				action mirred egress redirect dev "ifb$host" &&
-			tc qdisc add dev "ifb$host" root tbf rate "$1" burst 64k latency 50ms ||
-			die "the network cannot be limited to $1"
+		tc qdisc del dev "$link" root 2>/dev/null || :
+		tc qdisc del dev "$link" ingress 2>/dev/null || :
+		ip link del "ifb$link" 2>/dev/null || :
+		[ "$rate" = off ] && continue
+		tc qdisc add dev "$link" root handle 1: htb default 10 r2q 1000 &&
+			tc class add dev "$link" parent 1: classid 1:10 \
+				htb rate "$rate" ceil "$rate" burst 32k cburst 32k &&
+			ip link add "ifb$link" type ifb &&
+			ip link set "ifb$link" up &&
+			tc qdisc add dev "$link" handle ffff: ingress &&
+			tc filter add dev "$link" parent ffff: protocol all u32 match u32 0 0 \
+				action mirred egress redirect dev "ifb$link" &&
+			tc qdisc add dev "ifb$link" root tbf rate "$rate" burst 64k latency 50ms ||
+			die "the network cannot be limited to $rate"
 	done
 	return 0
 }
