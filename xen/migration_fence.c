@@ -66,7 +66,8 @@ static void on_claimed(void *arg, enum referee_says says)
 		log_info("domain %s: its disk is still this host's", m->guest.name);
 	else
 		log_warn("domain %s: its disk: %s", m->guest.name, m->referee.why);
-	migration_raise(m, events[says]);
+	/* It was given up, and the receiver is being asked: then the disk once more. */
+	migration_raise(m, m->state == S_ASK && says == REFEREE_WON ? SE_MUTE : events[says]);
 }
 
 void migration_whose(struct migration *m, enum sender_action a)
@@ -75,6 +76,9 @@ void migration_whose(struct migration *m, enum sender_action a)
 	 * more of us. */
 	migration_drop_channel(m);
 	quiesce_stop(&m->quiesce);
+	/* The kernel may keep a command for as long as it waits for a lost target. */
+	if (m->fencing.running)
+		return;
 	if (fenced(m))
 		fencing_start(&m->fencing, m->loop,
 			      a == SA_RECLAIM ? FENCING_RECLAIM : FENCING_CLAIM, false, &m->referee,
