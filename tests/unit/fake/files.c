@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /* As in fake/xen.c. */
@@ -17,7 +18,7 @@ void fake_files_fail(unsigned n, enum fake_fault fault)
 }
 
 /* True: this call fails, errno being set. *half: but it does half of its work. */
-static bool fails(bool interruptible, bool *half)
+static bool fails_of(bool counted, bool interruptible, bool *half)
 {
 	static const int errors[] = {
 		[FAKE_EIO] = EIO, [FAKE_ENOSPC] = ENOSPC, [FAKE_EINTR] = EINTR, [FAKE_CUT] = EIO};
@@ -27,13 +28,18 @@ static bool fails(bool interruptible, bool *half)
 	errno = EIO;
 	if (f->off)
 		return true;
-	if (++f->calls != f->fails_at)
+	if (!counted || ++f->calls != f->fails_at)
 		return false;
 	f->failed = true;
 	f->off = f->fault == FAKE_CUT;
 	*half = f->fault == FAKE_SHORT || f->fault == FAKE_CUT;
 	errno = errors[f->fault];
 	return f->fault != FAKE_SHORT && (f->fault != FAKE_EINTR || interruptible);
+}
+
+static bool fails(bool interruptible, bool *half)
+{
+	return fails_of(!fake_files.sent_on, interruptible, half);
 }
 
 int __real_open(const char *path, int flags, ...);
@@ -94,4 +100,15 @@ int __wrap_unlink(const char *path)
 	bool half;
 
 	return fails(false, &half) ? -1 : __real_unlink(path);
+}
+
+ssize_t __real_sendmsg(int fd, const struct msghdr *m, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	const struct iovec *v = m->msg_iov;
+	bool half, fail = fails_of(fake_files.sent_on && fake_files.sent_on(fd), true, &half);
+
+	if (!fail && half && m->msg_iovlen)
+		return send(fd, v->iov_base, (v->iov_len + 1) / 2, flags);
+	return fail ? -1 : __real_sendmsg(fd, m, flags);
 }

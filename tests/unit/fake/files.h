@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* System calls on files that fail as a test wishes (linked by --wrap, as fake/xen.h): the n-th of
- * them, n being counted up until a run passes clean. */
+/* System calls that fail as a test wishes (linked by --wrap, as fake/xen.h): the n-th of them on
+ * files, or on a channel; n being counted up until a run passes clean. */
 #ifndef TESTS_UNIT_FAKE_FILES_H
 #define TESTS_UNIT_FAKE_FILES_H
 
@@ -22,6 +22,9 @@ struct fake_files {
 	enum fake_fault fault;
 	bool failed; /* it has come to pass */
 	bool off;    /* the power is */
+	/* What is sent on a socket that is one of these is counted, and not what is done to files.
+	 */
+	bool (*sent_on)(int fd);
 };
 extern struct fake_files fake_files;
 

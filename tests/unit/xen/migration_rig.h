@@ -123,7 +123,8 @@ static const struct channel_ops ops = {.on_frame = on_frame, .on_close = on_clos
 static inline int open_way(void *arg, struct loop *l, const struct channel_config *cfg,
 			   struct channel **out)
 {
-	const struct channel_config mine = {.ops = &ops, .peer = "sender", .server = true};
+	const struct channel_config mine = {
+		.ops = &ops, .peer = "sender", .server = true, .dead_ns = 200 * MS_NS};
 	int sv[2];
 
 	(void)arg;

@@ -416,6 +416,73 @@ static void test_files_fail(void)
 	}
 }
 
+/* ---- its channel ---- */
+
+static bool is_ours(int fd)
+{
+	return fd == w.socket;
+}
+
+/* What the receiver will say when it is asked. The save begins whether it has heard of that or not.
+ */
+static bool knows(enum message_type type)
+{
+	if (type == MSG_GO)
+		w.answer = "running";
+	return type == MSG_BEGIN;
+}
+
+static struct loop_timer until_saved;
+
+static void on_look(void *arg)
+{
+	if (fake.save)
+		saves();
+	else
+		loop_timer_set(w.loop, &until_saved, 5 * MS_NS, on_look, arg);
+}
+
+/* The n-th thing that is sent fails: it runs where the receiver has started it, and nowhere else.
+ */
+static bool channel_fails_at(unsigned n, enum fake_fault fault)
+{
+	bool failed;
+
+	begin();
+	w.hears = knows;
+	w.answer = "gone";
+	fake_files_fail(n, fault);
+	fake_files.sent_on = is_ours;
+	on_look(NULL);
+	migrate();
+	loop_timer_del(w.loop, &until_saved);
+	failed = fake_files.failed;
+	fake_files_fail(0, 0);
+	if (strcmp(w.answer, "running") == 0) {
+		CHECK_EQ(w.result.end, MIGRATION_MOVED);
+		CHECK(!fake_domain(5));
+	} else {
+		CHECK_EQ(w.result.end, MIGRATION_HERE);
+		CHECK(!w.guest->shutdown && !w.guest->log_dirty);
+		CHECK_STR(w.guest->name, "guest");
+	}
+	end();
+	return failed;
+}
+
+static void test_channel_fails(void)
+{
+	for (int fault = 0; fault < FAKE_CUT; fault++) {
+		unsigned n = 1;
+
+		if (fault == FAKE_ENOSPC) /* as EIO, here */
+			continue;
+		while (channel_fails_at(n, (enum fake_fault)fault))
+			n++;
+		CHECK(n > 6);
+	}
+}
+
 int main(void)
 {
 	rig_open();
@@ -438,5 +505,6 @@ int main(void)
 	CHECK_RUN(test_nobody_answers);
 	CHECK_RUN(test_one_is_open);
 	CHECK_RUN(test_files_fail);
+	CHECK_RUN(test_channel_fails);
 	return rig_close() || CHECK_DONE();
 }
