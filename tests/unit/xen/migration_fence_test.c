@@ -402,6 +402,32 @@ static void test_disk_that_forgets(void)
 	over();
 }
 
+/* Not disks that a host can reserve for itself. */
+static void test_parts_and_volumes(void)
+{
+	static const char *const marks[][2] = {{"0/partition", "part of a disk"},
+					       {"0/dm", "device mapper"}};
+	char path[300];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(marks); i++) {
+		make(marks[i][0], "1");
+		fenced(plays_fair);
+		stays();
+		CHECK(strstr(w.result.cause, marks[i][1]) != NULL);
+		over();
+		/* The other disk is fenced all the same, and decides. */
+		fenced(plays_fair);
+		w.o.no_fence = true;
+		migrate();
+		CHECK_EQ(w.result.end, MIGRATION_MOVED);
+		CHECK_EQ(b.n, 1);
+		CHECK(writes(A, 0) && !writes(A, 1) && writes(B, 1));
+		over();
+		snprintf(path, sizeof(path), "%s/%s", dir, marks[i][0]);
+		unlink(path);
+	}
+}
+
 static bool joins_nothing(enum message_type type)
 {
 	if (type != MSG_PREFLIGHT)
@@ -445,6 +471,7 @@ int main(void)
 	CHECK_RUN(test_taken_before_go);
 	CHECK_RUN(test_another_holds);
 	CHECK_RUN(test_disk_that_forgets);
+	CHECK_RUN(test_parts_and_volumes);
 	CHECK_RUN(test_receiver_takes_no_part);
 	CHECK_RUN(test_check_only);
 	return rig_close() || CHECK_DONE();
