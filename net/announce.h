@@ -44,7 +44,7 @@ struct announce {
 };
 
 /* How long links are waited for. */
-#define ANNOUNCE_LINK_NS (5 * SEC_NS)
+#define ANNOUNCE_LINK_NS (10 * SEC_NS)
 
 /*
  * Announces the cards (copied) now, and once their links are up several times more with growing

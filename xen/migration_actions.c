@@ -19,7 +19,7 @@
 
 #define QUIESCE_NS (30 * SEC_NS)
 #define ASK_NS	   (60 * SEC_NS)
-#define SETTLED_NS (20 * SEC_NS) /* the receiver takes 5 s at most (ANNOUNCE_LINK_NS) */
+#define SETTLED_NS (20 * SEC_NS) /* the receiver takes 10 s at most (ANNOUNCE_LINK_NS) */
 
 #define CACHE_LITTLE (1u << 20) /* bytes of a delta cache that do not help much */
 
