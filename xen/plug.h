@@ -10,11 +10,14 @@
 #include "xen/toolstack.h"
 
 struct plug {
+	struct loop *loop;
 	struct toolstack *t;
+	uint32_t domid;
 	libxl_domain_config *config;
 	int disks, nics; /* how many config really has */
 	struct toolstack_op *ops;
-	unsigned n, left;
+	unsigned n, next, left; /* all of them; begun; not done */
+	struct loop_timer timer;
 	char cause[256]; /* "": none has failed yet */
 	void (*done)(void *arg);
 	void *arg;
@@ -26,7 +29,7 @@ struct plug {
  * says why not. config must not be used until plug_fini(). False: they are left to libxl, which
  * plugs them after the stream: there are none, or QEMU has a part in them.
  */
-bool plug_start(struct plug *p, struct toolstack *t, libxl_domain_config *config,
+bool plug_start(struct plug *p, struct loop *l, struct toolstack *t, libxl_domain_config *config,
 		void (*done)(void *arg), void *arg);
 /* Between plug_start() and done(). */
 bool plug_busy(const struct plug *p);

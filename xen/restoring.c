@@ -174,7 +174,7 @@ static int start_libxl(struct restoring *r)
 	if (rc)
 		toolstack_failed(&r->op, rc);
 	else
-		plug_start(&r->plug, r->t, r->config, on_plugged, r);
+		plug_start(&r->plug, r->loop, r->t, r->config, on_plugged, r);
 	return 0;
 }
 

@@ -37,7 +37,7 @@ static void stop(void *arg)
 /* Until all that is due has been done. */
 static void settle(void)
 {
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 6; i++) {
 		loop_timer_set(loop, &timer, 0, stop, loop);
 		loop_run(loop);
 	}
@@ -77,6 +77,14 @@ static void starts(void)
 		CHECK_EQ(read(r.pipe[0], preamble, sizeof(preamble)), sizeof(preamble));
 }
 
+/* The same, until its devices are being plugged. */
+static void plugs(void)
+{
+	starts();
+	while (r.plug.next < r.plug.n)
+		settle();
+}
+
 /* The rest of it: what stream.c would find out is not at issue here. */
 static void all_here(void)
 {
@@ -102,7 +110,7 @@ static void end(int disks, int nics)
 static void test_plugged_before_restored(void)
 {
 	begin(2, 1);
-	starts();
+	plugs();
 	CHECK_STR(fake.did, "restore 9, store 9, disk 9, disk 9, nic 9, ");
 	CHECK_EQ(config.num_disks, 0); /* or libxl would plug them once more */
 	CHECK_EQ(config.num_nics, 0);
@@ -122,7 +130,7 @@ static void test_plugged_before_restored(void)
 static void test_plugged_after_restored(void)
 {
 	begin(1, 1);
-	starts();
+	plugs();
 	all_here();
 	fake_plugged(1, 0);
 	fake_restore_ends(0);
@@ -183,7 +191,7 @@ static void test_no_devices(void)
 static void test_plug_fails(void)
 {
 	begin(1, 1);
-	starts();
+	plugs();
 	fake_plugged(0, ERROR_FAIL);
 	settle();
 	CHECK(!done);
@@ -201,7 +209,7 @@ static void test_plug_fails_at_once(void)
 	begin(0, 1);
 	fake.fails = "nic";
 	fake.says = "no such bridge";
-	starts();
+	plugs();
 	settle();
 	CHECK_STR(fake.did, "restore 9, store 9, nic 9, abort 9, ");
 	CHECK_STR(r.cause, "its devices cannot be plugged: no such bridge");
@@ -212,7 +220,7 @@ static void test_plug_fails_at_once(void)
 static void test_plug_fails_after_restored(void)
 {
 	begin(1, 0);
-	starts();
+	plugs();
 	all_here();
 	fake_restore_ends(0);
 	settle();
@@ -228,7 +236,7 @@ static void test_plug_fails_after_restored(void)
 static void test_restore_fails(void)
 {
 	begin(1, 1);
-	starts();
+	plugs();
 	fake_plugged(0, 0);
 	fake_restore_ends(ERROR_FAIL);
 	settle();
@@ -253,7 +261,7 @@ static void test_no_memory(void)
 static void test_called_off(void)
 {
 	begin(1, 1);
-	starts();
+	plugs();
 	restoring_abort(&r);
 	settle();
 	CHECK_STR(fake.did,
@@ -263,10 +271,21 @@ static void test_called_off(void)
 	end(1, 1);
 }
 
+static void test_called_off_before_plugging(void)
+{
+	begin(1, 1);
+	starts();
+	restoring_abort(&r);
+	settle();
+	CHECK_EQ(err, -ECANCELED);
+	CHECK_EQ(fake.plugs[0] || fake.plugs[1], 0);
+	end(1, 1);
+}
+
 static void test_called_off_when_plugged(void)
 {
 	begin(1, 0);
-	starts();
+	plugs();
 	fake_plugged(0, 0);
 	settle();
 	restoring_abort(&r);
@@ -299,6 +318,7 @@ int main(void)
 	CHECK_RUN(test_restore_fails);
 	CHECK_RUN(test_no_memory);
 	CHECK_RUN(test_called_off);
+	CHECK_RUN(test_called_off_before_plugging);
 	CHECK_RUN(test_called_off_when_plugged);
 	CHECK_RUN(test_restore_does_not_start);
 	return CHECK_DONE();
