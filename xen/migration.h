@@ -50,8 +50,8 @@ struct migration_progress {
 struct migration_result {
 	enum migration_end end;
 	bool unheard; /* MIGRATION_MOVED: by the disk's word only; it may have died there */
-	enum settle_is settled; /* MIGRATION_HERE, MIGRATION_STRANDED: what it does here */
-	const char *cause;	/* one line; "" when it moved */
+	enum settle_is settled;	  /* MIGRATION_HERE, MIGRATION_STRANDED: what it does here */
+	const char *cause;	  /* one line; "" when it moved */
 	uint64_t began, total_ns; /* began: clock_ns() */
 	/* From the request to suspend here until it was unpaused there, by this host's clock. 0:
 	 * not known. */

@@ -75,8 +75,9 @@ static void check_json(const char *text, const char *expected)
 static void test_json(void)
 {
 	check_json("{\"c_info\": {}}\n", "{\"c_info\": {}}");
-	check_json("\n[\n {\"domid\": 3, \"config\": {\"a\": \"}\\\"{\", \"b\": {}}, \"x\": 1}\n]\n",
-		   "{\"a\": \"}\\\"{\", \"b\": {}}");
+	check_json(
+		"\n[\n {\"domid\": 3, \"config\": {\"a\": \"}\\\"{\", \"b\": {}}, \"x\": 1}\n]\n",
+		"{\"a\": \"}\\\"{\", \"b\": {}}");
 	check_json("name=g\nuuid=1\n\n{\"a\": 1}", "{\"a\": 1}");
 	check_json("", NULL);
 	check_json("name = \"g\"\nmemory = 128\n", NULL); /* xl's own form */
