@@ -26,6 +26,8 @@
 #include "storage/disk_priv.h"
 
 #define RING_MAX   (64u << 10) /* bytes */
+#define RING_KEPT  (1u << 20)  /* of memory for reads, kept for the next */
+#define CLASSES	   5	       /* of it: 4 to 64 KiB */
 #define PAGE	   4096u       /* a part of one may have to be read first */
 #define SLOW_WRITE (25 * MS_NS)
 #define RECENT	   (20 * MS_NS)
@@ -56,7 +58,9 @@ struct disk_engine {
 	struct pools *pools;
 	struct uring *uring;	 /* NULL: workers do it all */
 	struct ring_read *reads; /* that it has */
-	bool shares;		 /* the pools are another engine's */
+	struct ring_read *kept[CLASSES];
+	size_t kept_bytes;
+	bool shares; /* the pools are another engine's */
 	struct disk_io *batch, **batch_tail;
 	struct disk_io *left, **left_tail; /* of these: for workers */
 	struct loop_task flush;
@@ -226,8 +230,51 @@ struct ring_read {
 	struct disk_io *io; /* NULL: somebody else reads it */
 	struct ring_read *next, **prev;
 	struct iovec v;
+	unsigned class;
 	uint8_t data[];
 };
+
+static size_t class_size(unsigned class)
+{
+	return (size_t)PAGE << class;
+}
+
+static struct ring_read *ring_get(struct disk_engine *e, size_t want)
+{
+	struct ring_read *r;
+	unsigned class = 0;
+	while (class_size(class) < want)
+		class ++;
+	r = e->kept[class];
+	if (!r) {
+		r = malloc(sizeof(*r) + class_size(class));
+		if (r)
+			r->class = class;
+		return r;
+	}
+	e->kept[class] = r->next;
+	e->kept_bytes -= class_size(class);
+	return r;
+}
+
+static void ring_put(struct disk_engine *e, struct ring_read *r)
+{
+	if (e->kept_bytes + class_size(r->class) > RING_KEPT) {
+		free(r);
+		return;
+	}
+	r->next = e->kept[r->class];
+	e->kept[r->class] = r;
+	e->kept_bytes += class_size(r->class);
+}
+
+static void free_reads(struct ring_read *r)
+{
+	for (struct ring_read *next; r; r = next) {
+		next = r->next;
+		free(r);
+	}
+}
 
 static void ring_done(struct uring_op *op, int res)
 {
@@ -248,7 +295,7 @@ static void ring_done(struct uring_op *op, int res)
 			disk_set(&io->disk->no_ring);
 		submit_job(r->engine, io, job_run, job_done);
 	}
-	free(r);
+	ring_put(r->engine, r);
 }
 
 static size_t length(const struct disk_io *io)
@@ -266,7 +313,7 @@ static bool ring_submit(struct disk_engine *e, struct disk_io *io)
 	struct ring_read *r;
 	if (!e->uring || want > RING_MAX || disk_is_set(&io->disk->no_ring))
 		return false;
-	r = malloc(sizeof(*r) + want);
+	r = ring_get(e, want);
 	if (!r)
 		return false;
 	r->op.done = ring_done;
@@ -274,7 +321,7 @@ static bool ring_submit(struct disk_engine *e, struct disk_io *io)
 	r->io = io;
 	r->v = (struct iovec){r->data, want};
 	if (!uring_read(e->uring, &r->op, io->disk->fd, &r->v, 1, io->off)) {
-		free(r);
+		ring_put(e, r);
 		return false;
 	}
 	r->prev = &e->reads;
@@ -516,6 +563,9 @@ void disk_engine_free(struct disk_engine *e)
 		return;
 	flush_batch(e);
 	uring_free(e->uring);
+	free_reads(e->reads);
+	for (unsigned i = 0; i < CLASSES; i++)
+		free_reads(e->kept[i]);
 	if (!e->shares)
 		pools_free(e->pools);
 	free(e);
