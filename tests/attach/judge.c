@@ -3,9 +3,6 @@
  * judge A B: two hosts, a and b, that see one disk as the devices A and B, each by a nexus of its
  * own. They hand it over, race for it and take it back, by the rules of xen/referee.h. Says what
  * went wrong, if anything.
- *
- * judge hold|keeps DEVICE: this host takes hold of it; or has it still, writes to it and gives it
- * up.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -72,33 +69,12 @@ static void claim(int who, int wanted)
 	must(who ? "b claims" : "a claims", referee_claim(&r[who], false), wanted, r[who].why);
 }
 
-static int hold(const char *path)
-{
-	char why[REFEREE_TEXT];
-
-	must("hold", referee_hold(path, 0, why), REFEREE_WON, why);
-	return 0;
-}
-
-static int keeps(const char *path)
-{
-	device[0] = path;
-	must("its key", referee_registered(path), 1, "it is another nexus now");
-	must("then", writes(0), 0, "the owner cannot write");
-	must("release", referee_release(path, NULL, NULL), 0, "");
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	char why[REFEREE_TEXT];
 
 	if (argc != 3)
 		return 2;
-	if (strcmp(argv[1], "hold") == 0)
-		return hold(argv[2]);
-	if (strcmp(argv[1], "keeps") == 0)
-		return keeps(argv[2]);
 	for (int i = 0; i < 2; i++) {
 		device[i] = argv[i + 1];
 		r[i].n = 1;
