@@ -43,7 +43,8 @@ struct target_run {
 	struct control *control;
 	struct metrics *metrics;
 	struct loop_signal term, intr, hup;
-	int lock; /* of the state directory; -1: there is none */
+	const char *state_dir; /* NULL: there is none */
+	int lock;	       /* of it; -1: there is none */
 	bool draining, again;
 };
 
@@ -323,15 +324,15 @@ static int serve(struct target_run *r)
 		return 1;
 	}
 	r->luns.aoe = r->aoe;
-	r->luns.stateful = c->state_dir != NULL;
+	r->luns.stateful = r->state_dir != NULL;
 	r->requests = (struct target_control){
 		.server = r->server, .luns = &r->luns, .config = &r->config};
-	if (c->state_dir && target_state_lock(c->state_dir, &r->lock))
+	if (r->state_dir && target_state_lock(r->state_dir, &r->lock))
 		return 1;
 	rc = add_luns(r);
 	if (rc)
 		return rc;
-	if (c->state_dir)
+	if (r->state_dir)
 		target_state_review(&r->luns);
 	for (unsigned i = 0; i < portals(c); i++)
 		if (!listen_at(r, portal(c, i)))
@@ -380,7 +381,7 @@ static int enter_sandbox(struct target_run *r)
 {
 	const struct target_config *c = r->config;
 	const struct sandbox box = {.user = &r->user,
-				    .dir = c->state_dir,
+				    .dir = r->state_dir,
 				    .ours = target_state_file,
 				    .prepare = make_rings,
 				    .arg = r,
@@ -404,6 +405,7 @@ static int enter_sandbox(struct target_run *r)
 static int start(struct target_run *r)
 {
 	int rc;
+	r->state_dir = target_state_choose(r->config->state_dir, &r->user);
 	r->loop = loop_new();
 	r->loops = r->loop ? loop_group_new(r->loop, (unsigned)r->config->threads) : NULL;
 	rc = r->loops ? enter_sandbox(r) : 0;

@@ -10,6 +10,7 @@
 
 #include "core/bytes.h"
 #include "cmd/target_opener.h"
+#include "cmd/target_state.h"
 #include "core/log.h"
 #include "core/sandbox.h"
 #include "net/control.h"
@@ -241,7 +242,9 @@ static int read_words(struct target_config *c, int argc, char **argv, struct ope
 		 "show initiators who we are, too, as this user", .min = 0},
 		{"mutual-secret-file", OPT_STRING, &c->mutual_file, "FILE", "its secret", .min = 0},
 		{"state-dir", OPT_STRING, &c->state_dir, "DIR",
-		 "where persistent reservations outlive the target (default: nowhere)", .min = 0},
+		 "where persistent reservations outlive the target; none: nowhere (default as "
+		 "root: " TARGET_STATE_DEFAULT ", if it is free)",
+		 .min = 0},
 		{"threads", OPT_U64, &c->threads, "N",
 		 "share the connections among N threads (default 1, enough for 1 Gbit/s)", .min = 1,
 		 .max = TARGET_MAX_THREADS},

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -34,6 +35,42 @@ static bool old_name(const char *name)
 bool target_state_file(const char *name)
 {
 	return disk_name(name) || old_name(name);
+}
+
+/* Whether another target has it, or it is not to be written. It is locked later on, for good: by
+ * then other processes of this one are begun, which must not hold the lock. */
+static const char *not_free(const struct sandbox_user *u)
+{
+	const char *why = NULL;
+	struct stat st;
+	int fd = open(TARGET_STATE_DEFAULT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || faccessat(fd, ".", W_OK, AT_EACCESS) < 0)
+		why = strerror(errno);
+	else if (u->drop && st.st_uid != 0 && st.st_uid != u->uid)
+		why = "it is another user's";
+	else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		why = errno == EWOULDBLOCK ? "another target has its state there" : strerror(errno);
+	if (fd >= 0)
+		close(fd);
+	return why;
+}
+
+const char *target_state_choose(const char *word, const struct sandbox_user *u)
+{
+	const char *why;
+	if (word)
+		return strcmp(word, TARGET_STATE_NONE) == 0 ? NULL : word;
+	if (geteuid() != 0)
+		return NULL;
+	if (mkdir(TARGET_STATE_DEFAULT, 0700) < 0 && errno != EEXIST)
+		why = strerror(errno);
+	else
+		why = not_free(u);
+	if (!why)
+		return TARGET_STATE_DEFAULT;
+	log_info("%s: %s; reservations end with this target: choose a directory with --state-dir",
+		 TARGET_STATE_DEFAULT, why);
+	return NULL;
 }
 
 int target_state_lock(const char *dir, int *lock)

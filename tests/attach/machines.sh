@@ -122,7 +122,7 @@ target_vstor() {
 	local ready
 
 	[ $# -gt 0 ] || set -- --lun "$RUN/disk.img"
-	exec {ready}< <(exec "$VSTOR" target --name "$IQN" --listen "$TESTER" \
+	exec {ready}< <(exec "$VSTOR" target --name "$IQN" --state-dir none --listen "$TESTER" \
 		--listen "[$TESTER6]" --ready-fd 3 "$@" 3>&1 >>"$RUN/target.log" 2>&1)
 	echo $! >"$RUN/target.pid"
 	read -r -t 20 -u "$ready" || die "vstor target does not come up: see $RUN/target.log"

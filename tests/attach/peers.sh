@@ -57,7 +57,7 @@ elsewhere() {
 	local ready
 
 	[ ! -e "$RUN/elsewhere.pid" ] || target_kill elsewhere
-	exec {ready}< <(exec "$VSTOR" target --name "$IQN" --listen "$TESTER:$1" --lun "$RUN/disk.img,lun=1" \
+	exec {ready}< <(exec "$VSTOR" target --name "$IQN" --state-dir none --listen "$TESTER:$1" --lun "$RUN/disk.img,lun=1" \
 		--ready-fd 3 3>&1 >>"$RUN/target.log" 2>&1)
 	echo $! >"$RUN/elsewhere.pid"
 	read -r -t 20 -u "$ready" || die "vstor target does not come up: see $RUN/target.log"

@@ -37,7 +37,7 @@ start_vstor() {
 	for _ in 1 2 3 4 5; do
 		free_port
 		# shellcheck disable=SC2086
-		$HOST_DO $TIED "$VSTOR" target --lun "$1" --name $IQN --listen "$ADDRESS:$PORT" \
+		$HOST_DO $TIED "$VSTOR" target --state-dir none --lun "$1" --name $IQN --listen "$ADDRESS:$PORT" \
 			--control "$tmp/control" --ready-fd 9 $BENCH_ARGS \
 			9>&"$ready" < /dev/null 2> "$tmp/vstor.log" &
 		pid[vstor]=$! port[vstor]=$PORT lun[vstor]=0

@@ -27,6 +27,7 @@ trap 'exit 130' INT TERM HUP
 target_running() { [ -n "$TARGET" ] && kill -0 "$TARGET" 2> /dev/null; }
 
 # target_start ARGS...: on PORT if that is set, or on a free one; TARGET_ARGS go before the others.
+# It keeps no state, unless told where; with TARGET_STATE= as by default.
 # Its log goes to $TMP/target.log.
 target_start() {
 	local try fixed=$PORT
@@ -34,7 +35,8 @@ target_start() {
 	exec {ready}<> "$TMP/ready"
 	for try in 1 2 3 4 5; do
 		PORT=${fixed:-$((20000 + RANDOM % 12000))}
-		"$VSTOR" target --name "$IQN" --listen "127.0.0.1:$PORT" --ready-fd 9 ${TARGET_ARGS:-} "$@" \
+		"$VSTOR" target --name "$IQN" --listen "127.0.0.1:$PORT" --ready-fd 9 \
+			${TARGET_STATE---state-dir none} ${TARGET_ARGS:-} "$@" \
 			9>&"$ready" {ready}>&- 2>> "$TMP/target.log" < /dev/null &
 		TARGET=$!
 		for _ in $(seq 100); do
