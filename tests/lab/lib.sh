@@ -30,7 +30,10 @@ wait_line() {
 
 # --- storage
 
+# A new disk, of which nobody has heard: what the target kept of the one before, which guest holds it above
+# all, goes by the file's name.
 storage_start() {
+	rm -rf "$RUN/state"
 	truncate -s 256M "$RUN/disk.img"
 	mke2fs -q -t ext4 -F "$RUN/disk.img"
 	case $TARGET in
