@@ -5,7 +5,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,30 +23,6 @@
 
 #define LOCK_FILE "/run/vstor-attach.lock"
 #define PING_TIME "5" /* seconds: of silence before a ping, and for its answer */
-
-int attach_failed(char error[ATTACH_ERROR], int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(error, ATTACH_ERROR, fmt, ap);
-	va_end(ap);
-	return err;
-}
-
-int attach_via(const char *name, enum attach_via *via)
-{
-	static const char *const names[] = {[ATTACH_KERNEL] = "kernel",
-					    [ATTACH_OPEN_ISCSI] = "open-iscsi",
-					    [ATTACH_AOE] = "aoe"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strcmp(name, names[i]) == 0) {
-			*via = (enum attach_via)i;
-			return 0;
-		}
-	return -EINVAL;
-}
 
 /*
  * One attach or detach at a time for a target and portal: a byte of the lock file, so that a portal

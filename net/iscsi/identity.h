@@ -3,7 +3,7 @@
 #ifndef NET_ISCSI_IDENTITY_H
 #define NET_ISCSI_IDENTITY_H
 
-#include "net/iscsi/attachment.h"
+#include "net/iscsi/attach_request.h"
 #include "net/iscsi/chap.h"
 #include "net/iscsi/initiator_login.h"
 

@@ -3,8 +3,9 @@
 #ifndef NET_ISCSI_LOGOUT_H
 #define NET_ISCSI_LOGOUT_H
 
-#include "net/iscsi/attachment.h"
+#include "net/iscsi/attach_request.h"
 #include "net/iscsi/kernel.h"
+#include "net/iscsi/sysfs.h"
 
 /*
  * Ends a session, whoever keeps it; its disks have been removed, or are given up. Waits for the
