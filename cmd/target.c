@@ -10,6 +10,7 @@
 #include "cmd/target_config.h"
 #include "cmd/target_control.h"
 #include "cmd/target_luns.h"
+#include "cmd/target_open.h"
 #include "cmd/target_opener.h"
 #include "cmd/target_state.h"
 #include "core/log.h"

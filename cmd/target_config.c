@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "core/bytes.h"
-#include "cmd/target_opener.h"
+#include "cmd/target_open.h"
 #include "cmd/target_state.h"
 #include "core/log.h"
 #include "core/sandbox.h"

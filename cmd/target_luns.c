@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "cmd/lun_change.h"
-#include "cmd/target_opener.h"
+#include "cmd/target_open.h"
 #include "core/bytes.h"
 #include "core/log.h"
 

@@ -2,11 +2,10 @@
 #include "cmd/target_opener.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cmd/target_config.h"
+#include "cmd/target_open.h"
 #include "core/log.h"
 #include "net/control.h"
 #include "net/iscsi/pdu.h"
@@ -88,12 +87,6 @@ static int open_portal(const char *name, int *fds)
 	return rc ? rc : sock_listen_open(name, ISCSI_PORT, fds);
 }
 
-static int open_file(const char *name)
-{
-	int fd = open(name, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
 static int open_due(void *arg, unsigned what, const char *name, int *fds)
 {
 	struct duty *d = arg;
@@ -120,7 +113,7 @@ static int open_due(void *arg, unsigned what, const char *name, int *fds)
 	case TARGET_CONFIG: break;
 	}
 	if (due)
-		fd = open_file(name);
+		fd = target_open_file(name);
 	if (fd < 0)
 		return fd;
 	fds[0] = fd;
@@ -140,17 +133,6 @@ int target_opener_start(struct opener **out, int argc, char **argv, struct targe
 	struct duty d = {.argc = argc, .argv = argv, .now = now, .control = control};
 	const struct opener_duty duty = {.open = open_due, .end = end, .arg = &d};
 	return opener_start(out, &duty);
-}
-
-int target_open(struct opener *o, enum target_thing what, const char *name)
-{
-	int fds[FDS_MAX], n;
-	if (!o)
-		return open_file(name);
-	n = opener_ask(o, what, name, fds);
-	if (n == -EPIPE)
-		log_error("%s: who opened files for this target is gone; restart it", name);
-	return n == 1 ? fds[0] : n < 0 ? n : -EPROTO;
 }
 
 void target_opener_taken(struct opener *o)
