@@ -17,6 +17,7 @@
 #include "core/log.h"
 #include "core/opts.h"
 #include "xen/departure.h"
+#include "xen/guest_claim.h"
 #include "xen/handover.h"
 #include "xen/leftover.h"
 #include "xen/save_helper.h"
@@ -78,8 +79,8 @@ static int refuse(struct run *r)
 	const char *name = r->guest.name;
 	int plain = (int)strlen(name);
 
-	if (ends_with(name, HANDOVER_AWAY)) {
-		plain -= (int)strlen(HANDOVER_AWAY);
+	if (ends_with(name, GUEST_AWAY)) {
+		plain -= (int)strlen(GUEST_AWAY);
 		print(r, "has been handed over");
 		log_error("domain %s: it may run on the other host: look there; if it does, `xl "
 			  "destroy %s` here; if it does not and never will, `xl rename %s %.*s` "
@@ -87,7 +88,7 @@ static int refuse(struct run *r)
 			  name, name, name, plain, name, plain, name);
 		return EXIT_STOPPED;
 	}
-	if (ends_with(name, HANDOVER_INCOMING)) {
+	if (ends_with(name, GUEST_INCOMING)) {
 		print(r, "is being received");
 		log_error("domain %s: a vstor receive has it: wait, or end that", name);
 		return 1;
@@ -104,11 +105,11 @@ static int refuse(struct run *r)
 /* The guest of this name, or what a migration has made of its name. False: there is none. */
 static bool find(struct run *r, const char *domain)
 {
-	char away[GUEST_NAME_MAX + sizeof(HANDOVER_AWAY)];
+	char away[GUEST_NAME_MAX + sizeof(GUEST_AWAY)];
 	libxl_ctx *ctx = toolstack_ctx(r->t);
 	uint32_t domid;
 
-	snprintf(away, sizeof(away), "%.*s%s", GUEST_NAME_MAX, domain, HANDOVER_AWAY);
+	snprintf(away, sizeof(away), "%.*s%s", GUEST_NAME_MAX, domain, GUEST_AWAY);
 	if (libxl_domain_qualifier_to_domid(ctx, domain, &domid) == 0)
 		return guest_find(r->t, domain, &r->guest) == 0;
 	return libxl_name_to_domid(ctx, away, &domid) == 0 &&
@@ -135,7 +136,7 @@ static int by_journal(struct run *r, int claim)
 		way_fini(&way);
 		return EXIT_STOPPED;
 	}
-	note.guest.throttled = handover_noted_cap(claim, note.guest.domid, &note.guest.cap);
+	note.guest.throttled = guest_claim_noted_cap(claim, note.guest.domid, &note.guest.cap);
 	is = recovery_run(&note, &way.to, ASK_NS);
 	way_fini(&way);
 	switch (is.end) {
@@ -162,7 +163,7 @@ static int by_journal(struct run *r, int claim)
 		return EXIT_STOPPED;
 	}
 	if (note.guest.throttled && !is.slow)
-		handover_forget_cap(claim);
+		guest_claim_forget_cap(claim);
 	rc = status == EXIT_STOPPED ? 0 : ledger_remove(d->uuid);
 	if (rc)
 		log_warn("its journal %s/%s cannot be removed: %s", ledger_dir, d->uuid,
@@ -178,12 +179,12 @@ static int without_journal(struct run *r, int claim)
 	if (status)
 		return status;
 	snprintf(g.name, sizeof(g.name), "%s", r->guest.name);
-	g.throttled = handover_noted_cap(claim, g.domid, &g.cap);
+	g.throttled = guest_claim_noted_cap(claim, g.domid, &g.cap);
 	settle_start(&r->settle, r->t, r->loop, &g, on_settled, r);
 	status = loop_run(r->loop);
 	settle_stop(&r->settle);
 	if (g.throttled && !r->settle.slow)
-		handover_forget_cap(claim);
+		guest_claim_forget_cap(claim);
 	return status;
 }
 
@@ -208,7 +209,7 @@ static int recover(struct run *r, const char *domain)
 		log_error("%s: no such domain here, and no migration of one was cut off", domain);
 		return 1;
 	}
-	claim = handover_claim(here ? r->guest.uuid : r->departed.uuid);
+	claim = guest_claim(here ? r->guest.uuid : r->departed.uuid);
 	if (claim < 0) {
 		log_error(claim == -EBUSY ? "domain %s: it is being migrated at the moment, or "
 					    "put back after that: wait"

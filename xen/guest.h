@@ -7,6 +7,9 @@
 
 #define GUEST_NAME_MAX 256
 #define GUEST_UUID_MAX 37
+/* What its name ends in on the two hosts until it has been handed over. */
+#define GUEST_INCOMING "--incoming"
+#define GUEST_AWAY     "--migratedaway"
 
 struct guest {
 	struct toolstack *t;

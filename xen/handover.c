@@ -3,12 +3,9 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,8 +16,6 @@
 
 #define RACE_NS (60 * SEC_NS) /* then the other records have their turn */
 #define KEPT_S	(30 * 86400)  /* what became of a migration */
-
-const char *handover_dir = "/run/vstor";
 
 #define HANDOVER_WORD(name, text) [name] = text,
 static const char *const words[] = {
@@ -85,52 +80,6 @@ int handover_begin(struct handover *h, const char *id, const char *uuid, const c
 	rc = ledger_create(&h->ledger, id, &b);
 	buf_free(&b);
 	return rc;
-}
-
-int handover_claim(const char *uuid)
-{
-	char path[512];
-	int fd, rc;
-
-	if (mkdir(handover_dir, 0700) && errno != EEXIST)
-		return -errno;
-	if (strspn(uuid, "0123456789abcdef-") != strlen(uuid) ||
-	    snprintf(path, sizeof(path), "%s/%s.lock", handover_dir, uuid) >= (int)sizeof(path))
-		return -EINVAL;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-		return fd;
-	rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
-	close(fd);
-	return rc;
-}
-
-int handover_note_cap(int claim, uint32_t domid, int cap)
-{
-	char text[64];
-	int n = snprintf(text, sizeof(text), "domid=%" PRIu32 " cap=%d\n", domid, cap);
-
-	if (ftruncate(claim, 0))
-		return -errno;
-	return pwrite(claim, text, (size_t)n, 0) == n ? 0 : -EIO;
-}
-
-bool handover_noted_cap(int claim, uint32_t domid, int *cap)
-{
-	char text[64];
-	uint32_t of;
-	ssize_t n = pread(claim, text, sizeof(text) - 1, 0);
-
-	text[n > 0 ? n : 0] = 0;
-	return sscanf(text, "domid=%" SCNu32 " cap=%d\n", &of, cap) == 2 && of == domid;
-}
-
-void handover_forget_cap(int claim)
-{
-	if (ftruncate(claim, 0))
-		log_warn("%s: a lock's file cannot be emptied: %s", handover_dir, strerror(errno));
 }
 
 int handover_set(struct handover *h, enum handover_is is)
@@ -268,12 +217,12 @@ enum handover_do handover_rule(enum handover_is record, enum guest_life life, bo
 /* Looks for it under the names it may have, and gives it the right one if it is to run. */
 static enum guest_life life_of(struct handover_ask *a)
 {
-	char name[GUEST_NAME_MAX + sizeof(HANDOVER_INCOMING)];
+	char name[GUEST_NAME_MAX + sizeof(GUEST_INCOMING)];
 	bool starting = a->h.is == HANDOVER_STARTING;
 
 	if (a->h.is == HANDOVER_RUNNING || a->h.is == HANDOVER_GONE)
 		return GUEST_ABSENT; /* of no importance */
-	snprintf(name, sizeof(name), "%s%s", a->h.name, HANDOVER_INCOMING);
+	snprintf(name, sizeof(name), "%s%s", a->h.name, GUEST_INCOMING);
 	if (guest_by_uuid(a->t, a->h.uuid, name, &a->domid) == 0) {
 		if (starting)
 			libxl_domain_rename(toolstack_ctx(a->t), a->domid, name, a->h.name);

@@ -29,9 +29,6 @@ const char *handover_word(enum handover_is is);
 /* -EINVAL for other words. */
 int handover_parse(const char *word, enum handover_is *is);
 
-/* Where the locks are; made when missing. "/run/vstor" unless a test changes it. */
-extern const char *handover_dir;
-
 struct handover {
 	struct ledger ledger;
 	enum handover_is is;
@@ -39,25 +36,6 @@ struct handover {
 	char name[GUEST_NAME_MAX];
 	struct referee referee; /* n is 0 when no disk is fenced */
 };
-
-/*
- * One migration of a guest at a time: a lock that lives as long as the descriptor, in whatever
- * processes have it. The descriptor, or -EBUSY, or another -errno.
- */
-int handover_claim(const char *uuid);
-/*
- * In the claimed file: what the cap of the domain's scheduler is before the migration changes it,
- * for whoever comes when all that knew it have been killed. 0 or -errno.
- */
-int handover_note_cap(int claim, uint32_t domid, int cap);
-/* True: it may still be changed, and was *cap before. */
-bool handover_noted_cap(int claim, uint32_t domid, int *cap);
-/* It is what it was, or the domain is no more. */
-void handover_forget_cap(int claim);
-
-/* Names that a guest has on the two hosts until it has been handed over. */
-#define HANDOVER_INCOMING "--incoming"
-#define HANDOVER_AWAY	  "--migratedaway"
 
 /* Makes and locks the journal, as `preparing`. -EEXIST: this id has been used before. */
 int handover_begin(struct handover *h, const char *id, const char *uuid, const char *name,

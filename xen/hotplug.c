@@ -11,7 +11,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/opts.h"
-#include "xen/handover.h"
+#include "xen/guest.h"
 #include "xen/referee.h"
 #include "xen/release.h"
 #include "xen/reservation.h"
@@ -252,8 +252,8 @@ static bool incoming(struct xs_handle *xs, const char *backend)
 	snprintf(path, sizeof(path), "/local/domain/%u", domid);
 	name = read_node(xs, path, "name");
 	n = name ? strlen(name) : 0;
-	is = n > strlen(HANDOVER_INCOMING) &&
-	     strcmp(name + n - strlen(HANDOVER_INCOMING), HANDOVER_INCOMING) == 0;
+	is = n > strlen(GUEST_INCOMING) &&
+	     strcmp(name + n - strlen(GUEST_INCOMING), GUEST_INCOMING) == 0;
 	free(name);
 	return is;
 }

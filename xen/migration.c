@@ -11,6 +11,7 @@
 
 #include "core/digest.h"
 #include "core/log.h"
+#include "xen/guest_claim.h"
 #include "xen/pause.h"
 #include "xen/recovery.h"
 #include "xen/save_helper.h"
@@ -183,7 +184,7 @@ static void on_orphaned(void *arg, const void *text, size_t n)
 		return;
 	ledger_remove(m->guest.uuid);
 	if (!is.slow)
-		handover_forget_cap(m->claim);
+		guest_claim_forget_cap(m->claim);
 }
 
 /* One that was killed together with its guardian may have left the guest slowed. */
@@ -191,10 +192,10 @@ static void put_back_cap(struct migration *m)
 {
 	int cap;
 
-	if (!handover_noted_cap(m->claim, m->guest.domid, &cap))
+	if (!guest_claim_noted_cap(m->claim, m->guest.domid, &cap))
 		return;
 	if (!throttle_put(m->t, m->guest.domid, cap))
-		handover_forget_cap(m->claim);
+		guest_claim_forget_cap(m->claim);
 }
 
 int migration_start(struct loop *l, struct toolstack *t, const struct migration_options *o,
@@ -227,7 +228,7 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	rc = guest_find(t, o->domain, &m->guest);
 	if (rc)
 		goto out;
-	m->claim = handover_claim(m->guest.uuid);
+	m->claim = guest_claim(m->guest.uuid);
 	if (m->claim < 0) {
 		rc = m->claim;
 		log_error(rc == -EBUSY ? "domain %s: it is being migrated already"
@@ -358,7 +359,7 @@ void migration_free(struct migration *m)
 	guardian_dismiss(&m->guardian);
 	if (m->throttled &&
 	    (m->end == MIGRATION_MOVED || (m->saving.throttle.cap == m->cap && !m->settle.slow)))
-		handover_forget_cap(m->claim);
+		guest_claim_forget_cap(m->claim);
 	if (m->claim >= 0)
 		close(m->claim);
 	free(m);

@@ -13,6 +13,7 @@
 #include "xen/cpu.h"
 #include "xen/devices.h"
 #include "xen/disk_id.h"
+#include "xen/guest_claim.h"
 #include "xen/host.h"
 #include "xen/recovery.h"
 #include "xen/turn.h"
@@ -274,14 +275,14 @@ static void on_asks(void *arg)
 /* For whoever comes when this process and its guardian have both been killed. */
 static void note_cap(struct migration *m)
 {
-	int rc = handover_note_cap(m->claim, m->guest.domid, m->cap);
+	int rc = guest_claim_note_cap(m->claim, m->guest.domid, m->cap);
 
 	if (!rc)
 		return;
 	m->throttled = m->saving.throttles = false;
 	log_warn("domain %s: it is not going to be slowed down, since its cap cannot be kept in "
 		 "%s: %s",
-		 m->guest.name, handover_dir, strerror(-rc));
+		 m->guest.name, guest_claim_dir, strerror(-rc));
 }
 
 static void start_copy(void *arg)
@@ -390,9 +391,9 @@ struct recovery_note migration_note(struct migration *m, bool handed_over)
 /* As xl does: what may run elsewhere is not to be taken for it. Settling gives its name back. */
 static int rename_away(struct migration *m)
 {
-	char name[GUEST_NAME_MAX + sizeof(HANDOVER_AWAY)];
+	char name[GUEST_NAME_MAX + sizeof(GUEST_AWAY)];
 
-	snprintf(name, sizeof(name), "%s%s", m->guest.name, HANDOVER_AWAY);
+	snprintf(name, sizeof(name), "%s%s", m->guest.name, GUEST_AWAY);
 	return libxl_domain_rename(toolstack_ctx(m->t), m->guest.domid, m->guest.name, name) ? -EIO
 											     : 0;
 }
@@ -565,7 +566,7 @@ static void finish(struct migration *m, enum migration_end end)
 		log_warn("domain %s: it runs on %s, but what is left of it here cannot be cleared: "
 			 "%s: xl destroy %s%s",
 			 m->guest.name, m->o.way.host, toolstack_cause(m->t, m->op.rc),
-			 m->guest.name, HANDOVER_AWAY);
+			 m->guest.name, GUEST_AWAY);
 	migration_drop_channel(m);
 }
 

@@ -51,7 +51,7 @@ struct migration {
 	bool throttled; /* the copy may change its scheduler's cap, which was: */
 	int cap;
 	bool cleared; /* what was left of the guest here is destroyed, or cannot be */
-	int claim;    /* see handover_claim() */
+	int claim;    /* see guest_claim() */
 	struct guardian guardian;
 	struct departure departure;
 

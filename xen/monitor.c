@@ -16,7 +16,8 @@
 #include "core/self.h"
 #include "xen/addresses.h"
 #include "xen/config_disks.h"
-#include "xen/handover.h"
+#include "xen/guest.h"
+#include "xen/guest_claim.h"
 
 #define DUMPS	 "/var/lib/xen/dump" /* xl's, too */
 #define GAP_MIN	 (2 * SEC_NS)	     /* as xl: what is left of the old domain needs it to go */
@@ -377,9 +378,9 @@ static int lock(struct monitor *m)
 {
 	char path[512], text[16] = "";
 
-	if (mkdir(handover_dir, 0700) && errno != EEXIST)
+	if (mkdir(guest_claim_dir, 0700) && errno != EEXIST)
 		return -errno;
-	snprintf(path, sizeof(path), "%s/%s.monitor", handover_dir, m->guest.uuid);
+	snprintf(path, sizeof(path), "%s/%s.monitor", guest_claim_dir, m->guest.uuid);
 	m->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (m->lock < 0)
 		return -errno;
@@ -440,7 +441,7 @@ int monitor_run(struct loop *l, struct toolstack *t, const char *domain, bool an
 		log_info("domain %s: it is monitored already", m.guest.name);
 		status = 0;
 	} else if (rc) {
-		log_error("domain %s: cannot keep a lock in %s: %s", m.guest.name, handover_dir,
+		log_error("domain %s: cannot keep a lock in %s: %s", m.guest.name, guest_claim_dir,
 			  strerror(-rc));
 	} else {
 		m.born = clock_ns();

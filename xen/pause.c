@@ -8,7 +8,7 @@
 
 #include "core/bytes.h"
 #include "core/loop.h"
-#include "xen/handover.h"
+#include "xen/guest_claim.h"
 
 #define LONGEST_NS (60 * SEC_NS) /* beyond that it was something else */
 
@@ -17,7 +17,7 @@ static int path(const char *host, char *out, size_t size)
 {
 	if (strchr(host, '/'))
 		return -1;
-	return snprintf(out, size, "%s/pause-%s", handover_dir, host) < (int)size ? 0 : -1;
+	return snprintf(out, size, "%s/pause-%s", guest_claim_dir, host) < (int)size ? 0 : -1;
 }
 
 /* False: nothing is known. */

@@ -14,7 +14,6 @@
 #include "core/bytes.h"
 #include "xen/cpu.h"
 #include "xen/devices.h"
-#include "xen/handover.h"
 #include "xen/message.h"
 #include "xen/throttle.h"
 
@@ -145,10 +144,10 @@ static void check_name(struct toolstack *t, const libxl_domain_config *c,
 		       const struct preflight_peer *peer, struct verdicts *v)
 {
 	libxl_ctx *ctx = toolstack_ctx(t);
-	char incoming[GUEST_NAME_MAX + sizeof(HANDOVER_INCOMING)], uuid[GUEST_UUID_MAX];
+	char incoming[GUEST_NAME_MAX + sizeof(GUEST_INCOMING)], uuid[GUEST_UUID_MAX];
 	uint32_t domid;
 
-	snprintf(incoming, sizeof(incoming), "%s%s", c->c_info.name, HANDOVER_INCOMING);
+	snprintf(incoming, sizeof(incoming), "%s%s", c->c_info.name, GUEST_INCOMING);
 	guest_uuid_text(&c->c_info.uuid, uuid);
 	if (!libxl_name_to_domid(ctx, incoming, &domid))
 		verdict(v, VERDICT_NO,

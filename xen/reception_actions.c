@@ -116,7 +116,7 @@ static void restore(struct reception *r)
 		return;
 	}
 	rc = handover_begin(&r->handover, r->id, r->uuid, r->name, &r->referee);
-	if (rc || asprintf(&incoming, "%s%s", r->name, HANDOVER_INCOMING) < 0) {
+	if (rc || asprintf(&incoming, "%s%s", r->name, GUEST_INCOMING) < 0) {
 		because(r->cause, "cannot keep a record in %s: %s", ledger_dir, strerror(-rc));
 		reception_raise(r, RE_RESTORE_FAILED);
 		return;

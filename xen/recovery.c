@@ -60,7 +60,7 @@ static void on_destroyed(void *arg, int rc)
 	if (rc)
 		log_error("domain %s: its migration was killed; it runs on %s, but what is left of "
 			  "it here cannot be cleared: %s: xl destroy %s%s",
-			  name, r->host, toolstack_cause(r->t, rc), name, HANDOVER_AWAY);
+			  name, r->host, toolstack_cause(r->t, rc), name, GUEST_AWAY);
 	else
 		log_warn("domain %s: its migration was killed: it runs on %s, and is cleared away "
 			 "here",
@@ -93,7 +93,7 @@ static void on_asked(void *arg, enum handover_is is)
 	} else {
 		log_error("domain %s: its migration was killed at the moment of the hand-over, and "
 			  "%s does not answer: it stays suspended here as %s%s",
-			  r->note->guest.name, r->host, r->note->guest.name, HANDOVER_AWAY);
+			  r->note->guest.name, r->host, r->note->guest.name, GUEST_AWAY);
 		end(r, RECOVERY_OPEN, r->inquiry.cause);
 	}
 }

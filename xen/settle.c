@@ -10,7 +10,6 @@
 #include <xenstore.h>
 
 #include "core/log.h"
-#include "xen/handover.h"
 #include "xen/monitor.h"
 #include "xen/release.h"
 #include "xen/throttle.h"
@@ -82,10 +81,10 @@ static void cap_back(struct settle *s)
 static void rename_back(const struct settle *s)
 {
 	libxl_ctx *ctx = toolstack_ctx(s->t);
-	char away[GUEST_NAME_MAX + sizeof(HANDOVER_AWAY)];
+	char away[GUEST_NAME_MAX + sizeof(GUEST_AWAY)];
 	char *its = libxl_domid_to_name(ctx, s->guest.domid);
 
-	snprintf(away, sizeof(away), "%s%s", s->guest.name, HANDOVER_AWAY);
+	snprintf(away, sizeof(away), "%s%s", s->guest.name, GUEST_AWAY);
 	if (its && strcmp(its, away) == 0 &&
 	    libxl_domain_rename(ctx, s->guest.domid, away, s->guest.name))
 		log_warn("domain %s: it keeps the name %s: %s: xl rename gives it back",

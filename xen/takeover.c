@@ -13,7 +13,6 @@
 #include "core/log.h"
 #include "net/ping.h"
 #include "xen/config_disks.h"
-#include "xen/handover.h"
 #include "xen/keepsake.h"
 #include "xen/monitor.h"
 
@@ -131,7 +130,7 @@ static int load(struct takeover *k)
 /* It must not be here already, under any of the names that a migration gives it. */
 static int check_absent(struct takeover *k)
 {
-	static const char *const ends[] = {"", HANDOVER_INCOMING, HANDOVER_AWAY};
+	static const char *const ends[] = {"", GUEST_INCOMING, GUEST_AWAY};
 	char name[GUEST_NAME_MAX + 32];
 	uint32_t domid;
 

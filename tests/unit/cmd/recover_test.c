@@ -9,7 +9,7 @@
 #include "tests/unit/check.h"
 #include "tests/unit/fake/xen.h"
 #include "xen/departure.h"
-#include "xen/handover.h"
+#include "xen/guest_claim.h"
 #include "xen/save_helper.h"
 
 static struct fake_domain *guest;
@@ -74,18 +74,18 @@ static void test_it_was_slowed(void)
 	begin("guest");
 	guest->cap = 3;
 	guest_uuid_text(&guest->uuid, uuid);
-	claim = handover_claim(uuid);
-	CHECK_EQ(handover_note_cap(claim, 5, 70), 0);
+	claim = guest_claim(uuid);
+	CHECK_EQ(guest_claim_note_cap(claim, 5, 70), 0);
 	close(claim);
 	fake.fails = "cap";
 	CHECK_EQ(recover("guest"), 0);
 	CHECK_EQ(guest->cap, 3); /* known still */
 	CHECK_EQ(recover("guest"), 0);
 	CHECK_EQ(guest->cap, 70);
-	claim = handover_claim(uuid);
-	CHECK(!handover_noted_cap(claim, 5, &cap));
+	claim = guest_claim(uuid);
+	CHECK(!guest_claim_noted_cap(claim, 5, &cap));
 	/* Another domain of this uuid has a cap of its own. */
-	CHECK_EQ(handover_note_cap(claim, 4, 10), 0);
+	CHECK_EQ(guest_claim_note_cap(claim, 4, 10), 0);
 	close(claim);
 	CHECK_EQ(recover("guest"), 0);
 	CHECK_EQ(guest->cap, 70);
@@ -114,7 +114,7 @@ static void test_somebody_is_at_it(void)
 	begin("guest");
 	fake_suspends(guest);
 	guest_uuid_text(&guest->uuid, uuid);
-	claim = handover_claim(uuid);
+	claim = guest_claim(uuid);
 	CHECK(claim >= 0);
 	CHECK_EQ(recover("guest"), 1);
 	close(claim);
@@ -284,7 +284,7 @@ int main(int argc, char **argv)
 		return answer(argv[2]);
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0 || !mkdtemp(dir))
 		return 1;
-	handover_dir = ledger_dir = dir;
+	guest_claim_dir = ledger_dir = dir;
 	CHECK_RUN(test_usage);
 	CHECK_RUN(test_it_runs);
 	CHECK_RUN(test_it_is_suspended);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The receiver's records and their locks, and what is done about what is found. */
+#include "xen/guest_claim.h"
 #include "xen/handover.h"
 
 #include <errno.h>
@@ -115,27 +116,27 @@ static void test_starts_what_was_left(void)
 		CHECK_STR(d->name, "guest");
 		CHECK_STR(fake.monitored, "guest");
 		CHECK_EQ(fake.announced, announce);
-		snprintf(path, sizeof(path), "%s/%s", handover_dir, ID2);
+		snprintf(path, sizeof(path), "%s/%s", guest_claim_dir, ID2);
 		unlink(path);
 	}
 }
 
 static void test_cap(void)
 {
-	int claim = handover_claim(UUID), cap = -1;
+	int claim = guest_claim(UUID), cap = -1;
 
-	CHECK(!handover_noted_cap(claim, 5, &cap));
-	CHECK_EQ(handover_note_cap(claim, 5, 1000), 0);
-	CHECK_EQ(handover_note_cap(claim, 5, 0), 0);
+	CHECK(!guest_claim_noted_cap(claim, 5, &cap));
+	CHECK_EQ(guest_claim_note_cap(claim, 5, 1000), 0);
+	CHECK_EQ(guest_claim_note_cap(claim, 5, 0), 0);
 	close(claim);
-	claim = handover_claim(UUID);
-	CHECK(handover_noted_cap(claim, 5, &cap));
+	claim = guest_claim(UUID);
+	CHECK(guest_claim_noted_cap(claim, 5, &cap));
 	CHECK_EQ(cap, 0);
-	CHECK(!handover_noted_cap(claim, 55, &cap)); /* it was another domain's */
-	handover_forget_cap(claim);
-	CHECK(!handover_noted_cap(claim, 5, &cap));
+	CHECK(!guest_claim_noted_cap(claim, 55, &cap)); /* it was another domain's */
+	guest_claim_forget_cap(claim);
+	CHECK(!guest_claim_noted_cap(claim, 5, &cap));
 	close(claim);
-	CHECK_EQ(handover_note_cap(-1, 5, 0), -EBADF);
+	CHECK_EQ(guest_claim_note_cap(-1, 5, 0), -EBADF);
 }
 
 static void test_refusals(void)
@@ -147,7 +148,7 @@ static void test_refusals(void)
 	CHECK_EQ(handover_begin(&h, "../x", UUID, "x", &fenced), -EINVAL);
 	CHECK_EQ(handover_open(&h, "../x"), -EINVAL);
 	CHECK_EQ(handover_open(&h, ID2), -ENOENT);
-	snprintf(path, sizeof(path), "%s/%s", handover_dir, ID2);
+	snprintf(path, sizeof(path), "%s/%s", guest_claim_dir, ID2);
 	fd = open(path, O_CREAT | O_WRONLY, 0600);
 	CHECK_EQ(write(fd, "half", 4), 4);
 	close(fd);
@@ -157,15 +158,15 @@ static void test_refusals(void)
 
 static void test_claim(void)
 {
-	int a = handover_claim(UUID);
+	int a = guest_claim(UUID);
 
 	CHECK(a >= 0);
-	CHECK_EQ(handover_claim(UUID), -EBUSY);
+	CHECK_EQ(guest_claim(UUID), -EBUSY);
 	close(a);
-	a = handover_claim(UUID);
+	a = guest_claim(UUID);
 	CHECK(a >= 0);
 	close(a);
-	CHECK_EQ(handover_claim("../../etc/x"), -EINVAL);
+	CHECK_EQ(guest_claim("../../etc/x"), -EINVAL);
 }
 
 int main(void)
@@ -174,7 +175,7 @@ int main(void)
 
 	if (!mkdtemp(dir))
 		return 1;
-	handover_dir = ledger_dir = dir;
+	guest_claim_dir = ledger_dir = dir;
 	CHECK_RUN(test_words);
 	CHECK_RUN(test_record);
 	CHECK_RUN(test_rule);

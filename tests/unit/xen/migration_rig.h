@@ -14,7 +14,7 @@
 #include "tests/unit/check.h"
 #include "tests/unit/fake/xen.h"
 #include "xen/departure.h"
-#include "xen/handover.h"
+#include "xen/guest_claim.h"
 #include "xen/keepsake.h"
 #include "xen/message.h"
 #include "xen/migration.h"
@@ -249,7 +249,7 @@ static inline void rig_open(void)
 	signal(SIGPIPE, SIG_IGN);
 	if (!mkdtemp(dir))
 		abort();
-	handover_dir = ledger_dir = dir;
+	guest_claim_dir = ledger_dir = dir;
 	snprintf(kept, sizeof(kept), "%s/kept", dir);
 	keepsake_dir = kept;
 	for (const char *const *p = (const char *const[]){"bus", "bus/xen-backend",

@@ -51,7 +51,7 @@ static int noted_cap(void)
 	guest_uuid_text(&w.guest->uuid, uuid);
 	snprintf(path, sizeof(path), "%s/%s.lock", dir, uuid);
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (CHECK(fd >= 0) && !handover_noted_cap(fd, 5, &cap))
+	if (CHECK(fd >= 0) && !guest_claim_noted_cap(fd, 5, &cap))
 		cap = -1;
 	close(fd);
 	return cap;
@@ -86,8 +86,8 @@ static void test_slowed_by_one_that_was_killed(void)
 
 	begin();
 	guest_uuid_text(&w.guest->uuid, uuid);
-	claim = handover_claim(uuid);
-	CHECK_EQ(handover_note_cap(claim, 5, 40), 0);
+	claim = guest_claim(uuid);
+	CHECK_EQ(guest_claim_note_cap(claim, 5, 40), 0);
 	close(claim);
 	w.guest->cap = 2;
 	w.o.saving.precopy.throttle = true;

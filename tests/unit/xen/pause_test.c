@@ -7,7 +7,7 @@
 
 #include "core/loop.h"
 #include "tests/unit/check.h"
-#include "xen/handover.h"
+#include "xen/guest_claim.h"
 
 static char dir[] = "/tmp/vstor-pause-XXXXXX";
 
@@ -54,10 +54,10 @@ static void test_nonsense(void)
 	CHECK_EQ(ns("d"), 7);
 	learn("../d", 8, 8);
 	CHECK_EQ(ns("../d"), PAUSE_PRIOR_NS);
-	handover_dir = "/nonexistent";
+	guest_claim_dir = "/nonexistent";
 	learn("d", 8, 8);
 	CHECK_EQ(ns("d"), PAUSE_PRIOR_NS);
-	handover_dir = dir;
+	guest_claim_dir = dir;
 }
 
 int main(void)
@@ -66,7 +66,7 @@ int main(void)
 
 	if (!mkdtemp(dir))
 		return 1;
-	handover_dir = dir;
+	guest_claim_dir = dir;
 	CHECK_RUN(test_learns);
 	CHECK_RUN(test_nonsense);
 	snprintf(command, sizeof(command), "rm -r %s", dir);

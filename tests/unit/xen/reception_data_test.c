@@ -9,7 +9,7 @@
 #include "net/lanes.h"
 #include "tests/unit/check.h"
 #include "tests/unit/fake/xen.h"
-#include "xen/handover.h"
+#include "xen/guest_claim.h"
 #include "xen/message.h"
 #include "xen/reception.h"
 
@@ -219,7 +219,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	if (!mkdtemp(dir))
 		return 1;
-	handover_dir = dir;
+	guest_claim_dir = dir;
 	CHECK_RUN(test_offers);
 	CHECK_RUN(test_not_asked_for);
 	CHECK_RUN(test_the_channels_key);

@@ -10,6 +10,7 @@
 
 #include "core/log.h"
 #include "tests/unit/check.h"
+#include "xen/guest_claim.h"
 #include "xen/handover.h"
 #include "xen/message.h"
 
@@ -238,7 +239,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	if (!mkdtemp(dir))
 		return 1;
-	handover_dir = ledger_dir = dir;
+	guest_claim_dir = ledger_dir = dir;
 	CHECK_RUN(test_answers);
 	CHECK_RUN(test_nonsense);
 	CHECK_RUN(test_noise);
