@@ -210,6 +210,10 @@ static void print_json(const struct run *r, const struct migration_result *res)
 	json_string(&j, "guest", words);
 	json_string(&j, "id", res->id);
 	json_double(&j, "total_s", (double)res->total_ns / SEC_NS);
+	/* By this host's monotonic clock: whoever has pinged the guest here sets that beside it. */
+	json_u64(&j, "started_monotonic_ms", res->began / MS_NS);
+	if (res->stopped_at)
+		json_u64(&j, "stopped_monotonic_ms", res->stopped_at / MS_NS);
 	json_double(&j, "downtime_ms", res->downtime_ns ? (double)res->downtime_ns / MS_NS : NAN);
 	if (res->downtime_ns) {
 		json_object(&j, "downtime_parts_ms");
@@ -217,6 +221,7 @@ static void print_json(const struct run *r, const struct migration_result *res)
 		json_double(&j, "copy", (double)res->copy_ns / MS_NS);
 		json_double(&j, "restore", (double)res->restore_ns / MS_NS);
 		json_double(&j, "devices", (double)res->devices_ns / MS_NS);
+		json_double(&j, "quiesce", (double)res->quiesce_ns / MS_NS);
 		json_double(&j, "start", (double)res->start_ns / MS_NS);
 		json_object_end(&j);
 	}

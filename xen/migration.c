@@ -309,6 +309,7 @@ void migration_result(const struct migration *m, struct migration_result *r)
 	/* The receiver's word, as far as it can be true. */
 	uint64_t settling = span(m->sent_at, m->ready_at);
 	uint64_t devices = m->devices_ns < settling ? m->devices_ns : settling;
+	uint64_t quiesce = span(m->ready_at, m->quiet_at); /* beside the restore until then */
 
 	*r = (struct migration_result){
 		.end = m->end,
@@ -318,11 +319,13 @@ void migration_result(const struct migration *m, struct migration_result *r)
 		.began = m->began,
 		.total_ns = m->ended - m->began,
 		.downtime_ns = downtime(m),
+		.stopped_at = m->saving.suspend_at,
 		.suspend_ns = span(m->saving.suspend_at, m->saving.suspended_at),
 		.copy_ns = span(m->saving.suspended_at, m->sent_at),
 		.restore_ns = settling - devices,
 		.devices_ns = devices,
-		.start_ns = span(m->ready_at, m->running_at),
+		.quiesce_ns = quiesce,
+		.start_ns = span(m->ready_at + quiesce, m->running_at),
 		.bytes = m->bytes + data_net_bytes(&m->data),
 		.rounds = m->saving.rounds,
 		.pages = &m->saving.pages,

@@ -56,10 +56,11 @@ struct migration_result {
 	/* From the request to suspend here until it was unpaused there, by this host's clock. 0:
 	 * not known. */
 	uint64_t downtime_ns;
+	uint64_t stopped_at; /* clock_ns() of that request; 0: there was none */
 	/* What it was spent on: until the guest had suspended itself; until the last of it was in
-	 * the channel; until the receiver had restored it, devices apart; on these; until it ran
-	 * there. */
-	uint64_t suspend_ns, copy_ns, restore_ns, devices_ns, start_ns;
+	 * the channel; until the receiver had restored it, devices apart; on these; for its disks
+	 * to answer all that they had been asked, longer than that took; until it ran there. */
+	uint64_t suspend_ns, copy_ns, restore_ns, devices_ns, quiesce_ns, start_ns;
 	uint64_t bytes;	 /* on the wire, both layers' framing included */
 	unsigned rounds; /* live ones, and the last with the guest stopped */
 	const struct compression_report *pages;

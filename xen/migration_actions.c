@@ -364,6 +364,7 @@ static void on_quiet(void *arg, int err)
 			(int)(QUIESCE_NS / SEC_NS));
 		migration_raise(m, SE_CANCEL);
 	} else {
+		m->quiet_at = clock_ns();
 		migration_raise(m, SE_QUIET);
 	}
 }

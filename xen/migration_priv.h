@@ -55,7 +55,8 @@ struct migration {
 	struct guardian guardian;
 	struct departure departure;
 
-	uint64_t began, ended, sent_at, ready_at, go_at, running_at, took_ns, devices_ns, bytes;
+	uint64_t began, ended, sent_at, ready_at, quiet_at, go_at, running_at, took_ns, devices_ns,
+		bytes;
 	char cause[512];
 	enum migration_end end;
 	enum settle_is settled;

@@ -35,7 +35,8 @@ struct agent {
 	struct channel_listener *listener;
 	struct channel *channel; /* the newest; NULL: nobody is there */
 	struct task task[AGENT_LOADS];
-	bool stopping; /* the loads are to be handed over */
+	bool stopping;			  /* the loads are to be handed over */
+	uint64_t probe_from, probe_bytes; /* since the first frame of a probe; 0: there is none */
 	struct loop_timer lease;
 	struct loop_signal sigint, sigterm;
 };
@@ -184,21 +185,64 @@ static void on_lease(void *arg)
 	stop_loads(a);
 }
 
+/* The release of the hypervisor below, "" when there is none. */
+static void xen_release(char *out, size_t size)
+{
+	static const char *const part[] = {"major", "minor", "extra"};
+	char text[3][32] = {"", "", ""}, path[64];
+
+	for (int i = 0; i < 3; i++) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/sys/hypervisor/version/%s", part[i]);
+		f = fopen(path, "re");
+		if (f && !fgets(text[i], sizeof(text[i]), f))
+			text[i][0] = '\0';
+		if (f)
+			fclose(f);
+		text[i][strcspn(text[i], "\n")] = '\0';
+	}
+	out[0] = '\0';
+	if (text[0][0])
+		snprintf(out, size, ", Xen %s.%s%s", text[0], text[1], text[2]);
+}
+
 static void on_hello(struct agent *a)
 {
 	struct utsname u;
 	struct buf b = {0};
-	char text[512] = "";
+	char text[512] = "", xen[112];
 
+	xen_release(xen, sizeof(xen));
 	if (uname(&u) == 0)
-		snprintf(text, sizeof(text), "%s %s %s, %ld CPUs, %ld MiB", u.sysname, u.release,
+		snprintf(text, sizeof(text), "%s %s %s, %ld CPUs, %ld MiB%s", u.sysname, u.release,
 			 u.nodename, sysconf(_SC_NPROCESSORS_ONLN),
-			 sysconf(_SC_PHYS_PAGES) / (1048576 / sysconf(_SC_PAGESIZE)));
+			 sysconf(_SC_PHYS_PAGES) / (1048576 / sysconf(_SC_PAGESIZE)), xen);
 	buf_put_be32(&b, AGENT_VERSION);
 	buf_put(&b, text, strlen(text));
 	if (!b.failed)
 		channel_send(a->channel, AGENT_HELLO, b.data, b.len);
 	buf_free(&b);
+}
+
+/* The first frame starts the clock, and does not count: nobody knows how long it was on its way. */
+static void on_probe(struct agent *a, const uint8_t *p, size_t n)
+{
+	uint64_t now = clock_ns();
+	uint8_t said[16];
+
+	if (!n)
+		return;
+	if (a->probe_from)
+		a->probe_bytes += n;
+	else
+		a->probe_from = now;
+	if (!p[0])
+		return;
+	put_be64(said, a->probe_bytes);
+	put_be64(said + 8, now - a->probe_from);
+	a->probe_from = a->probe_bytes = 0;
+	channel_send(a->channel, AGENT_PROBED, said, sizeof(said));
 }
 
 static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
@@ -221,6 +265,7 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 			forget(&a->task[i]);
 		break;
 	case AGENT_START: on_start(a, p, n); break;
+	case AGENT_PROBE: on_probe(a, p, n); break;
 	case AGENT_STOP:
 		a->stopping = true;
 		stop_loads(a);
@@ -259,6 +304,7 @@ static void on_accept(void *arg, struct channel *c)
 	channel_free(a->channel);
 	a->channel = c;
 	a->stopping = false;
+	a->probe_from = a->probe_bytes = 0;
 	loop_timer_del(a->loop, &a->lease);
 	channel_set_ops(c, &channel_ops, a);
 }

@@ -16,12 +16,15 @@
 #include "net/channel_open.h"
 
 #define AGENT_PORT    7003
-#define AGENT_VERSION 1
+#define AGENT_VERSION 2
 #define AGENT_LOADS   8
 /* The link outlives a guest that is gone for so long; so long do loads go on without one. */
 #define AGENT_DEAD_NS  (120 * SEC_NS)
 #define AGENT_LEASE_NS (900 * SEC_NS)
 #define AGENT_CHUNK    (64u << 10)
+/* How fast the link is: so much is sent at most, and for so long. */
+#define AGENT_PROBE_NS	  SEC_NS
+#define AGENT_PROBE_BYTES (256u << 20)
 
 enum agent_message {
 	AGENT_HELLO = CHANNEL_TYPE_USER, /* version:u32 text: both ways, first */
@@ -32,8 +35,10 @@ enum agent_message {
 	AGENT_FAILED, /* back: id:u8 text: a load has ended by itself, and why */
 	AGENT_STOP,   /* to it: end the loads and hand all over */
 	AGENT_DATA,   /* back: id:u8 bytes: of its JSON object */
-	AGENT_END,  /* back: id:u8 status:u8 text: that was all of it; not 0: it failed, and why */
-	AGENT_DONE, /* back: all loads have been handed over */
+	AGENT_END,   /* back: id:u8 status:u8 text: that was all of it; not 0: it failed, and why */
+	AGENT_DONE,  /* back: all loads have been handed over */
+	AGENT_PROBE, /* to it: last:u8, then bytes that mean nothing */
+	AGENT_PROBED, /* back, when the last has come: bytes:u64 ns:u64 since the first had */
 };
 
 /* ---- the link to an agent ---- */
@@ -43,6 +48,8 @@ struct agent_ops {
 	void (*ready)(void *arg, const char *what);
 	/* Its clock_ns() is ours less offset_ns, by the fastest of several exchanges. */
 	void (*clock)(void *arg, int64_t offset_ns, uint64_t round_trip_ns);
+	/* So many bytes came there in ns; ns 0: too few to tell. NULL when it is not asked for. */
+	void (*probed)(void *arg, uint64_t bytes, uint64_t ns);
 	void (*line)(void *arg, unsigned id, const char *text);
 	void (*failed)(void *arg, unsigned id, const char *text);
 	/* A load's object; status not 0: why it failed. `json` is the callee's. */
@@ -63,7 +70,8 @@ struct agent_link {
 	struct loop_timer retry, ask;
 	struct loop_task give_up;
 	uint64_t give_up_at;
-	bool open, stopping, asking, was_open;
+	bool open, stopping, asking, was_open, probing;
+	uint64_t probe_until, probe_left;
 	unsigned asked;
 	uint64_t asked_until;
 	int64_t offset;
@@ -76,10 +84,17 @@ struct agent_link {
  * error line. */
 int agent_link_open(struct loop *l, struct agent_link *a, const char *where, const char *key_file,
 		    const struct agent_ops *ops, void *arg);
+/*
+ * Drops the link and makes it anew; ready() follows. After a long silence, or long round trips, TCP
+ * sends what is lost again only after a minute or two: a new connection is heard at once.
+ */
+void agent_link_renew(struct agent_link *a);
 /* While the link is broken these are left out: only agent_link_stop() is done once it is back. */
 void agent_link_reset(struct agent_link *a);
 void agent_link_start(struct agent_link *a, unsigned id, const char *const *words);
 void agent_link_ask_clock(struct agent_link *a);
+/* Fills the link for AGENT_PROBE_NS, by one connection whose frames are authenticated. */
+void agent_link_probe(struct agent_link *a);
 void agent_link_stop(struct agent_link *a);
 /* Harmless when all zero. */
 void agent_link_close(struct agent_link *a);

@@ -62,7 +62,7 @@ static void on_close(void *arg, int err, const char *text)
 	a->channel = NULL;
 	if (a->open)
 		a->give_up_at = now + PATIENCE;
-	a->open = a->asking = false;
+	a->open = a->asking = a->probing = false;
 	loop_timer_del(a->loop, &a->ask);
 	snprintf(a->error, sizeof(a->error), "%.200s; does `vstor bench agent` run there?", text);
 	if (!a->was_open || err == -EACCES || err == -EPROTO || now >= a->give_up_at) {
@@ -123,6 +123,29 @@ static void on_clock(struct agent_link *a, struct reader *r)
 	a->ops->clock(a->arg, a->offset, a->round_trip);
 }
 
+/* As much as the channel takes, until it has been long enough. */
+static void probe(void *arg)
+{
+	struct agent_link *a = arg;
+	uint8_t *p;
+
+	while (a->probing && (p = channel_reserve(a->channel, AGENT_CHUNK))) {
+		a->probe_left -= AGENT_CHUNK;
+		a->probing = clock_ns() < a->probe_until && a->probe_left;
+		memset(p, 0, AGENT_CHUNK);
+		p[0] = !a->probing;
+		channel_commit(a->channel, AGENT_PROBE, AGENT_CHUNK);
+	}
+}
+
+static void on_probed(struct agent_link *a, struct reader *r)
+{
+	uint64_t bytes = read_be64(r), ns = read_be64(r);
+
+	if (!r->failed && a->ops->probed)
+		a->ops->probed(a->arg, bytes, ns);
+}
+
 static void on_load(struct agent_link *a, uint8_t type, struct reader *r)
 {
 	unsigned id = read_u8(r);
@@ -157,6 +180,7 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 	switch (type) {
 	case AGENT_HELLO: on_hello(a, &r); break;
 	case AGENT_CLOCK: on_clock(a, &r); break;
+	case AGENT_PROBED: on_probed(a, &r); break;
 	case AGENT_LINE:
 	case AGENT_FAILED:
 	case AGENT_DATA:
@@ -171,7 +195,7 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 }
 
 static const struct channel_ops channel_ops = {
-	.on_open = on_open, .on_frame = on_frame, .on_close = on_close};
+	.on_open = on_open, .on_frame = on_frame, .on_writable = probe, .on_close = on_close};
 
 int agent_link_open(struct loop *l, struct agent_link *a, const char *where, const char *key_file,
 		    const struct agent_ops *ops, void *arg)
@@ -196,6 +220,18 @@ int agent_link_open(struct loop *l, struct agent_link *a, const char *where, con
 	}
 	retry(a);
 	return 0;
+}
+
+void agent_link_renew(struct agent_link *a)
+{
+	if (!a->open) /* that is under way */
+		return;
+	channel_free(a->channel);
+	a->channel = NULL;
+	a->open = a->asking = a->probing = false;
+	a->give_up_at = clock_ns() + PATIENCE;
+	loop_timer_del(a->loop, &a->ask);
+	loop_timer_set(a->loop, &a->retry, 0, retry, a);
 }
 
 void agent_link_reset(struct agent_link *a)
@@ -225,6 +261,16 @@ void agent_link_ask_clock(struct agent_link *a)
 	a->round_trip = UINT64_MAX;
 	a->asked_until = clock_ns() + CLOCK_LIMIT;
 	ask(a);
+}
+
+void agent_link_probe(struct agent_link *a)
+{
+	if (!a->open)
+		return;
+	a->probing = true;
+	a->probe_until = clock_ns() + AGENT_PROBE_NS;
+	a->probe_left = AGENT_PROBE_BYTES;
+	probe(a);
 }
 
 void agent_link_stop(struct agent_link *a)

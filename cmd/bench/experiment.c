@@ -18,6 +18,8 @@
 #define NOT_STEADY   3	 /* times the time before, after which it goes on as it is */
 #define STEADY_SHARE 0.1 /* by how much two halves may differ */
 #define CLOCK_WAIT   (60 * SEC_NS)
+#define LINK_WAIT    (60 * SEC_NS)
+#define CLOCK_GOOD   (20 * MS_NS) /* a round trip that tells the clock well enough */
 #define COLLECT_WAIT (120 * SEC_NS)
 
 void experiment_missing(struct experiment *x, const char *fmt, ...)
@@ -185,7 +187,7 @@ static void start_children(struct experiment *x)
 	err = child_start(x->loop, &x->cpu, cpu, NULL);
 	if (err)
 		experiment_missing(x, "this host's CPU: %s", strerror(-err));
-	experiment_far_open(x);
+	experiment_far_start(x);
 	agent_link_reset(&x->link);
 	for (unsigned i = 0; i < ARRAY_SIZE(x->load); i++)
 		if (x->load[i].name)
@@ -252,11 +254,27 @@ static void no_clock(void *arg)
 {
 	struct experiment *x = arg;
 
+	if (x->state == EXPERIMENT_AFTER && x->known[1]) /* not well, but it is */
+		return;
 	experiment_missing(x, "the guest's clock: its agent does not answer");
 	x->clock_given_up = true;
 	if (x->state == EXPERIMENT_CLOCK)
 		enter(x, EXPERIMENT_DURING);
 	end_after(x);
+}
+
+static void no_link(void *arg)
+{
+	struct experiment *x = arg;
+
+	experiment_missing(x, "the rate of the link to %s: its agent does not answer", x->o.host);
+	enter(x, EXPERIMENT_BEFORE);
+}
+
+void experiment_link_known(struct experiment *x)
+{
+	if (x->state == EXPERIMENT_LINK)
+		enter(x, EXPERIMENT_BEFORE);
 }
 
 static void no_more(void *arg)
@@ -279,6 +297,10 @@ static void enter(struct experiment *x, enum experiment_state state)
 	loop_timer_del(x->loop, &x->patience);
 	switch (state) {
 	case EXPERIMENT_CONNECT: break;
+	case EXPERIMENT_LINK:
+		loop_timer_set(x->loop, &x->patience, LINK_WAIT, no_link, x);
+		experiment_far_open(x);
+		break;
 	case EXPERIMENT_BEFORE:
 		start_children(x);
 		on_before(x);
@@ -298,7 +320,7 @@ static void enter(struct experiment *x, enum experiment_state state)
 		x->clock_given_up = x->lost;
 		loop_timer_set(x->loop, &x->timer, x->o.after, on_after, x);
 		loop_timer_set(x->loop, &x->patience, CLOCK_WAIT, no_clock, x);
-		agent_link_ask_clock(&x->link);
+		agent_link_renew(&x->link); /* on_ready() asks */
 		break;
 	case EXPERIMENT_COLLECT:
 		loop_timer_set(x->loop, &x->patience, COLLECT_WAIT, no_more, x);
@@ -329,7 +351,7 @@ static void on_ready(void *arg, const char *what)
 
 	snprintf(x->guest_is, sizeof(x->guest_is), "%s", what);
 	if (x->state == EXPERIMENT_CONNECT)
-		enter(x, EXPERIMENT_BEFORE);
+		enter(x, EXPERIMENT_LINK);
 	else if (x->state == EXPERIMENT_CLOCK || (x->state == EXPERIMENT_AFTER && !x->known[1]))
 		agent_link_ask_clock(&x->link);
 }
@@ -339,9 +361,18 @@ static void on_clock(void *arg, int64_t offset_ns, uint64_t round_trip_ns)
 	struct experiment *x = arg;
 	int which = x->state == EXPERIMENT_CLOCK ? 0 : 1;
 
-	x->offset[which] = offset_ns;
-	x->round_trip[which] = round_trip_ns;
+	if (!x->known[which] || round_trip_ns < x->round_trip[which]) {
+		x->offset[which] = offset_ns;
+		x->round_trip[which] = round_trip_ns;
+	}
 	x->known[which] = true;
+	if (x->state > EXPERIMENT_AFTER)
+		return;
+	/* There is time: the guest may have more of it later. */
+	if (x->state == EXPERIMENT_AFTER && !x->after_over && round_trip_ns > CLOCK_GOOD) {
+		agent_link_ask_clock(&x->link);
+		return;
+	}
 	loop_timer_del(x->loop, &x->patience);
 	if (x->state == EXPERIMENT_CLOCK)
 		enter(x, EXPERIMENT_DURING);
@@ -404,7 +435,7 @@ static void on_lost(void *arg, const char *text)
 	struct experiment *x = arg;
 
 	x->lost = true;
-	if (x->state == EXPERIMENT_CONNECT) {
+	if (x->state <= EXPERIMENT_LINK) {
 		log_error("%s", text);
 		loop_stop(x->loop, 1);
 		return;
@@ -428,7 +459,7 @@ static const struct agent_ops agent_ops = {.ready = on_ready,
 /* vstor migrate is called off, which leaves the guest here; any other tool is left to its end. */
 void experiment_interrupt(struct experiment *x)
 {
-	if (x->interrupted || x->state == EXPERIMENT_CONNECT) {
+	if (x->interrupted || x->state <= EXPERIMENT_LINK) {
 		if (!x->start)
 			log_error("interrupted before anything was measured");
 		loop_stop(x->loop, 1);

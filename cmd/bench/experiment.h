@@ -37,6 +37,7 @@ struct experiment_options {
 
 enum experiment_state {
 	EXPERIMENT_CONNECT, /* to the agent */
+	EXPERIMENT_LINK,    /* how fast is it to the other host? Nothing else goes on yet */
 	EXPERIMENT_BEFORE,  /* until steady */
 	EXPERIMENT_CLOCK,   /* the guest's clock, just before */
 	EXPERIMENT_DURING,  /* the tool runs */
@@ -55,11 +56,13 @@ struct guest_load {
 	struct buf json; /* its object, with a NUL behind it; empty: nothing has come */
 };
 
-/* The CPUs of the host that the guest comes to, by an agent there. */
+/* The host that the guest comes to, by an agent there: what it is, its CPUs, the link to it. */
 struct far_host {
 	struct agent_link link;
 	bool there, done;
-	bool known; /* its clock */
+	char is[512];
+	double link_mbit; /* NAN: not known */
+	bool known;	  /* its clock */
 	int64_t offset;
 	struct buf json; /* with a NUL behind it */
 };
@@ -89,8 +92,12 @@ struct experiment {
 int experiment_loads(struct experiment *x);
 void experiment_missing(struct experiment *x, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Looks at the far host from now on; what fails is missing, no more. (experiment_far.c) */
+/* Connects to the far host and measures the link: experiment_link_known() when that is over; what
+ * fails is missing, no more. (experiment_far.c) */
 void experiment_far_open(struct experiment *x);
+void experiment_link_known(struct experiment *x);
+/* Looks at its CPUs from now on. */
+void experiment_far_start(struct experiment *x);
 /* Asks for what it has seen; experiment_collected() when it has come, or cannot. */
 void experiment_far_stop(struct experiment *x);
 void experiment_collected(struct experiment *x);

@@ -17,6 +17,8 @@
 
 /* Clocks of two machines run apart: by less than this within a migration. */
 #define CLOCKS_DRIFT (20 * MS_NS)
+/* A clock that was not read better than so says nothing. */
+#define CLOCKS_KNOWN (500 * MS_NS)
 
 struct writing {
 	const struct experiment *x;
@@ -114,6 +116,8 @@ static void environment(struct writing *w)
 	first_line("/sys/hypervisor/version/minor", "its Xen, minor", NULL, j);
 	first_line("/sys/hypervisor/version/extra", "its Xen, extra", NULL, j);
 	json_string(j, "to", x->o.host);
+	json_string(j, "other host", x->far.is[0] ? x->far.is : NULL);
+	json_double(j, "link to it, measured, Mbit/s", x->far.link_mbit);
 	json_string(j, "guest", x->guest_is[0] ? x->guest_is : NULL);
 	json_string(j, "migrated by", x->o.with ? x->o.with : "vstor migrate");
 	text[0] = '\0';
@@ -160,6 +164,36 @@ static double longest_step(const struct writing *w)
 	return longest + w->jump * 1000;
 }
 
+/*
+ * From the end of the downtime, as vstor migrate has it by this host's clock, to the end of the
+ * silence that it fell into, ms; negative: the guest answered before this host had heard that it
+ * runs. NAN: that tool did not run here, or pings were answered all the time.
+ */
+static double first_reply(const struct writing *w)
+{
+	const struct experiment *x = w->x;
+	yajl_val runs = run_get(w->ping, "loss_runs");
+	double start = run_number(w->ping, "started_monotonic_ms");
+	double stop = run_number(w->tool, "stopped_monotonic_ms") - start;
+	double run = stop + run_number(w->tool, "downtime_ms"), end = NAN;
+	double gap = run_number(w->ping, "longest_gap_start_ms");
+	double gap_end = gap + run_number(w->ping, "longest_gap_ms");
+
+	if (x->o.with || isnan(run))
+		return NAN;
+	for (size_t i = 0; YAJL_IS_ARRAY(runs) && i < YAJL_GET_ARRAY(runs)->len; i++) {
+		yajl_val v = YAJL_GET_ARRAY(runs)->values[i];
+		double from = run_number(v, "start_ms"), to = from + run_number(v, "ms");
+
+		if (from < run && to > stop)
+			end = fmax(end, to);
+	}
+	/* To the reply itself. */
+	if (gap < run && gap_end > stop)
+		end = fmax(end, gap_end);
+	return end - run;
+}
+
 static void gaps(struct writing *w)
 {
 	json_object(&w->j, "gaps_ms");
@@ -167,6 +201,7 @@ static void gaps(struct writing *w)
 	json_double(&w->j, "guest_clock", w->jump * 1000);
 	json_double(&w->j, "ping", w->silent_for * 1000);
 	json_double(&w->j, "disk_write", longest_step(w));
+	json_double(&w->j, "first_reply", first_reply(w));
 	json_object_end(&w->j);
 }
 
@@ -253,6 +288,9 @@ static void missing(struct writing *w)
 		}
 	if (!w->ping)
 		json_string(&w->j, NULL, "all pings");
+	if (x->known[0] && x->known[1] && isnan(w->jump))
+		json_string(&w->j, NULL,
+			    "the guest's clock: it was too busy to tell it to half a second");
 	json_array_end(&w->j);
 }
 
@@ -277,8 +315,12 @@ static void look(struct writing *w, char *ping, char *tool)
 	w->jump = NAN;
 	if (x->known[0] && x->known[1]) {
 		int64_t jump = x->offset[1] - x->offset[0];
+		uint64_t within = (x->round_trip[0] + x->round_trip[1]) / 2;
 
-		w->jump = jump > (int64_t)CLOCKS_DRIFT ? (double)jump / (double)SEC_NS : 0;
+		if (within <= CLOCKS_KNOWN)
+			w->jump = jump > (int64_t)MAX(CLOCKS_DRIFT, within)
+					  ? (double)jump / (double)SEC_NS
+					  : 0;
 	}
 	if (isnan(w->silent_from) && x->to)
 		w->silent_from = at(x, x->to);

@@ -217,6 +217,7 @@ static void say_change(const struct saying *to, const struct metric *m, const st
 {
 	struct metric_row row = metric_compare(m, l);
 	double back = row.after.mean / row.before.mean;
+	bool load = strcmp(l->s->unit, "% busy") == 0 && !m->latency; /* of a host, not the guest */
 
 	if (isnan(row.before.mean))
 		return;
@@ -225,9 +226,19 @@ static void say_change(const struct saying *to, const struct metric *m, const st
 			say(to, "%s: nothing was measured during the migration.", m->title);
 		return;
 	}
-	say(to, "%s: %.4g before; during the migration %.4g on average (%+.0f %%), %.4g at worst.",
-	    m->title, row.before.mean, row.during.mean, round(100 * row.change) + 0.0,
-	    row.during.worst);
+	if (load)
+		say(to,
+		    "%s: %.3g before; during the migration %.3g on average, %.3g at worst; %.3g "
+		    "after it.",
+		    m->title, row.before.mean, row.during.mean, row.during.worst, row.after.mean);
+	else
+		say(to,
+		    "%s: %.4g before; during the migration %.4g on average (%+.0f %%), %.4g at "
+		    "worst.",
+		    m->title, row.before.mean, row.during.mean, round(100 * row.change) + 0.0,
+		    row.during.worst);
+	if (load && !isnan(back))
+		return;
 	if (isnan(back))
 		say(to, "%s: nothing was measured after it.", m->title);
 	else if (m->low_is_bad ? back < 0.9 : back > 1.1)
@@ -256,6 +267,7 @@ static void say_outliers(const struct saying *to, const struct metric *m,
 		if (!isnan(v) && !l->s->p[i].warmup)
 			away[n++] = fabs(v - all.median);
 	}
+	all.n = n;
 	limit = fmax(5 * median(away, n), 0.2 * fabs(all.median));
 	for (size_t i = 0; i < l->s->n; i++) {
 		const struct point *p = &l->s->p[i];
@@ -269,7 +281,10 @@ static void say_outliers(const struct saying *to, const struct metric *m,
 			snprintf(text + used, sizeof(text) - used, "%s%.4g at %.1f s",
 				 used ? ", " : "", v, p->from);
 	}
-	if (far)
+	if (10 * far > all.n)
+		say(to, "%s: %zu of %zu samples lie far from the others: there is no usual value.",
+		    m->title, far, all.n);
+	else if (far)
 		say(to, "%s: %zu outlier%s apart from the migration: %s%s.", m->title, far,
 		    far == 1 ? "" : "s", text, far > 4 ? ", ..." : "");
 out:

@@ -16,6 +16,16 @@ void report_csv(FILE *f, const struct findings *all);
 void report_compare(struct table *t, const struct findings *all);
 void report_gaps(struct table *t, const struct findings *all);
 void report_downtime(struct table *t, const struct run *r);
+/* What the downtime was spent on, in order; the last part is the time to the first reply. How many:
+ * 0 when the tool does not tell. */
+#define REPORT_PARTS 7
+struct report_part {
+	const char *name, *what;
+	double ms; /* NAN: not known */
+};
+size_t report_parts(const struct run *r, struct report_part part[REPORT_PARTS]);
+void report_gap_bars(FILE *f, const struct run *r);  /* for a page */
+void report_part_line(FILE *f, const struct run *r); /* for a terminal */
 void report_rounds(struct table *t, const struct run *r);
 void report_environment(struct table *t, const struct run *r);
 void report_storage(struct table *t, const struct run *r);

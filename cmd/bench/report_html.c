@@ -40,6 +40,9 @@ static const char style[] =
 	".l6{stroke:var(--c6);stroke-dasharray:3 3 9 3}.l7{stroke:var(--c7);stroke-dasharray:1 2 6 "
 	"2}"
 	".range{stroke-dasharray:none}\n"
+	".bar{fill:var(--dim)}.p0{fill:var(--c0)}.p1{fill:var(--c1)}.p2{fill:var(--c2)}"
+	".p3{fill:var(--c3)}.p4{fill:var(--c4)}.p5{fill:var(--c5)}"
+	".p6{fill:none;stroke:var(--c7);stroke-width:1.5}\n"
 	".key{font-size:.85em;color:var(--dim);display:flex;flex-wrap:wrap;gap:2px 14px;margin:2px "
 	"0}"
 	".key "
@@ -114,6 +117,7 @@ static void of_run(FILE *f, const struct findings *all, const struct run *r)
 	fputs("</ul>\n", f);
 	report_storage(&t, r);
 	give(f, &t, "Local against remote; medians");
+	report_gap_bars(f, r);
 	report_downtime(&t, r);
 	give(f, &t, "What the downtime was spent on");
 	report_rounds(&t, r);

@@ -70,29 +70,23 @@ void report_gaps(struct table *t, const struct findings *all)
 
 void report_downtime(struct table *t, const struct run *r)
 {
-	static const struct {
-		const char *key, *name;
-	} parts[] = {
-		{"suspend", "until it had suspended itself"},
-		{"copy", "the last copy"},
-		{"restore", "restored there"},
-		{"devices", "its devices there"},
-		{"start", "until it ran there"},
-	};
-	yajl_val split = run_get(r->migration, "downtime_parts_ms");
+	struct report_part part[REPORT_PARTS];
+	size_t n = report_parts(r, part);
 
-	if (!YAJL_IS_OBJECT(split))
+	if (!n)
 		return;
-	HEADING(t, "part of the downtime", "ms");
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		table_add(t, "%s", parts[i].name);
-		table_number(t, run_number(split, parts[i].key), 1);
+	HEADING(t, "part", "ms", "what");
+	for (size_t i = 0; i < n; i++) {
+		/* All but the last are the downtime. */
+		if (i == n - 1) {
+			table_add(t, "all");
+			table_number(t, run_number(r->migration, "downtime_ms"), 1);
+			table_add(t, "the downtime, by the tool's clock");
+		}
+		table_add(t, "%zu %s", i + 1, part[i].name);
+		table_number(t, part[i].ms, 1);
+		table_add(t, "%s", part[i].what);
 	}
-	table_add(t, "all");
-	table_number(t, run_number(r->migration, "downtime_ms"), 1);
-	table_add(t, "from there to the first reply to a ping");
-	/* Only the whole silence is measured from outside. */
-	table_number(t, NAN, 1);
 }
 
 void report_rounds(struct table *t, const struct run *r)

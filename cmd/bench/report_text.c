@@ -86,6 +86,7 @@ void report_text(FILE *f, const struct findings *all)
 		give(f, &t, "Local against remote; medians");
 		report_downtime(&t, r);
 		give(f, &t, "What the downtime was spent on");
+		report_part_line(f, r);
 		report_rounds(&t, r);
 		give(f, &t, "Rounds of the copy");
 		report_environment(&t, r);

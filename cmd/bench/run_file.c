@@ -196,6 +196,7 @@ static int take_migrate_run(struct run *r)
 	take_phases(r);
 	for (int i = 0; i < RUN_GAPS; i++)
 		r->gap[i] = run_number(gaps, run_gap_names[i]);
+	r->first_reply = run_number(gaps, "first_reply");
 	for (size_t i = 0; !err && YAJL_IS_ARRAY(loads) && i < YAJL_GET_ARRAY(loads)->len; i++) {
 		yajl_val v = YAJL_GET_ARRAY(loads)->values[i], load = run_get(v, "load");
 		const char *name = run_text(v, "name");
@@ -280,6 +281,7 @@ int run_read(struct run *r, const char *path)
 			  .to = NAN,
 			  .silent = NAN,
 			  .silent_for = NAN,
+			  .first_reply = NAN,
 			  .test = NAN};
 	for (int i = 0; i < RUN_GAPS; i++)
 		r->gap[i] = NAN;

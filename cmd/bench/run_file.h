@@ -44,6 +44,7 @@ struct run {
 	double test;		   /* of the study; NAN: of none */
 	const char *tool;
 	double gap[RUN_GAPS]; /* ms */
+	double first_reply;   /* ms from the end of the downtime, as the tool has it; NAN */
 };
 
 /* 0, or -errno after an error line that names the file. run_free() in any case. path stays. */

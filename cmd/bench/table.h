@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define TABLE_CELL    64
+#define TABLE_CELL    160
 #define TABLE_MISSING "\342\200\223" /* an en dash: nothing is known */
 
 struct table {

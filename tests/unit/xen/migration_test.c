@@ -14,6 +14,41 @@ static void test_moves(void)
 	end();
 }
 
+static void answer(void *arg)
+{
+	(void)arg;
+	fake.rings[0].rsp = fake.rings[0].req;
+}
+
+/* Its disk answers when the receiver has been waiting for a while. */
+static bool ready_before_the_disk(enum message_type type)
+{
+	if (type != MSG_END)
+		return false;
+	says(MSG_READY, "devices_ns", "7");
+	loop_timer_set(w.loop, &w.timer, 20 * MS_NS, answer, NULL);
+	return true;
+}
+
+static void test_the_downtime_is_split(void)
+{
+	const struct migration_result *r = &w.result;
+	uint64_t parts;
+
+	begin();
+	fake.rings[0] = (struct fake_ring){5, "51712", -1, .req = 7, .rsp = 5};
+	w.hears = ready_before_the_disk;
+	migrate();
+	CHECK_EQ(r->end, MIGRATION_MOVED);
+	CHECK(r->quiesce_ns >= 10 * MS_NS);
+	CHECK(r->stopped_at >= r->began && r->stopped_at < r->began + r->total_ns);
+	parts = r->suspend_ns + r->copy_ns + r->restore_ns + r->devices_ns + r->quiesce_ns +
+		r->start_ns;
+	/* All but the way of the last word back. */
+	CHECK(parts >= r->downtime_ns && parts - r->downtime_ns <= r->start_ns);
+	end();
+}
+
 /* It runs there, whether or not the receiver lives to give it its name. */
 static bool dies_when_it_runs(enum message_type type)
 {
@@ -487,6 +522,7 @@ int main(void)
 {
 	rig_open();
 	CHECK_RUN(test_moves);
+	CHECK_RUN(test_the_downtime_is_split);
 	CHECK_RUN(test_receiver_does_not_settle);
 	CHECK_RUN(test_settles_too_early);
 	CHECK_RUN(test_disk_attached_in_mid_copy);

@@ -80,13 +80,14 @@ static char *moved(double silent, const char *extra)
 		"{\"bench\":\"migrate\",\"test\":1,\"tool\":\"vstor migrate\",%s"
 		"\"phases\":[{\"name\":\"before\",\"from\":0,\"to\":60},{\"name\":\"during\","
 		"\"from\":60,\"to\":80},{\"name\":\"after\",\"from\":80,\"to\":120}],"
-		"\"gaps_ms\":{\"tool\":312,\"ping\":%g},\"environment\":{\"vstor\":\"1 <b>\"},"
+		"\"gaps_ms\":{\"first_reply\":%s,\"tool\":312,\"ping\":%g},\"environment\":{"
+		"\"vstor\":\"1 <b>\"},"
 		"\"migration\":{\"domain\":\"g\",\"host\":\"b\",\"result\":\"moved\","
 		"\"downtime_ms\":312,\"predicted_ms\":300,\"brownout_s\":1.5,\"total_s\":20,"
 		"\"downtime_parts_ms\":{\"suspend\":12,\"copy\":100},"
 		"\"each_round\":[{\"seconds\":9,\"pages\":100,\"ratio\":1.25,\"speed_percent\":40,"
 		"\"then\":\"continue\"}]},\"loads\":[",
-		extra, silent * 1000);
+		extra, silent > 2.4 ? "null" : "88", silent * 1000);
 	/* The disk's clock stood still with the guest. */
 	fprintf(f,
 		"{\"name\":\"disk\",\"at\":0.5,\"jump_at\":77,\"jump\":%g,\"load\":{\"bench\":"
@@ -198,7 +199,8 @@ static void test_page_of_a_migration(void)
 	CHECK_EQ(read_run(json), 0);
 	free(json);
 	report();
-	CHECK_EQ(check_drawings(), 3); /* disk rate, disk latency, ping */
+	/* Disk rate, disk latency, ping; the gaps by five clocks. */
+	CHECK_EQ(check_drawings(), 4);
 	CHECK(balanced("table") && balanced("svg") && balanced("figure") && balanced("tr") &&
 	      balanced("li") && balanced("text") && balanced("div"));
 	/* One file, no script, nothing from elsewhere. */
@@ -229,6 +231,9 @@ static void test_missing_is_shown_as_missing(void)
 	report();
 	CHECK(strstr(page, "cut off") && strstr(page, "Missing: a guest clock."));
 	report_gaps(&t, &all);
+	/* In the drawing, too: the clock of the guest, and the disk. */
+	CHECK(strstr(page, ">guest's clock</text>\n<text x=\"96.0\" y=\"80\" "
+			   "text-anchor=\"start\">" TABLE_MISSING "</text>"));
 	if (CHECK_EQ(t.n, 16)) {
 		CHECK_STR(t.cell[10], "312");
 		CHECK_STR(t.cell[11], TABLE_MISSING); /* guest_clock */
@@ -237,7 +242,10 @@ static void test_missing_is_shown_as_missing(void)
 	}
 	table_free(&t);
 	report_downtime(&t, &run[0]);
-	CHECK_STR(t.cell[7], TABLE_MISSING); /* restore */
+	CHECK_STR(t.cell[9], "3 restore");
+	CHECK_STR(t.cell[10], TABLE_MISSING);
+	CHECK_STR(t.cell[t.n - 3], "7 first reply");
+	CHECK_STR(t.cell[t.n - 2], TABLE_MISSING);
 	table_free(&t);
 	/* In the silence there is no round trip: a gap in the table, the CSV and the line. */
 	CHECK(strstr(csv, ",\"ping\",\"\",78.000,78.100,0,,,\n"));
@@ -282,7 +290,7 @@ static void test_runs_side_by_side(void)
 	free(json);
 	CHECK_EQ(read_run(load), 0);
 	report();
-	CHECK_EQ(check_drawings(), 4); /* what is of no test stands apart */
+	CHECK_EQ(check_drawings(), 6); /* what is of no test stands apart; two of gaps */
 	CHECK(strstr(page, "class=\"line l1 thin\""));
 	CHECK(strstr(page, "test 1, two networks"));
 	/* A second in which nothing was done is one of zero bytes. */
