@@ -25,7 +25,7 @@ struct run {
 	struct toolstack *t;
 	struct migration *m;
 	struct migration_options o;
-	bool json, tty, ended;
+	bool json, tty, warned;
 	struct way way;
 	struct loop_timer tick;
 	struct loop_signal sigint, sigterm, sighup;
@@ -326,10 +326,26 @@ static void on_done(void *arg)
 static void on_signal(void *arg, int signo)
 {
 	struct run *r = arg;
+	char waits[400];
 
-	if (!migration_cancel(r->m, signo == SIGINT ? "interrupted" : "told to stop")) {
-		end_line(r);
+	if (migration_cancel(r->m, signo == SIGINT ? "interrupted" : "told to stop"))
+		return;
+	end_line(r);
+	if (!migration_waits(r->m, waits, sizeof(waits))) {
 		log_warn("domain %s: too late to stop: it has been handed over", r->o.domain);
+	} else if (!r->warned) {
+		log_warn("domain %s: %s; told to stop once more, this ends, and a process of its "
+			 "own goes on waiting (its log: syslog)",
+			 r->o.domain, waits);
+		r->warned = true;
+	} else {
+		/* Not by an exit status: there is nothing to tell yet. The guardian sees our end.
+		 */
+		log_warn("domain %s: %s; that is finished in the background: `vstor recover %s` "
+			 "tells",
+			 r->o.domain, waits, r->o.domain);
+		signal(signo, SIG_DFL);
+		raise(signo);
 	}
 }
 

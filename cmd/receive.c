@@ -164,8 +164,11 @@ static void on_orphaned(void *arg, const void *note, size_t n)
 	(void)n;
 	if (!l || toolstack_open(l, &t))
 		return;
-	handover_sweep(&sweep, t, l, !s->silent, stop_loop, l);
-	loop_run(l);
+	/* It has nobody after it: what only a disk can tell is waited for. */
+	do {
+		handover_sweep(&sweep, t, l, !s->silent, stop_loop, l);
+		loop_run(l);
+	} while (sweep.silent);
 }
 
 static int serve(struct server *s, const char *listen)

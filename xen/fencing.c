@@ -20,8 +20,10 @@
 #include "xen/reservation.h"
 
 #define AGAIN_NS (300 * MS_NS)
+
+uint64_t fencing_patience = 40 * SEC_NS;
 /* The source that has lost the destination claims the guest at once. If it is dead it does not. */
-#define GRACE_NS (5 * SEC_NS)
+uint64_t fencing_grace = 5 * SEC_NS;
 
 /* ---- which disks ---- */
 
@@ -319,7 +321,7 @@ void fencing_start(struct fencing *f, struct loop *l, enum fencing_do what, bool
 		snprintf(f->r.why, sizeof(f->r.why), "no descriptor is left: %s", strerror(errno));
 		loop_timer_set(l, &f->again, 0, finish, f);
 	} else {
-		loop_timer_set(l, &f->again, what == FENCING_RACE ? GRACE_NS : 0, begin, f);
+		loop_timer_set(l, &f->again, what == FENCING_RACE ? fencing_grace : 0, begin, f);
 	}
 }
 

@@ -22,6 +22,12 @@ void fencing_list(uint32_t domid, bool lenient, struct referee *r, struct verdic
  * fenced. */
 const char *fencing_device(dev_t number, char path[32]);
 
+/* For whoever has somebody else to ask when the disk is silent: how long it is asked before that.
+ * 40 s unless a test changes it. */
+extern uint64_t fencing_patience;
+/* How long the source has to claim the guest before RACE does: 5 s unless a test changes it. */
+extern uint64_t fencing_grace;
+
 enum fencing_do {
 	FENCING_CHECK, /* whether the disks can keep reservations */
 	FENCING_LOOK,  /* the same, and who holds them */

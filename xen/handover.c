@@ -14,8 +14,7 @@
 #include "core/log.h"
 #include "xen/monitor.h"
 
-#define RACE_NS (60 * SEC_NS) /* then the other records have their turn */
-#define KEPT_S	(30 * 86400)  /* what became of a migration */
+#define KEPT_S (30 * 86400) /* what became of a migration */
 
 #define HANDOVER_WORD(name, text) [name] = text,
 static const char *const words[] = {
@@ -255,6 +254,7 @@ static void on_raced(void *arg, enum referee_says says)
 	if (says != REFEREE_WON)
 		log_warn("domain %s: %s", a->h.name, a->fencing.r.why);
 	if (says == REFEREE_SILENT) {
+		a->silent = true;
 		answer(a, HANDOVER_UNKNOWN); /* it stays paused, to be asked about again */
 	} else if (says == REFEREE_LOST) {
 		destroy(a);
@@ -279,8 +279,9 @@ static void ask_begin(void *arg)
 	case HANDOVER_DESTROY: destroy(a); break;
 	case HANDOVER_START: unpause(a); break;
 	case HANDOVER_TAKE:
-		fencing_start(&a->fencing, a->loop, FENCING_RACE, false, &a->h.referee, RACE_NS,
-			      on_raced, a);
+		/* Then the other records have their turn. */
+		fencing_start(&a->fencing, a->loop, FENCING_RACE, false, &a->h.referee,
+			      fencing_patience, on_raced, a);
 		break;
 	case HANDOVER_ANSWER_RUNNING:
 		if (a->h.is == HANDOVER_STARTING)
@@ -317,8 +318,11 @@ static void sweep_next(void *arg);
 
 static void swept(void *arg, enum handover_is is)
 {
+	struct handover_sweep *s = arg;
+
 	(void)is;
-	sweep_next(arg);
+	s->silent |= s->ask.silent;
+	sweep_next(s);
 }
 
 static void remove_old(const char *name)

@@ -77,6 +77,7 @@ struct handover_ask {
 	struct loop_task task;
 	enum handover_is answer;
 	bool announce;
+	bool silent; /* UNKNOWN: its disk does not answer */
 	void (*done)(void *arg, enum handover_is is);
 	void *arg;
 };
@@ -84,12 +85,12 @@ void handover_ask(struct handover_ask *a, struct toolstack *t, struct loop *l, c
 		  bool announce, void (*done)(void *arg, enum handover_is is), void *arg);
 
 /* Settles whatever dead processes have left on this host, removes what was settled a month ago,
- * then calls done(arg). */
+ * then calls done(arg). What its disk did not tell of is left; `silent` says so. */
 struct handover_sweep {
 	struct handover_ask ask;
 	struct toolstack *t;
 	struct loop *loop;
-	bool announce;
+	bool announce, silent;
 	void *dir;
 	void (*done)(void *arg);
 	void *arg;

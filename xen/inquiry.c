@@ -12,6 +12,8 @@
 #define ATTEMPT_NS (30 * SEC_NS) /* a login by ssh, and a domain destroyed there */
 #define GOODBYE_NS (2 * SEC_NS)
 
+uint64_t inquiry_patience = 60 * SEC_NS;
+
 static void attempt(void *arg);
 static void on_late(void *arg);
 

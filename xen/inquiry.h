@@ -33,6 +33,10 @@ struct inquiry {
 	void *arg;
 };
 
+/* For whoever has somebody else to ask: how long to ask before that. 60 s unless a test changes it.
+ */
+extern uint64_t inquiry_patience;
+
 /*
  * Asks until there is an answer, for limit_ns; then done(arg, RUNNING, GONE or UNKNOWN), never
  * before it has returned. way and id stay the caller's.

@@ -20,7 +20,7 @@
 /* Waiting in the channel: with the pipes and the sockets it is what the last pages queue behind. */
 #define QUEUE_BYTES (512u << 10)
 
-/* For the guardian to learn what became of a guest that was handed over. */
+/* For the guardian to learn from the receiver what became of a guest that was handed over. */
 #define RECOVERY_NS (300 * SEC_NS)
 
 /* ---- times ---- */
@@ -79,6 +79,9 @@ static void on_late(void *arg)
 		 m->o.way.host, about->name);
 	if (about->late == SE_LOST) {
 		migration_lost(m, why);
+	} else if (about->late == SE_UNKNOWN) {
+		inquiry_stop(&m->inquiry);
+		migration_raise(m, migration_nobody_knows(m));
 	} else {
 		because(m->cause, "%s", why);
 		migration_raise(m, about->late);
@@ -179,7 +182,9 @@ static void on_orphaned(void *arg, const void *text, size_t n)
 		return;
 	memcpy(&last, text, n);
 	toolstack_forked(m->t);
-	is = recovery_run(&last, &m->o.way, RECOVERY_NS);
+	/* Its disk will tell: for that it is waited as long as it takes. */
+	is = recovery_run(&last, &m->o.way,
+			  last.referee.n && last.referee.theirs ? 0 : RECOVERY_NS);
 	if (is.end == RECOVERY_OPEN)
 		return;
 	ledger_remove(m->guest.uuid);
@@ -262,13 +267,24 @@ out:
 
 bool migration_cancel(struct migration *m, const char *why)
 {
-	/* Its disk will say whose it is; only when that is silent, nobody knows. */
+	/* Its disk will say whose it is, however long that is silent; without one, nobody knows. */
 	if (m->state == S_GO || m->state == S_TAKE || m->state == S_DESTROY ||
-	    (m->state == S_ASK && migration_nobody_knows(m) == SE_TAKEN))
+	    (m->state == S_ASK && migration_fenced(m)))
 		return false;
 	because(m->cause, "%s", why);
 	if (!m->guest.op.running) /* else on_guest() sees the cause */
 		migration_raise(m, SE_CANCEL);
+	return true;
+}
+
+bool migration_waits(const struct migration *m, char *what, size_t size)
+{
+	if ((m->state != S_TAKE && m->state != S_ASK) || !migration_fenced(m))
+		return false;
+	snprintf(what, size,
+		 "it was cut off at the hand-over, and only its disk (%s) or %s can tell whose it "
+		 "is: it stays suspended here until one of them answers",
+		 m->referee.disk[0].path, m->o.way.host);
 	return true;
 }
 

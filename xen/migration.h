@@ -79,6 +79,11 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 /* Calls it off. False: too late, it is past the point of no return and goes on to its end. */
 bool migration_cancel(struct migration *m, const char *why);
 
+/* True when neither the guest's disk nor the receiver has told yet whose the guest is. What is
+ * waited for is then in `what`, as the end of a line. Whoever does not want to wait may end the
+ * process: its guardian goes on. */
+bool migration_waits(const struct migration *m, char *what, size_t size);
+
 void migration_progress(const struct migration *m, struct migration_progress *p);
 const struct verdicts *migration_verdicts(const struct migration *m);
 /* After done(). */

@@ -19,7 +19,6 @@
 #include "xen/turn.h"
 
 #define QUIESCE_NS (30 * SEC_NS)
-#define ASK_NS	   (60 * SEC_NS)
 #define SETTLED_NS (20 * SEC_NS) /* the receiver takes 10 s at most (ANNOUNCE_LINK_NS) */
 
 #define CACHE_LITTLE (1u << 20) /* bytes of a delta cache that do not help much */
@@ -499,10 +498,15 @@ static void on_asked(void *arg, enum handover_is is)
 
 static void ask(struct migration *m)
 {
-	log_warn("domain %s: the channel was lost at the moment of the hand-over (%s): asking %s "
-		 "what became of it",
-		 m->guest.name, m->cause, m->o.way.host);
-	inquiry_start(&m->inquiry, m->loop, &m->o.way, m->id, ASK_NS, on_asked, m);
+	char waits[400];
+
+	if (m->disk_says == REFEREE_SILENT && migration_waits(m, waits, sizeof(waits)))
+		log_warn("domain %s: %s", m->guest.name, waits);
+	else
+		log_warn("domain %s: the channel was lost at the moment of the hand-over (%s): "
+			 "asking %s what became of it",
+			 m->guest.name, m->cause, m->o.way.host);
+	inquiry_start(&m->inquiry, m->loop, &m->o.way, m->id, inquiry_patience, on_asked, m);
 }
 
 static void on_cleared(void *arg, int rc)

@@ -8,10 +8,7 @@
 #include "core/log.h"
 #include "xen/keepsake.h"
 
-#define CLAIM_NS (40 * SEC_NS) /* then the receiver is asked, and the disk again */
-
-/* The receiver has registered, so that it can win. */
-static bool fenced(const struct migration *m)
+bool migration_fenced(const struct migration *m)
 {
 	return m->referee.n && m->referee.theirs;
 }
@@ -76,20 +73,20 @@ void migration_whose(struct migration *m, enum sender_action a)
 	 * more of us. */
 	migration_drop_channel(m);
 	quiesce_stop(&m->quiesce);
+	m->promised |= a == SA_RECLAIM;
 	/* The kernel may keep a command for as long as it waits for a lost target. */
 	if (m->fencing.running)
 		return;
-	if (fenced(m))
-		fencing_start(&m->fencing, m->loop,
-			      a == SA_RECLAIM ? FENCING_RECLAIM : FENCING_CLAIM, false, &m->referee,
-			      CLAIM_NS, on_claimed, m);
+	if (migration_fenced(m))
+		fencing_start(&m->fencing, m->loop, m->promised ? FENCING_RECLAIM : FENCING_CLAIM,
+			      false, &m->referee, fencing_patience, on_claimed, m);
 	else
-		migration_raise(m, a == SA_TAKE ? SE_TAKEN : SE_WON);
+		migration_raise(m, a == SA_TAKE && !m->promised ? SE_TAKEN : SE_WON);
 }
 
 enum sender_event migration_nobody_knows(const struct migration *m)
 {
-	if (!fenced(m))
+	if (!migration_fenced(m))
 		return SE_UNKNOWN;
 	return m->disk_says == REFEREE_LOST ? SE_TAKEN : SE_MUTE;
 }

@@ -46,6 +46,7 @@ struct migration {
 	struct referee referee;
 	struct fencing fencing;
 	enum referee_says disk_says; /* when it was last asked whose the guest is */
+	bool promised;		     /* the receiver has said that it never starts it */
 	bool unheard;	/* it is the receiver's by the disk's word, but that has not said so */
 	bool asked;	/* the guest is asked to suspend, or has been */
 	bool throttled; /* the copy may change its scheduler's cap, which was: */
@@ -83,6 +84,8 @@ struct recovery_note migration_note(struct migration *m, bool handed_over);
 void migration_fence_begin(struct migration *m);
 /* The receiver's VERDICTS: its key. -EPROTO: it does not take part as it should. */
 int migration_fence_hear(struct migration *m, const uint8_t *p, size_t n);
+/* The receiver has registered with the disks, so that it can win: they know whose the guest is. */
+bool migration_fenced(const struct migration *m);
 /* SA_KEEP, SA_TAKE, SA_RECLAIM: whose is the guest? By its disk where that can be asked, else by
  * what was said. */
 void migration_whose(struct migration *m, enum sender_action a);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "core/bytes.h"
 #include "core/log.h"
 
 struct recovery {
@@ -14,8 +15,28 @@ struct recovery {
 	struct settle settle;
 	struct fencing fencing;
 	const char *host;
+	const struct migration_way *way;
+	uint64_t deadline; /* 0: none */
+	bool promised;	   /* the receiver has said that it never starts it */
+	bool lost;	   /* it is the receiver's, by the disk's word */
 	struct recovery_result result;
 };
+
+/* The receiver has registered with the disks: they know whose the guest is. */
+static bool fenced(const struct recovery *r)
+{
+	return r->note->referee.n && r->note->referee.theirs;
+}
+
+/* What is left of the time for one of the two that can be asked. */
+static uint64_t share_of(const struct recovery *r, uint64_t most)
+{
+	uint64_t now = clock_ns();
+
+	if (!r->deadline)
+		return most;
+	return r->deadline > now ? MIN(r->deadline - now, most) : 1;
+}
 
 static void end(struct recovery *r, enum recovery_end is, const char *cause)
 {
@@ -82,14 +103,72 @@ static void destroy(struct recovery *r)
 		toolstack_failed(&r->op, rc);
 }
 
+static void ask(struct recovery *r);
+
+/* ---- by its disk, and by the receiver while that is silent ---- */
+
+static void claim(struct recovery *r);
+
+/* Neither has told. What was promised is still true. */
+static void again(struct recovery *r)
+{
+	const char *name = r->note->guest.name;
+
+	if (r->deadline && clock_ns() >= r->deadline) {
+		log_error("domain %s: its migration was killed at the moment of the hand-over, "
+			  "its disk does not answer (%s), nor does %s: it stays suspended here: "
+			  "vstor recover %s asks again",
+			  name, r->fencing.r.why, r->host, name);
+		end(r, RECOVERY_OPEN, r->fencing.r.why);
+		return;
+	}
+	if (r->note->guest.domid && settle_look(r->t, r->note->guest.domid) == SETTLE_GONE) {
+		end(r, RECOVERY_OPEN, "it has been destroyed here, suspended as it was");
+		return;
+	}
+	log_warn(
+		"domain %s: its migration was killed at the moment of the hand-over: its disk "
+		"does not answer (%s), nor does %s: it stays suspended here until one of them does",
+		name, r->fencing.r.why, r->host);
+	claim(r);
+}
+
+static void on_claimed(void *arg, enum referee_says says)
+{
+	struct recovery *r = arg;
+
+	r->lost = says == REFEREE_LOST;
+	if (says == REFEREE_WON)
+		settle(r);
+	else if (r->lost && r->promised)
+		destroy(r); /* somebody else has taken it */
+	else
+		ask(r);
+}
+
+static void claim(struct recovery *r)
+{
+	fencing_start(&r->fencing, r->loop, r->promised ? FENCING_RECLAIM : FENCING_CLAIM, false,
+		      &r->note->referee, share_of(r, fencing_patience), on_claimed, r);
+}
+
+/* ---- by the receiver ---- */
+
 static void on_asked(void *arg, enum handover_is is)
 {
 	struct recovery *r = arg;
 
-	if (is == HANDOVER_GONE) {
-		settle(r);
-	} else if (is == HANDOVER_RUNNING) {
+	if (is == HANDOVER_RUNNING) {
 		destroy(r);
+	} else if (is == HANDOVER_GONE && !fenced(r)) {
+		settle(r);
+	} else if (is == HANDOVER_GONE) {
+		r->promised = true;
+		claim(r);
+	} else if (r->lost) {
+		destroy(r); /* it may have died there */
+	} else if (fenced(r)) {
+		again(r);
 	} else {
 		log_error("domain %s: its migration was killed at the moment of the hand-over, and "
 			  "%s does not answer: it stays suspended here as %s%s",
@@ -98,39 +177,29 @@ static void on_asked(void *arg, enum handover_is is)
 	}
 }
 
-static void on_claimed(void *arg, enum referee_says says)
+static void ask(struct recovery *r)
 {
-	struct recovery *r = arg;
-	const char *name = r->note->guest.name;
-
-	switch (says) {
-	case REFEREE_WON: settle(r); break;
-	case REFEREE_LOST: destroy(r); break;
-	case REFEREE_SILENT:
-		log_error(
-			"domain %s: its migration was killed at the moment of the hand-over, and "
-			"its disk does not answer (%s): it stays suspended here: vstor recover %s "
-			"asks again",
-			name, r->fencing.r.why, name);
-		end(r, RECOVERY_OPEN, r->fencing.r.why);
-	}
+	inquiry_start(&r->inquiry, r->loop, r->way, r->note->id,
+		      share_of(r, fenced(r) ? inquiry_patience : UINT64_MAX), on_asked, r);
 }
 
 struct recovery_result recovery_run(const struct recovery_note *note,
 				    const struct migration_way *way, uint64_t limit_ns)
 {
-	struct recovery r = {.note = note, .loop = loop_new(), .result = {.end = RECOVERY_OPEN}};
-	const struct referee *f = &note->referee;
+	struct recovery r = {.note = note,
+			     .loop = loop_new(),
+			     .way = way,
+			     .deadline = limit_ns ? clock_ns() + limit_ns : 0,
+			     .result = {.end = RECOVERY_OPEN}};
 	struct loop_task first = {.fn = settle, .arg = &r};
 
 	if (!r.loop || toolstack_open(r.loop, &r.t))
 		goto out;
 	r.host = way->host;
-	if (f->n && f->theirs && (note->guest.asked || note->handed_over))
-		fencing_start(&r.fencing, r.loop, FENCING_CLAIM, false, f, limit_ns, on_claimed,
-			      &r);
+	if (fenced(&r) && (note->guest.asked || note->handed_over))
+		claim(&r);
 	else if (note->handed_over)
-		inquiry_start(&r.inquiry, r.loop, way, note->id, limit_ns, on_asked, &r);
+		ask(&r);
 	else
 		loop_defer(r.loop, &first);
 	loop_run(r.loop);

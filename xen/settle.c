@@ -18,6 +18,10 @@
 #define WAIT_NS (60 * SEC_NS)
 #define LOOK_NS (20 * MS_NS)
 
+/* Of resuming it. */
+#define TRIES	 5
+#define AGAIN_NS (200 * MS_NS)
+
 const char *settle_words(enum settle_is is)
 {
 	static const char *const words[] = {
@@ -127,15 +131,23 @@ static bool take_back(const struct settle *s)
 	return taken;
 }
 
+static void look(void *arg);
+
 static void on_resumed(void *arg, int rc)
 {
 	struct settle *s = arg;
 
-	if (rc)
-		snprintf(s->cause, sizeof(s->cause), "%s", toolstack_cause(s->t, rc));
-	else
+	if (!rc) {
 		monitor_start(s->guest.name, false); /* xl's own has ended with the suspend */
-	end(s, rc ? SETTLE_STRANDED : SETTLE_RESUMED);
+		end(s, SETTLE_RESUMED);
+		return;
+	}
+	snprintf(s->cause, sizeof(s->cause), "%s", toolstack_cause(s->t, rc));
+	/* It may have been destroyed meanwhile; and what the host lacks it may have again. */
+	if (++s->tries < TRIES)
+		loop_timer_set(s->loop, &s->timer, AGAIN_NS, look, s);
+	else
+		end(s, settle_look(s->t, s->guest.domid));
 }
 
 static void look(void *arg)

@@ -37,6 +37,7 @@ struct settle {
 	struct toolstack_op op;
 	struct loop_timer timer;
 	uint64_t deadline;
+	unsigned tries;
 	char cause[256]; /* of SETTLE_STRANDED */
 	bool slow;	 /* its cap could not be put back */
 	void (*done)(void *arg, enum settle_is is);

@@ -257,6 +257,7 @@ end:	do
 		/* a signal, a limit */
 		:: up[A] && (s == S_COPY || s == S_SETTLE || s == S_READY || s == S_QUIET) -> e = SE_CANCEL
 		:: up[A] && s == S_GO -> e = SE_LOST
+		:: !FENCED && up[A] && s == S_ASK -> e = SE_CANCEL
 		/* what it hears */
 		:: up[A] && hears && ready -> take(ready); e = SE_READY
 		:: up[A] && hears && running -> take(running); e = SE_RUNNING
@@ -287,7 +288,7 @@ end:	do
 		:: step[A] == WAIT && reply[A] != 0 -> reply[A] = 0; step[A] = READ
 		/* the disk is mute for long; or that command only, which may be carried out yet */
 		:: step[A] == WAIT && reply[A] == 0 && faults > 0 -> faults--; life[A]++; step[A] = READ
-		:: FENCED && up[A] && s == S_TAKE && !promised && faults > 0 -> faults--; bury(A);
+		:: FENCED && up[A] && s == S_TAKE && faults > 0 -> faults--; bury(A);
 			in_take = true; e = SE_MUTE
 		/* what became of it? */
 		:: up[A] && s == S_ASK && up[B] && r == R_END && record == HANDOVER_RUNNING -> e = SE_RUNNING

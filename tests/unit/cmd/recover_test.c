@@ -60,6 +60,7 @@ static void test_it_is_suspended(void)
 	CHECK_STR(fake.did, "resume 5, ");
 	fake_suspends(guest);
 	fake.fails = "resume";
+	fake.fails_always = true;
 	CHECK_EQ(recover("guest"), 3);
 	guest->reason = LIBXL_SHUTDOWN_REASON_CRASH;
 	CHECK_EQ(recover("guest"), 1);

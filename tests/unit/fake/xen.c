@@ -81,7 +81,8 @@ static bool fails(libxl_ctx *ctx, const char *name, uint32_t domid)
 	snprintf(fake.did + n, sizeof(fake.did) - n, "%s %u, ", name, domid);
 	if (!now)
 		return false;
-	fake.fails = NULL;
+	if (!fake.fails_always)
+		fake.fails = NULL;
 	say(ctx, XTL_ERROR, "libxl", "libxl_fake.c:1:%s: %s", name,
 	    fake.says ? fake.says : "it fails");
 	return true;

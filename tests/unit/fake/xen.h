@@ -51,6 +51,7 @@ struct fake_xen {
 	char *(*node)(const char *path);
 	/* The next call of this name fails, with `says` as the error that libxl logs. */
 	const char *fails, *says;
+	bool fails_always; /* and so do all that follow */
 	/* The next so many transactions of xenstore have to be done again. */
 	unsigned conflicts;
 	/* Right before a transaction commits, once; as when the guest is quicker. */

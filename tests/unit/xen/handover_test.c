@@ -10,6 +10,7 @@
 
 #include "tests/unit/check.h"
 #include "tests/unit/fake/xen.h"
+#include "tests/unit/xen/disks.h"
 
 #define ID   "0123456789abcdef0123456789abcdef"
 #define ID2  "fedcba9876543210fedcba9876543210"
@@ -121,6 +122,83 @@ static void test_starts_what_was_left(void)
 	}
 }
 
+/* ---- the disk decides, but is silent ---- */
+
+static bool mute;
+
+static int answers_late(const char *device, struct sg_io_hdr *io)
+{
+	if (!mute)
+		return direct(device, io);
+	io->host_status = 0x0e;
+	return 0;
+}
+
+static void on_swept(void *arg)
+{
+	loop_stop(arg, 0);
+}
+
+/* True: there is a guest left of which its disk does not tell. */
+static bool sweep(void)
+{
+	struct loop *l = loop_new();
+	struct handover_sweep s;
+	struct toolstack *t;
+
+	CHECK_EQ(toolstack_open(l, &t), 0);
+	handover_sweep(&s, t, l, false, on_swept, l);
+	loop_run(l);
+	toolstack_close(t);
+	loop_free(l);
+	return s.silent;
+}
+
+/* Killed when all of the guest was there: it stays paused as long as its disk is silent. */
+static void test_disk_is_silent(void)
+{
+	struct referee a = {.n = 1, .disk = {{"xvda", "/dev/0", false}}}, b = a;
+	struct fake_domain *d;
+	struct handover h;
+	char uuid[GUEST_UUID_MAX];
+
+	for (int lost = 0; lost < 2; lost++) {
+		fake_reset();
+		d = fake_domain_new(5, "guest--incoming");
+		d->paused = true;
+		guest_uuid_text(&d->uuid, uuid);
+		disks_up();
+		reservation_sg_io = answers_late;
+		be(B); /* the source; threads are the other host */
+		CHECK_EQ(referee_begin(&a), REFEREE_WON);
+		b.theirs = a.mine;
+		be(A);
+		CHECK_EQ(referee_join(&b), REFEREE_WON);
+		a.theirs = b.mine;
+		CHECK_EQ(handover_begin(&h, ID2, uuid, "guest", &b), 0);
+		CHECK_EQ(handover_set(&h, HANDOVER_READY), 0);
+		handover_end(&h);
+		fencing_patience = fencing_grace = 10 * MS_NS;
+		mute = true;
+		CHECK(sweep() && sweep());
+		CHECK(d->domid && d->paused);
+		CHECK_STR(fake.did, "");
+		mute = false;
+		be(B);
+		if (lost)
+			CHECK_EQ(referee_claim(&a, false), REFEREE_WON);
+		be(A);
+		CHECK(!sweep());
+		if (lost)
+			CHECK_STR(fake.did, "destroy 5, ");
+		else
+			CHECK(!d->paused && strcmp(d->name, "guest") == 0);
+		CHECK(writes(lost ? B : A, 0) && !writes(lost ? A : B, 0));
+		rig_down();
+		CHECK_EQ(ledger_remove(ID2), 0);
+	}
+}
+
 static void test_cap(void)
 {
 	int claim = guest_claim(UUID), cap = -1;
@@ -180,6 +258,7 @@ int main(void)
 	CHECK_RUN(test_record);
 	CHECK_RUN(test_rule);
 	CHECK_RUN(test_starts_what_was_left);
+	CHECK_RUN(test_disk_is_silent);
 	CHECK_RUN(test_cap);
 	CHECK_RUN(test_refusals);
 	CHECK_RUN(test_claim);

@@ -269,6 +269,115 @@ static void test_disk_is_silent_for_a_while(void)
 	over();
 }
 
+/* ---- neither the disk nor the receiver answers ---- */
+
+static unsigned calls_until; /* so often the receiver is called before the disk answers; 0: never */
+static unsigned waited;
+static struct loop_timer impatient;
+
+static bool promises_once;
+
+static int answers_after_calls(const char *device, struct sg_io_hdr *io)
+{
+	if (calls_until && w.calls >= calls_until)
+		return direct(device, io);
+	io->host_status = 0x0e;
+	return 0;
+}
+
+/* The user interrupts, over and over: there is nothing to tell yet, and so it does not end. */
+static void interrupts(void *arg)
+{
+	char what[400];
+
+	loop_timer_set(w.loop, &impatient, 5 * MS_NS, interrupts, arg);
+	if (promises_once && w.calls > 2)
+		w.answer = "unknown";
+	if (!migration_waits(w.m, what, sizeof(what)))
+		return;
+	CHECK(strstr(what, "/dev/1") != NULL && strstr(what, " or b ") != NULL);
+	CHECK(!migration_cancel(w.m, "interrupted"));
+	waited++;
+}
+
+static bool vanishes_and_the_user_interrupts(void)
+{
+	reservation_sg_io = answers_after_calls;
+	interrupts(NULL);
+	return vanishes();
+}
+
+static bool claims_and_both_are_silent(void)
+{
+	CHECK_EQ(claims(), REFEREE_WON);
+	return vanishes_and_the_user_interrupts();
+}
+
+static void all_silent(bool (*then)(void), const char *answer, unsigned until)
+{
+	fenced(plays);
+	fencing_patience = inquiry_patience = 30 * MS_NS;
+	waited = 0;
+	at_go = then;
+	w.answer = answer;
+	calls_until = until;
+}
+
+static void over_silent(void)
+{
+	CHECK(waited > 0);
+	loop_timer_del(w.loop, &impatient);
+	fencing_patience = 40 * SEC_NS;
+	inquiry_patience = 60 * SEC_NS;
+	over();
+}
+
+static void test_neither_answers(void)
+{
+	all_silent(vanishes_and_the_user_interrupts, NULL, 4);
+	stays();
+	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
+	CHECK_EQ(w.calls, 4); /* the receiver was asked in between, three times */
+	CHECK_EQ(claims(), REFEREE_LOST);
+	over_silent();
+
+	all_silent(claims_and_both_are_silent, NULL, 4);
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK(w.result.unheard);
+	check_owner(B);
+	over_silent();
+}
+
+/* The disk never does, as the storage's network is down here. */
+static void test_receiver_answers_at_last(void)
+{
+	all_silent(claims_and_both_are_silent, "running", 0);
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK(!w.result.unheard);
+	over_silent();
+}
+
+/* It has promised; but only the disk can give the guest back. */
+static void test_receiver_promises_and_the_disk_is_silent(void)
+{
+	all_silent(claims_and_both_are_silent, "gone", 4);
+	stays();
+	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
+	CHECK_EQ(claims(), REFEREE_LOST);
+	over_silent();
+
+	/* What it has promised holds when it is not heard of any more. */
+	all_silent(claims_and_both_are_silent, "gone", 4);
+	promises_once = true;
+	stays();
+	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
+	CHECK_EQ(claims(), REFEREE_LOST);
+	promises_once = false;
+	over_silent();
+}
+
 /* ---- called off ---- */
 
 static void copies_then_cancels(void)
@@ -465,6 +574,9 @@ int main(void)
 	CHECK_RUN(test_lost_after_it_has_taken_it);
 	CHECK_RUN(test_it_gives_it_back);
 	CHECK_RUN(test_disk_is_silent_for_a_while);
+	CHECK_RUN(test_neither_answers);
+	CHECK_RUN(test_receiver_answers_at_last);
+	CHECK_RUN(test_receiver_promises_and_the_disk_is_silent);
 	CHECK_RUN(test_called_off);
 	CHECK_RUN(test_called_off_with_a_guest_that_held);
 	CHECK_RUN(test_receiver_fails);

@@ -320,6 +320,7 @@ static void test_rename_fails(void)
 static void saves_but_is_not_resumed(void)
 {
 	fake.fails = "resume";
+	fake.fails_always = true;
 	saves();
 }
 

@@ -8,12 +8,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/log.h"
 #include "tests/unit/check.h"
 #include "tests/unit/fake/xen.h"
+#include "tests/unit/xen/disks.h"
 
 static struct fake_domain *guest;
 static struct channel *receiver;
-static const char *answer; /* what the receiver says became of it */
+static const char *answer; /* what the receiver says became of it; NULL: nobody answers */
+static unsigned asked;	   /* so often */
 
 static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 {
@@ -55,6 +58,12 @@ static int open_way(void *arg, struct loop *l, const struct channel_config *cfg,
 
 	(void)arg;
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	asked++;
+	if (!answer) {
+		close(sv[0]);
+		close(sv[1]);
+		return -ECONNREFUSED;
+	}
 	if (fork() == 0) {
 		close(sv[0]);
 		receive(sv[1]);
@@ -145,6 +154,123 @@ static void test_killed_after_go(void)
 	CHECK_STR(fake.did, "");
 }
 
+/* ---- with disks that decide ---- */
+
+static unsigned silent_until; /* the receiver was asked so often; 0: for good */
+static struct referee b;
+
+static int answers_late(const char *device, struct sg_io_hdr *io)
+{
+	if (silent_until && __atomic_load_n(&asked, __ATOMIC_RELAXED) >= silent_until)
+		return direct(device, io);
+	io->host_status = 0x0e;
+	return 0;
+}
+
+/* Killed after GO; the receiver has taken the guest, or not; now its disk is silent. */
+static struct recovery_note begin_fenced(bool taken, const char *says, unsigned until)
+{
+	struct recovery_note note = begin_handed_over(says);
+
+	disks_up();
+	be(A);
+	note.referee = (struct referee){.n = 1, .disk = {{"xvda", "/dev/0", false}}};
+	CHECK_EQ(referee_begin(&note.referee), REFEREE_WON);
+	b = note.referee;
+	b.theirs = b.mine;
+	be(B);
+	CHECK_EQ(referee_join(&b), REFEREE_WON);
+	if (taken)
+		CHECK_EQ(referee_claim(&b, false), REFEREE_WON);
+	be(A);
+	note.referee.theirs = b.mine;
+	asked = 0;
+	silent_until = until;
+	reservation_sg_io = answers_late;
+	fencing_patience = 30 * MS_NS;
+	inquiry_patience = says ? 30 * SEC_NS : 30 * MS_NS;
+	return note;
+}
+
+static struct recovery_result recover_fenced(const struct recovery_note *note, uint64_t limit_ns)
+{
+	struct recovery_result is = recovery_run(note, &way, limit_ns);
+
+	while (wait(NULL) > 0)
+		;
+	CHECK_EQ(fake.open, 0);
+	return is;
+}
+
+/* However long that is: the guardian does not end before it is known. */
+static void test_disk_is_silent(void)
+{
+	struct recovery_note note = begin_fenced(false, NULL, 3);
+
+	CHECK_EQ(recover_fenced(&note, 0).end, RECOVERY_HERE);
+	CHECK_EQ(asked, 3);
+	CHECK(!guest->shutdown);
+	CHECK_STR(guest->name, "guest");
+	CHECK(writes(A, 0) && !writes(B, 0));
+	rig_down();
+
+	note = begin_fenced(true, NULL, 3);
+	CHECK_EQ(recover_fenced(&note, 0).end, RECOVERY_THERE);
+	CHECK_STR(fake.did, "destroy 5, ");
+	CHECK(writes(B, 0) && !writes(A, 0));
+	rig_down();
+}
+
+static void test_disk_is_silent_and_the_receiver_is_not(void)
+{
+	struct recovery_note note = begin_fenced(true, "running", 0);
+
+	CHECK_EQ(recover_fenced(&note, 0).end, RECOVERY_THERE);
+	CHECK_STR(fake.did, "destroy 5, ");
+	rig_down();
+
+	/* A promise is worth nothing before the disk has heard of it. */
+	note = begin_fenced(true, "gone", 2);
+	CHECK_EQ(recover_fenced(&note, 0).end, RECOVERY_HERE);
+	CHECK_EQ(asked, 2);
+	CHECK(!guest->shutdown);
+	CHECK(writes(A, 0) && !writes(B, 0));
+	rig_down();
+}
+
+/* The disk is its, but it died before it could start the guest: what it promises counts. */
+static void test_receiver_has_it_and_promises(void)
+{
+	struct recovery_note note = begin_fenced(true, "gone", 0);
+
+	reservation_sg_io = direct;
+	inquiry_patience = 30 * SEC_NS;
+	CHECK_EQ(recover_fenced(&note, 0).end, RECOVERY_HERE);
+	CHECK_EQ(asked, 1);
+	CHECK(!guest->shutdown);
+	CHECK(writes(A, 0) && !writes(B, 0));
+	rig_down();
+}
+
+/* `vstor recover` does not wait for ever; nor does a guardian whose guest is no more. */
+static void test_gives_up(void)
+{
+	struct recovery_note note = begin_fenced(true, NULL, 0);
+	struct recovery_result is = recover_fenced(&note, 200 * MS_NS);
+
+	CHECK_EQ(is.end, RECOVERY_OPEN);
+	CHECK(strstr(is.cause, "/dev/0 does not answer") != NULL);
+	CHECK(guest->shutdown);
+	CHECK_STR(fake.did, "");
+	rig_down();
+
+	note = begin_fenced(true, NULL, 0);
+	guest->domid = 0;
+	CHECK_EQ(recover_fenced(&note, 0).end, RECOVERY_OPEN);
+	CHECK_STR(fake.did, "");
+	rig_down();
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -152,5 +278,11 @@ int main(void)
 	CHECK_RUN(test_killed_while_it_is_asked_to_suspend);
 	CHECK_RUN(test_killed_when_it_is_suspended);
 	CHECK_RUN(test_killed_after_go);
+	log_set_level("error");
+	CHECK_RUN(test_disk_is_silent);
+	CHECK_RUN(test_disk_is_silent_and_the_receiver_is_not);
+	CHECK_RUN(test_receiver_has_it_and_promises);
+	log_set_destination("syslog"); /* what it gives up for */
+	CHECK_RUN(test_gives_up);
 	return CHECK_DONE();
 }

@@ -89,15 +89,44 @@ static void test_puts_the_cap_back(void)
 	end();
 }
 
+static struct loop_timer soon;
+
+static void destroyed(void *arg)
+{
+	(void)arg;
+	guest->domid = 0;
+}
+
 static void test_cannot_resume(void)
 {
 	begin();
 	fake_suspends(guest);
 	fake.fails = "resume";
+	fake.fails_always = true;
 	fake.says = "no memory for it";
 	settle(false);
 	CHECK_EQ(is, SETTLE_STRANDED);
 	CHECK_STR(s.cause, "no memory for it");
+	end();
+}
+
+/* What its host lacked it has again; or somebody has destroyed it. */
+static void test_resumes_at_the_second_try(void)
+{
+	begin();
+	fake_suspends(guest);
+	fake.fails = "resume";
+	settle(false);
+	CHECK_EQ(is, SETTLE_RESUMED);
+	end();
+
+	begin();
+	fake_suspends(guest);
+	fake.fails = "resume";
+	fake.fails_always = true;
+	loop_timer_set(loop, &soon, 10 * MS_NS, destroyed, NULL);
+	settle(false);
+	CHECK_EQ(is, SETTLE_GONE);
 	end();
 }
 
@@ -208,6 +237,7 @@ int main(void)
 	CHECK_RUN(test_resumes);
 	CHECK_RUN(test_puts_the_cap_back);
 	CHECK_RUN(test_cannot_resume);
+	CHECK_RUN(test_resumes_at_the_second_try);
 	CHECK_RUN(test_takes_the_request_back);
 	CHECK_RUN(test_leaves_other_commands);
 	CHECK_RUN(test_waits_for_the_suspend);
