@@ -2,8 +2,10 @@
 #include "net/aoe/port.h"
 
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -30,46 +32,63 @@ static void await(struct aoe_port *p)
 {
 	if (p->watch.on)
 		loop_fd_mod(p->loop, &p->watch,
-			    (p->idle || p->in[0] ? LOOP_READ : 0) | (p->full ? LOOP_WRITE : 0));
+			    (p->idle ? LOOP_READ : 0) | (p->full ? LOOP_WRITE : 0));
 }
 
 /* ---- receiving ---- */
 
-/* How many can be received. */
-static unsigned prepare(struct aoe_port *p)
+static struct tpacket2_hdr *slot(const struct aoe_port *p, unsigned n)
 {
-	for (unsigned i = 0; i < AOE_BATCH; i++) {
-		if (p->in[i])
-			continue;
-		p->in[i] = aoe_port_frame(p);
-		if (!p->in[i])
-			return i;
-		p->in_iov[i] = (struct iovec){p->in[i]->data, AOE_BYTES_MAX};
-		p->in_message[i].msg_hdr =
-			(struct msghdr){.msg_iov = &p->in_iov[i], .msg_iovlen = 1};
+	unsigned at = (p->next + n) % AOE_RING_SLOTS;
+	return (struct tpacket2_hdr *)(p->ring + at / AOE_RING_IN_BLOCK * AOE_RING_BLOCK +
+				       at % AOE_RING_IN_BLOCK * AOE_RING_SLOT);
+}
+
+/* How many frames lie in the ring, or may be in the socket, that we look for at a time. */
+static unsigned ready(const struct aoe_port *p)
+{
+	unsigned n = 0;
+	if (!p->ring)
+		return 1;
+	while (n < AOE_BATCH &&
+	       __atomic_load_n(&slot(p, n)->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER)
+		n++;
+	return n;
+}
+
+/* Its bytes; 0: there is none, or it is too large. What lies in the ring is copied, so that a disk
+ * that takes its time does not keep others' frames out. */
+static uint32_t take(struct aoe_port *p, uint8_t *data)
+{
+	struct tpacket2_hdr *h;
+	uint32_t len;
+	if (!p->ring) {
+		ssize_t n = recv(p->fd, data, AOE_BYTES_MAX, MSG_DONTWAIT | MSG_TRUNC);
+		return n > 0 && n <= (ssize_t)AOE_BYTES_MAX ? (uint32_t)n : 0;
 	}
-	return AOE_BATCH;
+	h = slot(p, 0);
+	len = h->tp_len == h->tp_snaplen && h->tp_len <= AOE_BYTES_MAX ? h->tp_len : 0;
+	memcpy(data, (uint8_t *)h + h->tp_mac, len);
+	__atomic_store_n(&h->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+	p->next = (p->next + 1) % AOE_RING_SLOTS;
+	return len;
 }
 
 static unsigned receive(struct aoe_port *p, struct aoe_frame **frames)
 {
-	unsigned n = prepare(p), good = 0;
-	int got;
+	unsigned most = ready(p), n = 0, good = 0;
 
-	if (!n)
-		return 0;
+	while (n < most && (frames[n] = aoe_port_frame(p)))
+		n++;
 	loop_unlock(p->loop);
-	got = recvmmsg(p->fd, p->in_message, n, MSG_DONTWAIT, NULL);
+	for (unsigned i = 0; i < n; i++)
+		frames[i]->len = take(p, frames[i]->data);
 	loop_lock(p->loop);
-	for (int i = 0; i < got; i++) {
-		struct aoe_frame *f = p->in[i];
-		p->in[i] = NULL;
-		f->len = p->in_message[i].msg_len;
-		if (f->len < AOE_ARG || p->in_message[i].msg_hdr.msg_flags & MSG_TRUNC)
-			aoe_port_drop(f);
+	for (unsigned i = 0; i < n; i++)
+		if (frames[i]->len < AOE_ARG)
+			aoe_port_drop(frames[i]);
 		else
-			frames[good++] = f;
-	}
+			frames[good++] = frames[i];
 	return good;
 }
 
@@ -186,6 +205,9 @@ void aoe_port_close(struct aoe_port *p)
 		loop_defer_cancel(p->loop, &p->send);
 	}
 	link_close(&p->link);
+	if (p->ring)
+		munmap(p->ring, AOE_RING_BYTES);
+	p->ring = NULL;
 	if (p->fd >= 0)
 		close(p->fd);
 	p->fd = -1;

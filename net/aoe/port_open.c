@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "core/bytes.h"
@@ -36,11 +37,34 @@ static void grow_buffer(int fd, int forced, int plain)
 		setsockopt(fd, SOL_SOCKET, plain, &bytes, sizeof(bytes));
 }
 
+/* Where there is no memory for it, the socket's buffer has to do. */
+static void open_ring(struct aoe_port *p)
+{
+	int version = TPACKET_V2;
+	struct tpacket_req r = {.tp_block_size = AOE_RING_BLOCK,
+				.tp_block_nr = AOE_RING_BLOCKS,
+				.tp_frame_size = AOE_RING_SLOT,
+				.tp_frame_nr = AOE_RING_SLOTS};
+	void *ring = MAP_FAILED;
+	if (setsockopt(p->fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) == 0 &&
+	    setsockopt(p->fd, SOL_PACKET, PACKET_RX_RING, &r, sizeof(r)) == 0)
+		ring = mmap(NULL, AOE_RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd, 0);
+	if (ring != MAP_FAILED) {
+		p->ring = ring;
+		return;
+	}
+	r = (struct tpacket_req){0}; /* if it is there, but cannot be mapped */
+	setsockopt(p->fd, SOL_PACKET, PACKET_RX_RING, &r, sizeof(r));
+	grow_buffer(p->fd, SO_RCVBUFFORCE, SO_RCVBUF);
+}
+
 int aoe_port_open(struct aoe_port *p, const char *ifname, uint16_t shelf)
 {
 	int rc = link_open(&p->link, ifname);
 	p->shelf = shelf;
 	p->fd = -1;
+	p->ring = NULL;
+	p->next = 0;
 	if (rc)
 		return rc;
 	/* Protocol 0: nothing comes before it is bound to an interface. */
@@ -53,7 +77,7 @@ int aoe_port_open(struct aoe_port *p, const char *ifname, uint16_t shelf)
 		aoe_port_close(p);
 		return rc;
 	}
-	grow_buffer(p->fd, SO_RCVBUFFORCE, SO_RCVBUF);
+	open_ring(p);
 	grow_buffer(p->fd, SO_SNDBUFFORCE, SO_SNDBUF);
 	return 0;
 }

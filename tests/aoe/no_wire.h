@@ -36,6 +36,7 @@ int aoe_port_open(struct aoe_port *p, const char *ifname, uint16_t shelf)
 	(void)ifname;
 	p->link = (struct link){.name = "none", .fd = -1, .now = no_wire_link};
 	p->shelf = shelf;
+	p->ring = NULL;
 	p->fd = fcntl(no_wire[1], F_DUPFD_CLOEXEC, 0);
 	return p->fd < 0 ? -errno : 0;
 }
