@@ -12,7 +12,7 @@ PREFIX ?= /usr/local
 DEPS_BUILD := gcc libc6-dev make musl-tools linux-libc-dev acpica-tools dpkg-dev patch perl python3 xz-utils bzip2
 DEPS_TEST := clang-format cppcheck spin libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra mandoc file
 DEPS_LAB := qemu-system-x86 iproute2 e2fsprogs bison flex m4 cpio gzip lz4 zstd kmod
-DEPS_THESIS := dbench sysbench chromium-headless-shell
+DEPS_THESIS := dbench sysbench iputils-ping chromium-headless-shell
 DEPS_FUZZ := clang libclang-rt-dev
 
 CFLAGS ?= -O2 -g
@@ -231,6 +231,9 @@ bench-codec: deps
 thesis: deps deps-thesis
 	@$(MAKE) all $(B)/lab-tool
 	@tests/bench/thesis
+bench-originals: deps-thesis
+	@$(MAKE) all
+	@tests/bench/originals
 bench-aoe: deps
 	$(call install,vblade)
 	@$(MAKE) $(B)/vstor
@@ -268,7 +271,8 @@ install: all
 	install -D -m 755 $(B)/vstor $(DESTDIR)$(PREFIX)/sbin/vstor
 	@for r in $(XEN_RELEASES); do [ ! -e $(B)/vstor-$$r ] || \
 		(set -x; install -D -m 755 $(B)/vstor-$$r $(DESTDIR)/usr/lib/vstor/vstor-$$r) || exit; done
-	install -d $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)/etc/xen/scripts
+	install -d $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)/etc/xen/scripts
+	install -m 644 $(wildcard cmd/*.7) $(DESTDIR)$(PREFIX)/share/man/man7/
 	install -m 644 $(wildcard cmd/*.8) $(DESTDIR)$(PREFIX)/share/man/man8/
 	ln -sfn $(PREFIX)/sbin/vstor $(DESTDIR)/etc/xen/scripts/block-vstor
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/init.d
@@ -290,6 +294,7 @@ help:
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes (LIO=1: against Linux's own, 3)"
 	@echo "bench-migrate  vstor migrate against xl migrate, by turns, under four loads: time, bytes, ping gap; two hours"
 	@echo "thesis         the founding study repeated, with a report; resumable; by estimate three hours, QUICK=1 twenty minutes"
+	@echo "bench-originals  the loads of vstor bench beside dbench, sysbench and ping, by turns; four minutes"
 	@echo "bench-codec    recorded migrations over slow and fast links, against plain, gzip and zstd"
 	@echo "bench-aoe      the AoE target against vblade, and AoE against iSCSI: CPU time, throughput, latency"
 	@echo "bench-attach   attach against open-iscsi, by turns: speed, memory, recovery"
@@ -306,6 +311,6 @@ distclean:
 	rm -rf build
 
 FORCE:
-.PHONY: FORCE all all-xen aoe attach bench-aoe bench-attach bench-codec bench-migrate bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz deps-thesis distclean fuzz fuzz-aoe fuzz-pages \
+.PHONY: FORCE all all-xen aoe attach bench-aoe bench-attach bench-codec bench-migrate bench-originals bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz deps-thesis distclean fuzz fuzz-aoe fuzz-pages \
 	fault help install lab model \
 	sanitized test test-attach test-fault test-releases test-report thesis unit unit-programs xen-libs

@@ -22,6 +22,12 @@
 #define CLOCK_GOOD   (20 * MS_NS) /* a round trip that tells the clock well enough */
 #define COLLECT_WAIT (120 * SEC_NS)
 
+static void say_missing(struct experiment *x, const char *text)
+{
+	buf_put(&x->missing, text, strlen(text) + 1);
+	log_warn("missing: %s", text);
+}
+
 void experiment_missing(struct experiment *x, const char *fmt, ...)
 {
 	char text[400];
@@ -30,8 +36,8 @@ void experiment_missing(struct experiment *x, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	buf_put(&x->missing, text, strlen(text) + 1);
-	log_warn("missing: %s", text);
+	say_missing(x, text);
+	x->incomplete = true;
 }
 
 /* ---- the loads of the seven tests ---- */
@@ -162,7 +168,7 @@ static void on_before(void *arg)
 
 	if (gone >= least && (steady(x) || gone >= least + (NOT_STEADY - 1) * x->o.before)) {
 		if (!steady(x))
-			experiment_missing(x, "a steady load before the migration");
+			say_missing(x, "a steady load before the migration");
 		enter(x, EXPERIMENT_CLOCK);
 		return;
 	}
@@ -256,7 +262,8 @@ static void no_clock(void *arg)
 
 	if (x->state == EXPERIMENT_AFTER && x->known[1]) /* not well, but it is */
 		return;
-	experiment_missing(x, "the guest's clock: its agent does not answer");
+	experiment_missing(x, "the guest's clock, for its agent does not answer: what was sampled "
+			      "there after the stop has no place in the plots");
 	x->clock_given_up = true;
 	if (x->state == EXPERIMENT_CLOCK)
 		enter(x, EXPERIMENT_DURING);

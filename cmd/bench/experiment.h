@@ -72,7 +72,7 @@ struct experiment {
 	struct loop *loop;
 	enum experiment_state state;
 	struct agent_link link;
-	bool lost, all, interrupted, after_over, clock_given_up;
+	bool lost, all, interrupted, incomplete, after_over, clock_given_up;
 	struct guest_load load[3];
 	struct far_host far;
 	struct child ping, cpu, tool;
@@ -90,6 +90,7 @@ struct experiment {
 
 /* The loads of the test; 0, or an exit status after an error line. */
 int experiment_loads(struct experiment *x);
+/* What the run lacks, in it and in the log: not all was measured. */
 void experiment_missing(struct experiment *x, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Connects to the far host and measures the link: experiment_link_known() when that is over; what

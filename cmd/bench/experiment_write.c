@@ -290,7 +290,8 @@ static void missing(struct writing *w)
 		json_string(&w->j, NULL, "all pings");
 	if (x->known[0] && x->known[1] && isnan(w->jump))
 		json_string(&w->j, NULL,
-			    "the guest's clock: it was too busy to tell it to half a second");
+			    "the guest's clock, for it was too busy to tell it to half a second: "
+			    "what was sampled there after the stop has no place in the plots");
 	json_array_end(&w->j);
 }
 

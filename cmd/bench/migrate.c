@@ -16,7 +16,7 @@
 struct migrating {
 	struct experiment_options o;
 	const char *output, *back;
-	bool all;
+	bool all, moved; /* moved: the last test has moved the guest */
 	struct experiment x;
 	struct loop_signal sigint, sigterm;
 };
@@ -82,6 +82,7 @@ static int measure(struct migrating *m, unsigned test)
 	char *name = name_of(m, test);
 	int status;
 
+	m->moved = false;
 	*x = (struct experiment){.o = m->o};
 	x->o.test = test;
 	status = name ? experiment_loads(x) : 1;
@@ -96,6 +97,7 @@ static int measure(struct migrating *m, unsigned test)
 	loop_signal_add(x->loop, &m->sigint, SIGINT, interrupt, m);
 	loop_signal_add(x->loop, &m->sigterm, SIGTERM, interrupt, m);
 	status = experiment_run(x);
+	m->moved = x->to && !x->tool.status;
 	if (x->start) {
 		if (save(x, name))
 			status = 1;
@@ -105,7 +107,7 @@ static int measure(struct migrating *m, unsigned test)
 			log_error("cut off: %s has what was measured until then", name);
 			status = 1;
 		}
-		if (!x->to || x->tool.status)
+		if (!m->moved || x->incomplete)
 			status = 1;
 	}
 	experiment_fini(x);
@@ -125,8 +127,7 @@ static int measure_all(struct migrating *m)
 		if (status == 2)
 			return 2;
 		failed |= status;
-		/* It is on the other host now, if all went well. */
-		if (!status && test < EXPERIMENT_TESTS) {
+		if (m->moved && test < EXPERIMENT_TESTS) {
 			status = system(m->back); // NOLINT: the user's own command
 			if (status) {
 				log_error("%s: ended with status %d: the guest is not back for the "

@@ -138,7 +138,8 @@ static void axes(FILE *f, const struct plot *p)
 		if (x + (double)strlen(label) * LETTER / 2 < RIGHT + 8)
 			text(f, x, BOTTOM + 15, "middle", label);
 	}
-	text(f, (LEFT + RIGHT) / 2.0, PLOT_HEIGHT - 4, "middle", "seconds");
+	text(f, (LEFT + RIGHT) / 2.0, PLOT_HEIGHT - 4, "middle",
+	     p->m->line[0].run->moves ? "seconds from the start of the migration" : "seconds");
 	fprintf(f, "<path class=\"axis\" d=\"M%d %dV%dH%d\"/>\n", LEFT, TOP, BOTTOM, RIGHT);
 }
 

@@ -132,7 +132,7 @@ void report_gap_bars(FILE *f, const struct run *r)
 		most = fmax(most, row_ms(r, i)); /* without those that are NAN */
 	if (!(most > 0))
 		return;
-	fputs("<figure>\n<h3>How long the guest was gone, by five clocks</h3>\n", f);
+	fputs("<figure>\n<h3>How long the guest was gone: predicted, and by four clocks</h3>\n", f);
 	draw(f, r, part, parts, most);
 	if (parts)
 		key(f, part, parts);

@@ -51,7 +51,8 @@ static const char style[] =
 	"table{border-collapse:collapse;font-size:.85em;font-variant-numeric:tabular-nums}"
 	"caption{text-align:left;color:var(--dim);padding:2px 0}"
 	"th,td{padding:2px 8px;border-bottom:1px solid var(--grid);text-align:right;"
-	"white-space:nowrap}th:first-child,td:first-child{text-align:left;padding-left:0}\n"
+	"white-space:nowrap}.w{text-align:left}th:first-child,td:first-child{text-align:left;"
+	"padding-left:0}\n"
 	"@media print{body{max-width:none;padding:0;font-size:11px}.scroll,figure .scroll{"
 	"max-height:none;overflow:visible}.plots{grid-template-columns:1fr 1fr}}\n";
 

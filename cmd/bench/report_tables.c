@@ -190,7 +190,8 @@ size_t report_spans(const struct run *r, struct plot_span span[REPORT_SPANS])
 	for (size_t i = 0; i < r->n; i++)
 		for (size_t k = r->series[i].n; k-- > 0 && n == 0;)
 			if (r->series[i].p[k].warmup)
-				span[n++] = (struct plot_span){0, r->series[i].p[k].to, "warm-up",
+				span[n++] = (struct plot_span){r->series[i].p[0].from,
+							       r->series[i].p[k].to, "warm-up",
 							       "warmup"};
 	if (r->moves && !isnan(r->from))
 		span[n++] = (struct plot_span){r->from, isnan(r->to) ? r->from : r->to, "migration",

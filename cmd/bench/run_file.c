@@ -78,6 +78,9 @@ static void take_point(struct series *s, const struct reading *how, const struct
 		.mean = run_number(v, "mean_ms"),
 		.max = run_number(v, "max_ms"),
 	};
+	/* Without the guest's clock what comes behind the stop has no place. */
+	if (isnan(p->from) || isnan(p->to))
+		return;
 	if (how->what && strcmp(how->what, "bytes") == 0 && isnan(x) &&
 	    !isnan(run_number(v, "ops")))
 		x = 0; /* a load leaves them out when there are none */
@@ -177,6 +180,23 @@ static int take_throttle(struct run *r)
 	return 0;
 }
 
+/* Time zero is where the migration begins, so that runs can lie on one another. */
+static void begin_at_migration(struct run *r)
+{
+	double zero = r->from;
+
+	if (!r->moves || isnan(zero))
+		return;
+	for (size_t i = 0; i < r->n; i++)
+		for (struct point *p = r->series[i].p; p < r->series[i].p + r->series[i].n; p++) {
+			p->from -= zero;
+			p->to -= zero;
+		}
+	r->silent -= zero;
+	r->to -= zero;
+	r->from = 0;
+}
+
 static int take_migrate_run(struct run *r)
 {
 	yajl_val loads = run_get(r->tree, "loads"), gaps = run_get(r->tree, "gaps_ms");
@@ -210,7 +230,10 @@ static int take_migrate_run(struct run *r)
 			take_silence(r, load, a.at);
 		err = take_load(r, load, name, &a);
 	}
-	return err ? err : take_throttle(r);
+	if (!err)
+		err = take_throttle(r);
+	begin_at_migration(r);
+	return err;
 }
 
 static int take_run(struct run *r)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A run as `vstor bench LOAD --json`, `vstor bench migrate` and `vstor migrate --json` leave it:
- * the samples as series on one time line, and what is known of a migration. What is not in the file
+ * the samples as series on one time line, which has its zero where the run or its migration begins,
+ * and what is known of that. What is not in the file
  * is NAN, or NULL: nothing is made up.
  */
 #ifndef CMD_BENCH_RUN_FILE_H
@@ -38,7 +39,7 @@ struct run {
 	struct series *series;
 	size_t n;
 	bool moves;		   /* there was a migration on this time line */
-	double from, to;	   /* of it; NAN: not known */
+	double from, to;	   /* of it: 0 and its length; NAN: not known */
 	double silent, silent_for; /* the longest time without a reply to a ping */
 	yajl_val migration;	   /* vstor migrate's object; NULL: none, or another tool's */
 	double test;		   /* of the study; NAN: of none */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <time.h>
 
 #include "cmd/bench/bench.h"
@@ -262,6 +263,8 @@ static void write_result(const struct comparison *c, FILE *f)
 {
 	char date[32] = "";
 	time_t t = time(NULL);
+	struct utsname u;
+	char host[200];
 	struct json j;
 	struct tm tm;
 
@@ -281,6 +284,10 @@ static void write_result(const struct comparison *c, FILE *f)
 	json_string(&j, "vstor", opts_version);
 	if (gmtime_r(&t, &tm) && strftime(date, sizeof(date), "%Y-%m-%d %H:%M UTC", &tm))
 		json_string(&j, "date", date);
+	if (uname(&u) == 0) {
+		snprintf(host, sizeof(host), "%s, %s %s", u.nodename, u.sysname, u.release);
+		json_string(&j, "this host", host);
+	}
 	json_string(&j, "local", c->path[LOCAL]);
 	json_string(&j, "remote", c->path[REMOTE]);
 	json_string(&j, "disk's load",

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cmd/bench/table.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +58,13 @@ void table_percent(struct table *t, double share)
 		table_add(t, "%+.0f %%", fabs(share) < 0.005 ? 0 : 100 * share);
 }
 
+/* Of words, by its first row: they begin at the left, where figures end at the right. */
+static bool column_of_words(const struct table *t, size_t column)
+{
+	return t->columns + column < t->n &&
+	       isalpha((unsigned char)t->cell[t->columns + column][0]);
+}
+
 void table_html(FILE *f, const struct table *t, const char *caption)
 {
 	fputs("<div class=\"scroll\" tabindex=\"0\"><table>\n<caption>", f);
@@ -66,7 +75,7 @@ void table_html(FILE *f, const struct table *t, const char *caption)
 
 		if (i % t->columns == 0)
 			fputs("<tr>", f);
-		fprintf(f, "<%s>", tag);
+		fprintf(f, column_of_words(t, i % t->columns) ? "<%s class=\"w\">" : "<%s>", tag);
 		html_text(f, t->cell[i]);
 		fprintf(f, "</%s>", tag);
 		if ((i + 1) % t->columns == 0)

@@ -121,17 +121,18 @@ pack_cpio() {
 
 # host_start HOST pv|pvh: PV live migration needs the hypervisor with shadow paging.
 host_start() {
-	local host=$1 lun=0 release home hypervisor
+	local host=$1 lun=0 cache=unsafe release home hypervisor
 
 	release=$(release_of "$host")
 	home=$(home_of "$release")
 	hypervisor=$home/xen
 	[ "$2" = pv ] && [ "$release" != 4.14 ] && hypervisor=$home/xen-shadow
 	[ "$TARGET" = tgtd ] && lun=1
+	[ -n "${LAB_LOCAL_DISK:-}" ] && cache=writeback	# its flushes count, as those of the target's do
 	rm -f "$LOG/console$host.log"
 	# What a host keeps over a restart: /var/lib/vstor.
 	if [ ! -e "$RUN/var$host.img" ]; then
-		truncate -s 8M "$RUN/var$host.img"
+		truncate -s "${LAB_LOCAL_DISK:-8}M" "$RUN/var$host.img"
 		mke2fs -q -t ext4 -F "$RUN/var$host.img"
 	fi
 	qemu-system-x86_64 -name "host$host" -machine pc -accel tcg,thread=multi,tb-size=128 \
@@ -144,7 +145,7 @@ host_start() {
 		-device "virtio-net-pci,netdev=n0,romfile=,mac=52:54:00:00:00:1$host" \
 		-netdev "tap,id=n1,ifname=tap2$host,script=no,downscript=no" \
 		-device "virtio-net-pci,netdev=n1,romfile=,mac=52:54:00:00:00:2$host" \
-		-drive "if=virtio,format=raw,cache=unsafe,file=$RUN/var$host.img" \
+		-drive "if=virtio,format=raw,cache=$cache,file=$RUN/var$host.img" \
 		>"$LOG/qemu$host.log" 2>&1 </dev/null &
 	echo $! >"$RUN/qemu$host.pid"
 }

@@ -132,7 +132,7 @@ static void test_measures_a_migration(void)
 	CHECK_EQ(run(words, 0, NULL), 0);
 	if (!CHECK_EQ(run_read(&r, out), 0))
 		return;
-	CHECK(r.moves && r.from >= 0.4 && r.to >= r.from + 0.2);
+	CHECK(r.moves && r.from == 0 && r.to >= 0.2);
 	CHECK_EQ((int)(r.gap[0] * 10), 125);
 	CHECK(isnan(r.first_reply)); /* it does not say when the guest stood still */
 	/* The host that it goes to, and the way there. */
@@ -151,7 +151,7 @@ static void test_measures_a_migration(void)
 	for (int i = 0; i < 6; i++) {
 		s = series_of(&r, names[i]);
 		if (CHECK(s && s->n > 0))
-			CHECK(s->p[0].from > -1 && s->p[0].from < r.to + 30);
+			CHECK(s->p[0].from > -30 && s->p[0].from < r.to + 30);
 	}
 	s = series_of(&r, "guest's speed");
 	if (CHECK(s && s->n == 1))
@@ -200,7 +200,7 @@ static void test_no_agent_on_the_other_host(void)
 		 "--test 4 --guest 127.0.0.1 --agent %s --host-agent 127.0.0.1:1 --key-file %s "
 		 "--output %s " TIMES " guest1 hostb",
 		 where, key, out);
-	CHECK_EQ(run(words, 0, NULL), 0);
+	CHECK_EQ(run(words, 0, NULL), 1);
 	CHECK_EQ(run_read(&r, out), 0);
 	missing = run_get(r.tree, "missing");
 	if (CHECK(YAJL_IS_ARRAY(missing) && YAJL_GET_ARRAY(missing)->len == 1))
@@ -268,7 +268,7 @@ static void test_a_load_that_fails(void)
 		 "--test 1 --guest 127.0.0.1 --agent %s --key-file %s --directory /nonexistent "
 		 "--output %s " TIMES " guest1 hostb",
 		 where, key, out);
-	CHECK_EQ(run(words, 0, NULL), 0);
+	CHECK_EQ(run(words, 0, NULL), 1);
 	CHECK(strstr(said, "the load disk in the guest") && strstr(said, "/nonexistent"));
 	CHECK_EQ(run_read(&r, out), 0);
 	CHECK(series_of(&r, "ping") && !series_of(&r, "disk"));
@@ -308,7 +308,7 @@ static void test_all_tests_come_back_in_between(void)
 	snprintf(count, sizeof(count), "%s/count", dir);
 	snprintf(words, sizeof(words),
 		 "--test all --guest 127.0.0.1 --agent %s --key-file %s --output %s --directory %s "
-		 "--warmup 0 --before 0.1 --after 0.1 --compile while_:;do_echo;sleep_0.1;done "
+		 "--warmup 0 --before 0.1 --after 0.1 --compile while_:;do_echo_x;sleep_0.1;done "
 		 "--dirty 1M --with true --back echo_>>%s guest1 hostb",
 		 where, key, out, dir, count);
 	CHECK_EQ(run(words, 0, NULL), 0);

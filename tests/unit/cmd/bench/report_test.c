@@ -68,14 +68,18 @@ static void clear(void)
 	page = text = csv = NULL;
 }
 
-/* A run of bench migrate: 120 s, moved from 60 to 80 s, silent from 77 for `silent` s; a disk that
- * is slow meanwhile, and fast once, at 10 s. */
+/* A run of bench migrate: 120 s, moved from 60 to 80 s, silent from 77 for `silent` s (negative:
+ * and the guest's clock is not known); a disk that is slow meanwhile, and fast once, at 10 s. */
 static char *moved(double silent, const char *extra)
 {
 	char *s;
 	size_t n;
 	FILE *f = open_memstream(&s, &n);
+	char jump[16] = "null";
 
+	if (silent > 0)
+		snprintf(jump, sizeof(jump), "%g", silent);
+	silent = fabs(silent);
 	fprintf(f,
 		"{\"bench\":\"migrate\",\"test\":1,\"tool\":\"vstor migrate\",%s"
 		"\"phases\":[{\"name\":\"before\",\"from\":0,\"to\":60},{\"name\":\"during\","
@@ -90,9 +94,9 @@ static char *moved(double silent, const char *extra)
 		extra, silent > 2.4 ? "null" : "88", silent * 1000);
 	/* The disk's clock stood still with the guest. */
 	fprintf(f,
-		"{\"name\":\"disk\",\"at\":0.5,\"jump_at\":77,\"jump\":%g,\"load\":{\"bench\":"
+		"{\"name\":\"disk\",\"at\":0.5,\"jump_at\":77,\"jump\":%s,\"load\":{\"bench\":"
 		"\"disk\",\"samples\":[",
-		silent);
+		jump);
 	for (int t = 0; t < 118; t++)
 		fprintf(f,
 			"%s{\"from\":%d,\"to\":%d,\"ops\":100,\"bytes\":%d,\"mean_ms\":10,"
@@ -214,8 +218,8 @@ static void test_page_of_a_migration(void)
 	CHECK(strstr(text, "-55 % at its lowest"));
 	CHECK(strstr(page, "The guest stood still for 312 ms"));
 	CHECK(strstr(page, "it was 12 ms longer"));
-	CHECK(strstr(page, "silent for 2500 ms at most, from 77.0 s on"));
-	CHECK(strstr(page, "1 outlier apart from the migration: 90 at 10.5 s"));
+	CHECK(strstr(page, "silent for 2500 ms at most, from 17.0 s on"));
+	CHECK(strstr(page, "1 outlier apart from the migration: 90 at -49.5 s"));
 	CHECK(!strstr(page, "has not come back"));
 	clear();
 }
@@ -248,7 +252,7 @@ static void test_missing_is_shown_as_missing(void)
 	CHECK_STR(t.cell[t.n - 2], TABLE_MISSING);
 	table_free(&t);
 	/* In the silence there is no round trip: a gap in the table, the CSV and the line. */
-	CHECK(strstr(csv, ",\"ping\",\"\",78.000,78.100,0,,,\n"));
+	CHECK(strstr(csv, ",\"ping\",\"\",18.000,18.100,0,,,\n"));
 	clear();
 }
 
@@ -262,10 +266,12 @@ static void test_samples_lie_where_they_were(void)
 	report();
 	if (!CHECK_EQ(all.n, 3))
 		return;
-	/* 76 s after its start the guest stood still for 2.5 s. */
-	CHECK(fabs(run[0].series[0].p[76].from - 76.5) < 1e-6);
-	CHECK(fabs(run[0].series[0].p[76].to - 80) < 1e-6);
-	CHECK(fabs(run[0].series[0].p[77].from - 80) < 1e-6);
+	/* 76 s after its start, 16 after the migration's, the guest stood still for 2.5 s. */
+	CHECK(fabs(run[0].series[0].p[0].from + 59.5) < 1e-6);
+	CHECK(fabs(run[0].series[0].p[76].from - 16.5) < 1e-6);
+	CHECK(fabs(run[0].series[0].p[76].to - 20) < 1e-6);
+	CHECK(fabs(run[0].series[0].p[77].from - 20) < 1e-6);
+	CHECK(run[0].from == 0 && run[0].to == 20 && run[0].silent == 17);
 	row = metric_compare(&all.metric[0], &all.metric[0].line[0]);
 	CHECK(fabs(row.before.median - 20) < 1e-6);
 	CHECK(row.during.worst < 2); /* 5 MB in 3.5 s */
@@ -274,6 +280,27 @@ static void test_samples_lie_where_they_were(void)
 	/* The greatest latency of the migration, not the greatest mean. */
 	row = metric_compare(&all.metric[1], &all.metric[1].line[0]);
 	CHECK(fabs(row.during.worst - 2000) < 1e-6);
+	clear();
+}
+
+/* What the guest sampled after the stop is nowhere, rather than somewhere. */
+static void test_samples_without_a_clock(void)
+{
+	char *json = moved(-2.5, "");
+	struct metric_row row;
+
+	CHECK_EQ(read_run(json), 0);
+	free(json);
+	report();
+	if (!CHECK_EQ(all.n, 3))
+		return;
+	CHECK_EQ(run[0].series[0].n, 76);
+	for (int latency = 0; latency < 2; latency++) {
+		row = metric_compare(&all.metric[latency], &all.metric[latency].line[0]);
+		CHECK(!isnan(row.before.mean) && isnan(row.after.mean));
+	}
+	CHECK(strstr(page, "disk, MB/s: nothing was measured after it."));
+	CHECK(!strstr(csv, "nan") && !strstr(page, "nan"));
 	clear();
 }
 
@@ -357,6 +384,7 @@ int main(void)
 	CHECK_RUN(test_page_of_a_migration);
 	CHECK_RUN(test_missing_is_shown_as_missing);
 	CHECK_RUN(test_samples_lie_where_they_were);
+	CHECK_RUN(test_samples_without_a_clock);
 	CHECK_RUN(test_runs_side_by_side);
 	CHECK_RUN(test_extremes_of_the_axes);
 	CHECK_RUN(test_migrate_json_alone);

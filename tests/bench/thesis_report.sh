@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Sourced by tests/bench/thesis: what its runs tell, as a page for a browser, as Markdown, and as a manual
+# page. Figures come from the runs alone; what is not in them is a dash.
+# shellcheck shell=bash disable=SC2153,SC2154
+
+# of KEY FILE: the first figure of that name.
+of() { sed -n "s/.*\"$1\": *\(-\{0,1\}[0-9][-+0-9.e]*\).*/\1/p;T;q" <(tr ',{' '\n\n' <"$2"); }
+took() { sed -n 's/.*"name":"during","from":\([-0-9.e]*\),"to":\([-0-9.e]*\)}.*/\1 \2/p;T;q' "$1" | awk '{ printf "%.1f", $2 - $1 }'; }
+dash() { [ -n "$1" ] && echo "$1" || echo –; }
+seconds() { [ -n "$1" ] && awk -v x="$1" 'BEGIN { printf "%.2f", x / 1000 }'; }
+
+# figures PATTERN: a line for each run whose name matches, in the order of the plan, with tabs:
+# name, migration s, ping's silence, guest's clock, the tool's downtime, first reply, MB sent
+figures() {
+	local line name file
+
+	plan | while read -r line; do
+		# shellcheck disable=SC2086
+		name=$(name_of $line)
+		file=$OUT/$name.json
+		[ -s "$file" ] && grep -qE -- "$1" <<<"$name" || continue
+		printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$(dash "$(took "$file")")" "$(dash "$(seconds "$(of ping "$file")")")" \
+			"$(dash "$(seconds "$(of guest_clock "$file")")")" "$(dash "$(seconds "$(of tool "$file")")")" \
+			"$(dash "$(seconds "$(of first_reply "$file")")")" \
+			"$(dash "$(of bytes <(grep -o '"migration":{.*' "$file") | awk 'NF { printf "%.0f", $1 / 1e6 }')")"
+	done
+}
+
+heads=(run "took s" "ping s" "guest s" "tool s" "reply s" "MB")
+
+# rows PATTERN: as a table in Markdown.
+rows() {
+	(IFS='|' && echo "|${heads[*]}|")
+	echo "|---|--:|--:|--:|--:|--:|--:|"
+	figures "$1" | sed 's/\t/ | /g; s/^/| /; s/$/ |/'
+	echo
+}
+
+# columns PATTERN: the same in columns of text.
+columns() {
+	{
+		(IFS=$'\t' && echo "${heads[*]}")
+		figures "$1"
+	} | awk -F '\t' '{ printf "%-30s", $1; for (i = 2; i <= NF; i++) printf "%s%s", substr("        ", width($i)), $i; print "" }
+		function width(s) { gsub(/–/, "-", s); return length(s) }'
+}
+
+runs_there() { plan | while read -r line; do
+	# shellcheck disable=SC2086
+	[ -s "$OUT/$(name_of $line).json" ] && echo "$OUT/$(name_of $line).json"
+done; }
+
+# When and on what: one line.
+circumstances() {
+	echo "By \`${QUICK:+QUICK=1 }make thesis\`, $(date -u -r "${runs[0]}" +%F); $(sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo)," \
+		"$(nproc) CPUs; hosts in QEMU, whose CPUs are emulated: ratios count, not seconds; a guest of $MEMORY MiB, $CPUS vCPU." \
+		"${#runs[@]} of $(plan | wc -l) runs are there."
+	[ ! -e "$OUT/took" ] || echo "It took, in all its sittings: $(paste -sd ';' "$OUT/took" | sed 's/;/; /g')."
+}
+
+legend='Columns: how long the migration took; the longest silence of a ping a hundred times a second; how
+long the guest stood still by its own clock, and by that of the tool; the time from there to the first reply to a
+ping; what was sent.
+Names of runs: storage, network, tool, test, load.
+A dash: not measured, or not told by that tool.'
+
+report() {
+	local runs
+
+	mapfile -t runs < <(runs_there)
+	[ ${#runs[@]} -gt 0 ] || die "nothing has been run yet"
+	"$VSTOR" bench report "${runs[@]}" -o "$OUT/report.html" || return
+	"$VSTOR" bench report --csv "${runs[@]}" >"$OUT/runs.csv" || return
+	"$VSTOR" bench report "${runs[@]}" >"$OUT/report.txt" || return
+	{
+		echo "# The founding study, repeated"
+		echo
+		circumstances
+		echo "$legend"
+		echo
+		answers rows "## "
+		echo "## All runs"
+		echo
+		rows '-[1-7]-'
+		echo "## Before, during, after"
+		echo
+		echo '```'
+		sed -n '/^Means/,/^How long/p' "$OUT/report.txt" | sed '$d'
+		echo '```'
+	} >"$OUT/thesis.md"
+	say "the report: ${OUT#"$TOP"/}/report.html, ${OUT#"$TOP"/}/thesis.md"
+}
+
+# answers ROWS HEADING: what the study had left open, each with its table.
+answers() {
+	echo "$2ATA over Ethernet in place of iSCSI: test 1, a busy disk"
+	echo
+	$1 '^(iscsi|aoe)-100mbit-.*-1-'
+	echo "$2A faster network, and two: test 7, memory written faster than the link carries it"
+	echo
+	$1 '^iscsi-.*-7-'
+	echo "$2Unreachable after the migration (MAC addresses): tests 4 and 6"
+	echo
+	$1 '-(4|6)-'
+}
+
+# ---- the manual page: what is wider than a terminal is laid out anew
+
+# Of the text report: the metrics of a test, a block each, the runs below one another.
+# means TEST
+means() {
+	sed -n '/^Means/,/^$/p' "$OUT/report.txt" | awk -F '  +' -v test="test $1, " '
+		index($2, test) == 1 && $3 !~ /host, % busy|guest.s speed/ {
+			if ($3 != last) printf "%-30s   before   during    worst    after    change\n", $3
+			last = $3
+			printf "  %-28s", substr($2, length(test) + 1)
+			for (i = 4; i <= 8; i++) printf "%s%s", substr(i < 8 ? "         " : "          ", width($i)), $i
+			print ""
+			if ($10 != "–" && $10 != "") study[$3] = $10
+		}
+		END { for (m in study) printf "The study, %s: %s\n", m, study[m] }
+		function width(s) { gsub(/–/, "-", s); return length(s) }'
+}
+
+# plots TEST: the plots of a test, with the name of each run above its line.
+plots() {
+	awk -v test="test $1: " '
+		/^$/ { on = 0 }
+		index($0, test) == 1 { on = $0 !~ /host, % busy/; if (on) print; next }
+		on && /^    / {
+			# 64 columns of plot, then what it is
+			line = $0
+			if (match(line, /  test [1-7], /)) {
+				name = substr(line, RSTART + 10); line = substr(line, 1, RSTART - 1)
+				print "  " name; print line
+			} else if (match(line, /  [0-9-]+ to /)) {
+				span = substr(line, RSTART)
+				sub(/;.*/, "", span)
+				print substr(line, 1, RSTART - 1) span
+			}
+		}' "$OUT/report.txt"
+}
+
+literal() {
+	echo ".Bd -literal"
+	sed 's/\\/\\e/g; s/^\([.'"'"']\)/\\\&\1/'
+	echo ".Ed"
+}
+
+# Rows as the manual page has them.
+literal_rows() { columns "$1" | literal; }
+
+page() {
+	local runs test titles=("" "1: a disk in use" "2: the CPUs" "3: memory" "4: ping only" "5: tests 1 to 3 at once" "6: a compiler"
+		"7: memory that is written faster than the link carries it")
+
+	mapfile -t runs < <(runs_there)
+	[ ${#runs[@]} -gt 0 ] || die "nothing has been run yet"
+	"$VSTOR" bench report "${runs[@]}" >"$OUT/report.txt" || return
+	cat <<-END
+		.\" Made by tests/bench/thesis --page out of its runs.
+		.Dd $(LC_ALL=C date -u -r "${runs[0]}" '+%B %-d, %Y')
+		.Dt VSTOR-BENCH-STUDY 7
+		.Os
+		.Sh NAME
+		.Nm vstor-bench-study
+		.Nd the founding study of vstor, repeated
+		.Sh DESCRIPTION
+		The study (UFLA, 2009) moved a guest of 1 GB between two Xen hosts on a network of
+		100 Mbit/s, with its disk on an iSCSI target, under seven loads.
+		This is that, repeated by
+		.Ql ${QUICK:+QUICK=1 }make thesis ,
+		which leaves the same as a page for a browser, with all samples.
+		.Pp
+		$(circumstances | sed 's/`[^`]*`/it/')
+		.Pp
+		$legend
+		.Sh A REMOTE DISK AGAINST A LOCAL ONE
+		The study's section 4.1, in a host: files of two clients; both disks are files of one
+		machine, and flushes reach them.
+		By its own disk the study's remote one was 47 % slower, its latency 35 % and the
+		network's 68 % higher.
+	END
+	awk '/^Local against remote/ { on = 1; n++ } /^$/ { on = 0 } on' "$OUT/report.txt" | literal
+	echo ".Sh WHAT IT HAD LEFT OPEN"
+	answers literal_rows ".Ss " | sed '/^$/d'
+	echo ".Sh THE TESTS"
+	echo "Means of the time before, during and after the migration; the worst sample during it."
+	echo "In the plots a column is about a sixtieth of the time, its height that of the worst sample in it;"
+	echo "below, w is the warm-up, m the migration, n no reply to a ping."
+	for test in 1 2 3 4 5 6 7; do
+		[ -n "$(means $test)" ] || continue
+		echo ".Ss ${titles[test]}"
+		columns "-$test-" | literal
+		means $test | literal
+		plots $test | literal
+	done
+	cat <<-END
+		.Sh SEE ALSO
+		.Xr vstor-bench 8 ,
+		.Xr vstor-migrate 8
+		.Sh AUTHORS
+		.An The vstor authors .
+	END
+}
