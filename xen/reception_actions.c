@@ -13,11 +13,12 @@
 #include "xen/addresses.h"
 #include "xen/compression.h"
 #include "xen/host.h"
+#include "xen/inquiry.h"
 #include "xen/message.h"
 #include "xen/monitor.h"
 
 /* For a guest whose links are not looked at. */
-#define SETTLE_IN_NS (2 * SEC_NS)
+uint64_t reception_settle_in = 2 * SEC_NS;
 
 static void say_arrived(void *arg, uint64_t next)
 {
@@ -176,7 +177,7 @@ static void start(struct reception *r)
 {
 	int rc;
 
-	if (!write_down(r, HANDOVER_STARTING)) {
+	if (!write_down(r, HANDOVER_STARTING) && !write_down(r, HANDOVER_STARTING)) {
 		reception_raise(r, RE_UNDONE);
 		return;
 	}
@@ -264,7 +265,7 @@ static void settle_in(void *arg)
 	if (r->announcing)
 		announce_when_up(&r->announce, look_after);
 	else
-		loop_timer_set(r->loop, &r->later, SETTLE_IN_NS, look_after, r);
+		loop_timer_set(r->loop, &r->later, reception_settle_in, look_after, r);
 }
 
 /* Everything but the answer could wait, and does: the sender's clock is running. */
@@ -312,13 +313,24 @@ static void destroy(struct reception *r)
 		toolstack_failed(&r->op, rc);
 }
 
-/* It could not be started. From here on nobody may, should we die while it goes. But what the disk
- * has given to this host the other host may have destroyed by now: there is no other. */
+/* The sender cannot have destroyed its copy yet: as long as it hears us it waits for our word, and
+ * then it asks for a while (inquiry_patience) before it goes by the disk's alone. */
+static bool sender_has_its_copy(const struct reception *r)
+{
+	return !r->won || (r->c && !r->raced && clock_ns() - r->go_at < inquiry_patience / 2);
+}
+
+/*
+ * It could not be started. From here on nobody may, should we die while it goes. When that cannot
+ * be written down it may be started yet, as long as it is there: so nothing is said before it is
+ * not.
+ */
 static void take_back(struct reception *r)
 {
-	int rc = r->won ? 0 : handover_set(&r->handover, HANDOVER_PREPARING);
+	bool back = sender_has_its_copy(r);
+	int rc = back ? handover_set(&r->handover, HANDOVER_PREPARING) : 0;
 
-	if (rc == 0 && !r->won) {
+	if (back && (rc == 0 || r->won)) {
 		destroy(r);
 		return;
 	}

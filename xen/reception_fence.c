@@ -109,6 +109,7 @@ static void on_claimed(void *arg, enum referee_says says)
 void reception_whose(struct reception *r, enum receiver_action a)
 {
 	r->go_at = clock_ns();
+	r->raced = a == RA_RACE;
 	if (guest_life(r->t, r->restoring.domid) != GUEST_PAUSED) {
 		because(r->cause, "what had come of it has been destroyed");
 		reception_raise(r, RE_TAKEN);

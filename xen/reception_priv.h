@@ -43,7 +43,8 @@ struct reception {
 
 	struct referee referee; /* n is 0 when the sender does not fence */
 	struct fencing fencing;
-	bool won; /* the disk says that the guest is ours */
+	bool raced; /* without GO */
+	bool won;   /* the disk says that the guest is ours */
 
 	struct handover handover;
 	struct handover_ask ask;
@@ -77,6 +78,9 @@ void reception_say(struct reception *r, enum message_type type, struct buf *b);
 void reception_goodbye(struct reception *r);
 
 /* reception_actions.c */
+/* How long a guest has to connect its devices whose links are not looked at: 2 s unless a test
+ * changes it. */
+extern uint64_t reception_settle_in;
 void reception_act(struct reception *r, enum receiver_action a);
 
 /* reception_fence.c */

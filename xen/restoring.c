@@ -208,7 +208,7 @@ bool restoring_data(struct restoring *r, const uint8_t *p, size_t n)
 		}
 		r->skip = take_preamble(r, p, n);
 	}
-	if (r->pipe[1] < 0)
+	if (r->ended || r->pipe[1] < 0)
 		return true;
 	r->held = !channel_sink_frame(&r->sink, p + r->skip, n - r->skip);
 	return !r->held;

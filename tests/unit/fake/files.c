@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* As in fake/xen.c. */
@@ -25,10 +27,12 @@ static bool fails_of(bool counted, bool interruptible, bool *half)
 	struct fake_files *f = &fake_files;
 
 	*half = false;
+	if (f->thread && f->thread != (unsigned long)pthread_self())
+		return false;
 	errno = EIO;
 	if (f->off)
 		return true;
-	if (!counted || ++f->calls != f->fails_at)
+	if (!counted || (++f->calls != f->fails_at && !(f->on && f->failed)))
 		return false;
 	f->failed = true;
 	f->off = f->fault == FAKE_CUT;
@@ -39,7 +43,20 @@ static bool fails_of(bool counted, bool interruptible, bool *half)
 
 static bool fails(bool interruptible, bool *half)
 {
-	return fails_of(!fake_files.sent_on, interruptible, half);
+	return fails_of(!fake_files.sent_on && !fake_files.passed_on, interruptible, half);
+}
+
+static bool passes(int fd)
+{
+	return fake_files.passed_on && fake_files.passed_on(fd);
+}
+
+static bool is_file(int fd)
+{
+	struct stat st;
+
+	return !fake_files.sent_on && !fake_files.passed_on && fake_files.fails_at &&
+	       fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 int __real_open(const char *path, int flags, ...);
@@ -111,4 +128,20 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags)
 	if (!fail && half && m->msg_iovlen)
 		return send(fd, v->iov_base, (v->iov_len + 1) / 2, flags);
 	return fail ? -1 : __real_sendmsg(fd, m, flags);
+}
+
+ssize_t __real_read(int fd, void *p, size_t n);
+ssize_t __wrap_read(int fd, void *p, size_t n)
+{
+	bool half = false, fail = passes(fd) && fails_of(true, true, &half);
+
+	return fail ? -1 : __real_read(fd, p, half ? (n + 1) / 2 : n);
+}
+
+ssize_t __real_write(int fd, const void *p, size_t n);
+ssize_t __wrap_write(int fd, const void *p, size_t n)
+{
+	bool half = false, fail = (passes(fd) || is_file(fd)) && fails_of(true, true, &half);
+
+	return fail ? -1 : __real_write(fd, p, half ? (n + 1) / 2 : n);
 }

@@ -22,9 +22,12 @@ struct fake_files {
 	enum fake_fault fault;
 	bool failed; /* it has come to pass */
 	bool off;    /* the power is */
-	/* What is sent on a socket that is one of these is counted, and not what is done to files.
-	 */
-	bool (*sent_on)(int fd);
+	bool on;     /* so do all calls after it: the file system is broken for good */
+	/* Only what this thread does counts: others are other hosts. 0: all. */
+	unsigned long thread;
+	/* What is sent on a descriptor that is one of these is counted, and not what is done to
+	 * files; and what is read from, or written to, one of those. */
+	bool (*sent_on)(int fd), (*passed_on)(int fd);
 };
 extern struct fake_files fake_files;
 

@@ -354,6 +354,16 @@ char *__wrap_libxl_domain_config_to_json(libxl_ctx *ctx, libxl_domain_config *c)
 	return asprintf(&text, "{\"disks\": %d}", c->num_disks) < 0 ? NULL : text;
 }
 
+int __wrap_libxl_domain_config_from_json(libxl_ctx *ctx, libxl_domain_config *c, const char *json)
+{
+	(void)ctx;
+	(void)json;
+	if (!fake.config)
+		return ERROR_FAIL;
+	fake.config(c);
+	return 0;
+}
+
 int __wrap_libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flags,
 				const libxl_asyncop_how *how)
 {

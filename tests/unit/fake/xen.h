@@ -49,6 +49,8 @@ struct fake_xen {
 	bool announced;	    /* and whether it is to announce it */
 	/* What else xenstore holds: the node's value, allocated, or NULL. */
 	char *(*node)(const char *path);
+	/* What a configuration in JSON says; NULL: nothing that can be read. */
+	void (*config)(libxl_domain_config *c);
 	/* The next call of this name fails, with `says` as the error that libxl logs. */
 	const char *fails, *says;
 	bool fails_always; /* and so do all that follow */

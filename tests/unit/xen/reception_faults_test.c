@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The receiver when its own calls fail: on files, on the channel and the pipe to the restore
+ * helper, and its commands to the disk. The n-th fails, n being counted up until a run passes
+ * clean. A sender that the test plays takes part to the end; then a later vstor looks after what is
+ * left. Whatever happens, the guest runs here and its disk is this host's, or there is nothing of
+ * it here and the sender can have it.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "core/log.h"
+#include "tests/unit/check.h"
+#include "tests/unit/fake/files.h"
+#include "tests/unit/fake/xen.h"
+#include "tests/unit/xen/disks.h"
+#include "xen/disk_id.h"
+#include "xen/guest_claim.h"
+#include "xen/handover.h"
+#include "xen/keepsake.h"
+#include "xen/reception_priv.h"
+
+#define HERE  A /* threads are this host's */
+#define THERE B
+
+#define ID   "0123456789abcdef0123456789abcdef"
+
+/* A sender that hears nothing goes; in truth it waits for some seconds. */
+#define PATIENCE_NS (300 * MS_NS)
+
+static char dir[] = "/tmp/vstor-faults-XXXXXX", kept[64], disk[64];
+
+static struct sender {
+	struct loop *loop;
+	struct toolstack *t;
+	struct channel *c;
+	struct reception *r;
+	int socket; /* the receiver's */
+	struct referee referee;
+	struct loop_timer turn, patience;
+	bool all_said, plugged, refused, running, failed, closed, ended;
+} w;
+
+/* ---- the sender ---- */
+
+static void stop_when_over(void)
+{
+	if (w.closed && w.ended)
+		loop_stop(w.loop, 0);
+}
+
+static void on_open(void *arg)
+{
+	struct buf b = {0};
+
+	(void)arg;
+	message_put(&b, "protocol", "%u", MIGRATION_PROTOCOL);
+	message_put(&b, "mode", "migrate");
+	message_put(&b, "id", "%s", ID);
+	message_put(&b, "boot", "another");
+	message_put(&b, "xen", "%u.%u", RELEASE_BUILT.major, RELEASE_BUILT.minor);
+	message_send(w.c, MSG_HELLO, &b);
+}
+
+static void config(libxl_domain_config *c)
+{
+	c->c_info.type = LIBXL_DOMAIN_TYPE_PVH;
+	c->c_info.name = strdup("guest");
+	memset(libxl_uuid_bytearray(&c->c_info.uuid), 9, 16); /* of the domain that is restored */
+	c->num_disks = 1;
+	c->disks = calloc(1, sizeof(*c->disks));
+	libxl_device_disk_init(c->disks);
+	c->disks->vdev = strdup("xvda");
+	c->disks->pdev_path = strdup(disk);
+	c->disks->readwrite = 1;
+}
+
+static void describes_guest(void)
+{
+	struct buf b = {0};
+
+	buf_printf(&b, "{}");
+	message_send(w.c, MSG_CONFIG, &b);
+	b = (struct buf){0};
+	message_put(&b, "disk", "xvda naa.1");
+	message_put(&b, "fence_host", "%u", referee_host_of(w.referee.mine));
+	referee_put(&b, &w.referee);
+	message_send(w.c, MSG_PREFLIGHT, &b);
+}
+
+static void le32(struct buf *b, uint32_t v)
+{
+	const uint8_t p[] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24)};
+
+	buf_put(b, p, 4);
+}
+
+static void zeros(struct buf *b, size_t n)
+{
+	memset(buf_reserve(b, n), 0, n);
+	b->len += n;
+}
+
+/* A whole stream with hardly anything in it (Xen: libxl-migration-stream.pandoc). */
+static void sends_all(void)
+{
+	struct buf b = {0}, m = {0};
+
+	buf_put(&b, "LibxlFmt\0\0\0\2\0\0\0\0", 16);
+	le32(&b, 1); /* LIBXC_CONTEXT */
+	le32(&b, 0);
+	buf_put_be64(&b, UINT64_MAX);
+	buf_put_be32(&b, 0x58454e46);
+	buf_put_be32(&b, 3);
+	zeros(&b, 8);
+	le32(&b, 2);
+	le32(&b, 12);
+	le32(&b, 4);
+	le32(&b, 17);
+	zeros(&b, 8); /* END of libxc's */
+	zeros(&b, 8); /* END */
+	message_send(w.c, MSG_BEGIN, &(struct buf){0});
+	if (channel_send(w.c, MSG_DATA, b.data, b.len) == 0) {
+		message_put(&m, "bytes", "%zu", b.len);
+		message_send(w.c, MSG_END, &m);
+		w.all_said = true;
+	}
+	buf_free(&b);
+}
+
+static void hears_verdicts(const uint8_t *p, size_t n)
+{
+	struct referee there;
+	char why[256];
+
+	w.refused = message_get(p, n, "no", why, sizeof(why)) == 0;
+	if (w.refused || referee_get(p, n, &there)) {
+		channel_finish(w.c);
+		return;
+	}
+	w.referee.theirs = there.mine;
+	sends_all();
+}
+
+static void on_close(void *arg, int err, const char *text);
+
+static void on_silence(void *arg)
+{
+	on_close(arg, -ETIMEDOUT, "");
+}
+
+static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
+{
+	loop_timer_set(w.loop, &w.patience, PATIENCE_NS, on_silence, arg);
+	switch (type) {
+	case MSG_HELLO: describes_guest(); break;
+	case MSG_VERDICTS: hears_verdicts(p, n); break;
+	case MSG_READY: message_send(w.c, MSG_GO, &(struct buf){0}); break;
+	case MSG_RUNNING: w.running = true; break;
+	case MSG_FAILED: w.failed = true; break;
+	case MSG_SETTLED: channel_finish(w.c); break;
+	default: break;
+	}
+	return true;
+}
+
+static void on_close(void *arg, int err, const char *text)
+{
+	(void)arg;
+	(void)err;
+	(void)text;
+	loop_timer_del(w.loop, &w.patience);
+	channel_free(w.c);
+	w.c = NULL;
+	w.closed = true;
+	stop_when_over();
+}
+
+static const struct channel_ops sender_ops = {
+	.on_open = on_open, .on_frame = on_frame, .on_close = on_close};
+
+/* ---- this host ---- */
+
+static void on_done(void *arg, enum reception_end end)
+{
+	(void)arg;
+	(void)end;
+	w.ended = true;
+	stop_when_over();
+}
+
+/* libxl does its part: plugs the disk, then restores what has come. */
+static void on_turn(void *arg)
+{
+	loop_timer_set(w.loop, &w.turn, MS_NS, on_turn, arg);
+	w.plugged |= fake.plugs[0] != NULL;
+	fake_plugged(0, 0);
+	if (w.all_said && w.plugged && fake.restore && w.r->restoring.all_here)
+		fake_restore_ends(0);
+}
+
+static bool is_channel(int fd)
+{
+	return fd == w.socket;
+}
+
+static bool is_way(int fd)
+{
+	return fd == w.socket || (w.r && w.r->restoring.started && fd == w.r->restoring.pipe[1]);
+}
+
+/* ---- its disk ---- */
+
+static unsigned commands, command_fails;
+static enum { LOST, UNANSWERED } command_fault;
+
+static int counted(const char *device, struct sg_io_hdr *io)
+{
+	if (host != HERE || ++commands != command_fails)
+		return direct(device, io);
+	if (command_fault == UNANSWERED)
+		direct(device, io);
+	io->host_status = 0x0e; /* DID_TRANSPORT_DISRUPTED */
+	return 0;
+}
+
+/* ---- a reception ---- */
+
+static void receive(void)
+{
+	struct channel_config cfg = {.ops = &sender_ops, .peer = "receiver"};
+	struct channel_config mine = {.ops = &reception_ops, .peer = "sender", .server = true};
+	struct channel *c;
+	int sv[2];
+
+	w.loop = loop_new();
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	CHECK_EQ(toolstack_open(w.loop, &w.t), 0);
+	CHECK_EQ(channel_new(w.loop, sv[0], sv[0], &cfg, &w.c), 0);
+	CHECK_EQ(reception_new(w.loop, w.t, on_done, NULL, &w.r), 0);
+	reception_silent(w.r);
+	mine.arg = w.r;
+	w.socket = sv[1];
+	CHECK_EQ(channel_new(w.loop, sv[1], sv[1], &mine, &c), 0);
+	reception_channel(w.r, c, NULL);
+	on_turn(NULL);
+	loop_timer_set(w.loop, &w.patience, PATIENCE_NS, on_silence, NULL);
+	loop_run(w.loop);
+	loop_timer_del(w.loop, &w.turn);
+	loop_timer_del(w.loop, &w.patience);
+	reception_free(w.r);
+	w.r = NULL;
+	channel_free(w.c);
+	toolstack_close(w.t);
+	loop_free(w.loop);
+}
+
+static void begin(void)
+{
+	fake_reset();
+	fake.made = 9;
+	fake.config = config;
+	disks_up();
+	reservation_sg_io = counted;
+	commands = 0;
+	w = (struct sender){.referee = {.n = 1, .disk = {{"xvda", "/dev/0", false}}}};
+	be(THERE);
+	CHECK_EQ(referee_begin(&w.referee), REFEREE_WON);
+	be(HERE);
+}
+
+static enum handover_is answer;
+
+static void on_answer(void *arg, enum handover_is is)
+{
+	answer = is;
+	loop_stop(arg, 0);
+}
+
+/* As a later vstor does, for `vstor recover` or for the sender that asks. */
+static void ask(void)
+{
+	struct loop *l = loop_new();
+	struct handover_ask a;
+	struct toolstack *t;
+
+	CHECK_EQ(toolstack_open(l, &t), 0);
+	handover_ask(&a, t, l, ID, false, on_answer, l);
+	loop_run(l);
+	toolstack_close(t);
+	loop_free(l);
+}
+
+/* Whose the guest is in the end, and that both know it. */
+static void judge(void)
+{
+	const struct fake_domain *d = fake_domain(9);
+	enum referee_says says = REFEREE_SILENT;
+
+	/* What it has said is so, at that moment already. */
+	CHECK(!w.running || (d && !d->paused));
+	CHECK(!w.failed || !d);
+	/* A sender that heard nothing looks who has the disk. */
+	be(THERE);
+	if (!w.running && !w.failed && w.referee.theirs)
+		says = referee_claim(&w.referee, false);
+	be(HERE);
+	ask();
+	d = fake_domain(9);
+	if (d) {
+		CHECK(!d->paused);
+		CHECK_EQ(answer, HANDOVER_RUNNING);
+		CHECK(says != REFEREE_WON);
+		CHECK(writes(HERE, 0) && !writes(THERE, 0));
+		return;
+	}
+	/* Without a journal nothing was begun. */
+	CHECK(answer == HANDOVER_GONE ||
+	      (answer == HANDOVER_UNKNOWN && (w.failed || says != REFEREE_LOST)));
+	be(THERE);
+	if (w.referee.theirs && says != REFEREE_WON)
+		CHECK_EQ(referee_reclaim(&w.referee), REFEREE_WON);
+	be(HERE);
+	CHECK(writes(THERE, 0) && !writes(HERE, 0));
+}
+
+static void end(void)
+{
+	rig_down();
+	CHECK_EQ(fake.open, 0);
+	CHECK_EQ(ledger_remove(ID), 0);
+}
+
+/* ---- what fails ---- */
+
+static void test_passes_clean(void)
+{
+	begin();
+	receive();
+	CHECK(w.running && !w.refused && !w.failed);
+	CHECK_STR(fake_domain(9)->name, "guest");
+	judge();
+	end();
+}
+
+/* It has the guest by the disk's word, and cannot start it: it gives it back. */
+static void test_does_not_start(void)
+{
+	begin();
+	fake.fails = "unpause";
+	receive();
+	CHECK(w.failed && !w.running && !fake_domain(9));
+	judge();
+	end();
+}
+
+static bool call_fails(unsigned n, enum fake_fault fault, bool (*sent)(int), bool (*passed)(int))
+{
+	bool failed;
+
+	begin();
+	fake_files_fail(n, fault);
+	fake_files.thread = (unsigned long)pthread_self();
+	fake_files.sent_on = sent;
+	fake_files.passed_on = passed;
+	receive();
+	failed = fake_files.failed;
+	fake_files_fail(0, 0);
+	judge();
+	end();
+	return failed;
+}
+
+static unsigned all_fail(bool (*sent)(int), bool (*passed)(int))
+{
+	unsigned least = UINT_MAX;
+
+	for (int fault = 0; fault < FAKE_CUT; fault++) {
+		unsigned n = 1;
+
+		if (fault == FAKE_ENOSPC && (sent || passed)) /* as EIO, here */
+			continue;
+		while (call_fails(n, (enum fake_fault)fault, sent, passed))
+			n++;
+		least = n - 1 < least ? n - 1 : least;
+	}
+	return least; /* so many calls there were to fail */
+}
+
+static void test_files_fail(void)
+{
+	CHECK(all_fail(NULL, NULL) > 15);
+}
+
+static void test_sending_fails(void)
+{
+	CHECK(all_fail(is_channel, NULL) > 5);
+}
+
+static void test_reading_and_the_pipe_fail(void)
+{
+	CHECK(all_fail(NULL, is_way) > 5);
+}
+
+static void test_commands_to_the_disk_fail(void)
+{
+	bool failed;
+
+	for (int fault = LOST; fault <= UNANSWERED; fault++) {
+		command_fault = fault;
+		command_fails = 1;
+		do {
+			begin();
+			receive();
+			failed = commands >= command_fails++;
+			judge();
+			end();
+		} while (failed);
+		CHECK(command_fails > 5);
+	}
+	command_fails = 0;
+}
+
+/* From the n-th call on no file can be written any more: this host's own disk is gone. Nobody may
+ * come to have the guest twice; and as long as the sender can have it, it is not kept from it. */
+static void test_files_are_broken(void)
+{
+	bool failed;
+	unsigned n = 1;
+
+	do {
+		const struct fake_domain *d;
+
+		begin();
+		fake_files_fail(n++, FAKE_EIO);
+		fake_files.on = true;
+	fake_files.thread = (unsigned long)pthread_self();
+		receive();
+		d = fake_domain(9);
+		CHECK(!w.running || (d && !d->paused));
+		CHECK(!w.failed || !d);
+		CHECK(!d || !d->paused); /* it runs, or it is given back */
+		failed = fake_files.failed;
+		fake_files_fail(0, 0);
+		judge();
+		end();
+	} while (failed);
+	CHECK(n > 15);
+}
+
+/* ---- where all this is ---- */
+
+static void make(void)
+{
+	static const char *const dirs[] = {"dev", "dev/block", "0", "0/device",
+					   "0/device/scsi_disk"};
+	char path[200];
+	FILE *f;
+
+	for (unsigned i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, dirs[i]);
+		mkdir(path, 0700);
+	}
+	snprintf(path, sizeof(path), "%s/0/device/wwid", dir);
+	f = fopen(path, "w");
+	fputs("naa.1\n", f);
+	fclose(f);
+	snprintf(path, sizeof(path), "%s/dev/block/8:0", dir);
+	CHECK_EQ(symlink("../../0", path), 0);
+	snprintf(disk, sizeof(disk), "%s/disk", dir);
+	CHECK_EQ(mknod(disk, S_IFBLK | 0600, makedev(8, 0)), 0);
+	disk_id_sysfs = dir;
+}
+
+int main(void)
+{
+	char command[64];
+
+	signal(SIGPIPE, SIG_IGN);
+	if (!mkdtemp(dir))
+		return 1;
+	guest_claim_dir = ledger_dir = dir;
+	snprintf(kept, sizeof(kept), "%s/kept", dir);
+	keepsake_dir = kept;
+	make();
+	log_set_destination("syslog"); /* all that fails */
+	fencing_grace = fencing_patience = reception_settle_in = 20 * MS_NS;
+	CHECK_RUN(test_passes_clean);
+	CHECK_RUN(test_does_not_start);
+	CHECK_RUN(test_files_fail);
+	CHECK_RUN(test_sending_fails);
+	CHECK_RUN(test_reading_and_the_pipe_fail);
+	CHECK_RUN(test_commands_to_the_disk_fail);
+	CHECK_RUN(test_files_are_broken);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	return system(command) != 0 || CHECK_DONE();
+}
