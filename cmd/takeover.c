@@ -31,8 +31,8 @@ int cmd_takeover(int argc, char **argv)
 		 .type = OPT_STRING,
 		 .out = &t.config,
 		 .arg = "FILE",
-		 .help = "the guest's configuration, as `xl list -l` prints it (default: what this "
-			 "host has been given of it)"},
+		 .help = "the guest's configuration, as for `xl create`, or as `xl list -l` prints "
+			 "it (default: what this host has been given of it)"},
 		{.name = "force",
 		 .type = OPT_FLAG,
 		 .out = &t.force,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "xen/fencing.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -35,6 +36,38 @@ static bool exists(const char *dir, const char *name)
 	return access(path, F_OK) == 0;
 }
 
+/* What the device mapper has made: several paths to one disk (multipath-tools names those so), or
+ * a volume. */
+static const char *mapped(const char *dir)
+{
+	static _Thread_local char text[200];
+	char path[300], uuid[8] = "", names[100] = "";
+	struct dirent *e;
+	size_t n = 0;
+	FILE *f;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/dm/uuid", dir);
+	f = fopen(path, "re");
+	if (f) {
+		if (!fgets(uuid, sizeof(uuid), f))
+			uuid[0] = 0;
+		fclose(f);
+	}
+	if (strncmp(uuid, "mpath-", 6) != 0)
+		return "it is a volume of the device mapper's";
+	snprintf(path, sizeof(path), "%s/slaves", dir);
+	d = opendir(path);
+	while (d && (e = readdir(d)) && n < 60)
+		if (e->d_name[0] != '.')
+			n += (size_t)snprintf(names + n, 36, "%s%.30s", n ? ", " : "", e->d_name);
+	if (d)
+		closedir(d);
+	snprintf(text, sizeof(text), "it has several paths (%s), and a reservation is one path's",
+		 names);
+	return text;
+}
+
 const char *fencing_device(dev_t number, char path[32])
 {
 	char dir[256], target[PATH_MAX];
@@ -49,7 +82,7 @@ const char *fencing_device(dev_t number, char path[32])
 	if (exists(dir, "partition"))
 		return "it is a part of a disk, which is reserved as a whole";
 	if (exists(dir, "dm"))
-		return "it is a device mapper's: several paths, or a volume";
+		return mapped(dir);
 	if (!exists(dir, "device/scsi_disk"))
 		return "it is no SCSI disk";
 	if ((size_t)snprintf(path, 32, "/dev/%s", strrchr(target, '/') + 1) >= 32)

@@ -19,7 +19,7 @@
  */
 void fencing_list(uint32_t domid, bool lenient, struct referee *r, struct verdicts *v);
 /* The device of a SCSI disk of this host, "/dev/sdb", for its number; NULL, or why it cannot be
- * fenced. */
+ * fenced; until the next call. */
 const char *fencing_device(dev_t number, char path[32]);
 
 /* For whoever has somebody else to ask when the disk is silent: how long it is asked before that.

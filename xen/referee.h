@@ -23,9 +23,12 @@
  * The nexus is an initiator's name and ISID, which vstor attach derives from the portal: the same
  * after a reboot, so that a host knows what it holds.
  *
- * A disk by several paths (device mapper) has several nexuses, and Write Exclusive is one's: it
- * cannot be fenced. Nor can a part of a disk, a disk that forgets reservations when it loses power
- * (PTPL_C), and one that two guests of a host share. --no-fence lets them be.
+ * A disk by several paths (dm-multipath) has several nexuses, and Write Exclusive is one's: it is
+ * not fenced. Registrants Only would do, but there who registers may write: the destination could
+ * register only when the source has stopped; then "the other is not registered" says nothing any
+ * more, and the source would have to win by changing its own key, on the holding path first, so
+ *that a late PREEMPT misses it. Nor can a part of a disk, a disk that forgets reservations when it
+ *loses power (PTPL_C), and one that two guests of a host share. --no-fence lets them be.
  */
 #ifndef XEN_REFEREE_H
 #define XEN_REFEREE_H

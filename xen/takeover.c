@@ -2,10 +2,13 @@
 #include "xen/takeover.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <libxl_utils.h>
@@ -78,18 +81,88 @@ char *takeover_json(const char *text)
 	return end ? strndup(text, (size_t)(end - text)) : NULL;
 }
 
-static char *read_file(const char *path)
+/* All of it, NUL-terminated; NULL and errno. */
+static char *read_all(FILE *f)
+{
+	char *text = f ? calloc(1, FILE_MAX + 1) : NULL;
+
+	if (text && (fread(text, 1, FILE_MAX, f), ferror(f))) {
+		free(text);
+		text = NULL;
+	}
+	return text;
+}
+
+const char *takeover_xl = "xl";
+
+/* What xl makes of a file in its own language: only it knows all of that, in the words of the
+ * release that runs here. Allocated; NULL: it cannot be run, or finds no sense in it. */
+static char *ask_xl(const char *path, int *status)
+{
+	const char *const argv[] = {takeover_xl, "create", "-q", "-n", path, NULL};
+	posix_spawn_file_actions_t fa;
+	char *text = NULL;
+	FILE *f = NULL;
+	int out[2], rc;
+	pid_t pid;
+
+	if (pipe2(out, O_CLOEXEC))
+		return NULL;
+	rc = posix_spawn_file_actions_init(&fa);
+	if (!rc) {
+		rc = posix_spawn_file_actions_adddup2(&fa, out[1], 1);
+		if (!rc)
+			rc = posix_spawnp(&pid, argv[0], &fa, NULL, (char *const *)argv, environ);
+		posix_spawn_file_actions_destroy(&fa);
+	}
+	close(out[1]);
+	*status = rc;
+	if (rc) {
+		close(out[0]);
+		return NULL;
+	}
+	f = fdopen(out[0], "r");
+	text = read_all(f);
+	if (f)
+		fclose(f);
+	else
+		close(out[0]);
+	while (waitpid(pid, &rc, 0) < 0 && errno == EINTR)
+		;
+	if (WIFEXITED(rc) && WEXITSTATUS(rc) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+/* Of one that is no JSON. */
+static char *read_xl(const char *path)
+{
+	int status = 0;
+	char *text = ask_xl(path, &status), *json = text ? takeover_json(text) : NULL;
+
+	if (status)
+		log_error("%s: no JSON, so a file for xl, and that cannot be run here (%s): give "
+			  "what `xl create -n %s` prints on a host that has it",
+			  path, strerror(status), path);
+	else if (!json)
+		log_error("%s: xl finds no guest's configuration in it (`xl create -n %s`)", path,
+			  path);
+	free(text);
+	return json;
+}
+
+char *takeover_config(const char *path)
 {
 	FILE *f = fopen(path, "re");
-	char *text = f ? calloc(1, FILE_MAX + 1) : NULL, *json = NULL;
-	bool failed = !text || (fread(text, 1, FILE_MAX, f), ferror(f));
+	char *text = read_all(f), *json = NULL;
 
-	if (failed)
+	if (!text)
 		log_error("%s: %s", path, strerror(errno));
 	else
 		json = takeover_json(text);
-	if (!failed && !json)
-		log_error("%s: not a configuration as `xl list -l` prints it (JSON)", path);
+	if (text && !json)
+		json = read_xl(path);
 	free(text);
 	if (f)
 		fclose(f);
@@ -103,7 +176,7 @@ static int load(struct takeover *k)
 
 	if (k->o->config) {
 		free(k->kept.json);
-		k->kept.json = read_file(k->o->config);
+		k->kept.json = takeover_config(k->o->config);
 		if (!k->kept.json)
 			return -EINVAL;
 	} else if (rc) {

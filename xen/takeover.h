@@ -18,6 +18,12 @@ struct takeover_options {
  * is not 0; what it does is printed. */
 int takeover_run(struct loop *l, struct toolstack *t, const struct takeover_options *o);
 
+/* The configuration as libxl's JSON in a file: as below, or one for xl, which reads it then.
+ * Allocated; NULL after one logged line (xl has its own). */
+char *takeover_config(const char *path);
+/* The program; a test has one of its own. */
+extern const char *takeover_xl;
+
 /* The configuration as libxl's JSON in what a file may hold: that alone, what `xl list -l` prints
  * of one guest, or a keepsake. Allocated; NULL: none of these, or out of memory. */
 char *takeover_json(const char *text);

@@ -515,15 +515,24 @@ static void test_disk_that_forgets(void)
 /* Not disks that a host can reserve for itself. */
 static void test_parts_and_volumes(void)
 {
-	static const char *const marks[][2] = {{"0/partition", "part of a disk"},
-					       {"0/dm", "device mapper"}};
+	static const char *const marks[][3] = {
+		{"0/partition", "1", "it is a part of a disk"},
+		{"0/dm/uuid", "LVM-8xYz", "it is a volume of the device mapper's: --no-fence"},
+		{"0/dm/uuid", "mpath-360014051",
+		 "fence: disk xvda: cannot be fenced: it has several paths (sdx), "
+		 "and a reservation is one path's: --no-fence moves the guest"}};
 	char path[300];
 
 	for (unsigned i = 0; i < ARRAY_SIZE(marks); i++) {
-		make(marks[i][0], "1");
+		if (i) {
+			make("0/dm", NULL);
+			make("0/slaves", NULL);
+			make("0/slaves/sdx", NULL);
+		}
+		make(marks[i][0], marks[i][1]);
 		fenced(plays_fair);
 		stays();
-		CHECK(strstr(w.result.cause, marks[i][1]) != NULL);
+		CHECK(strstr(w.result.cause, marks[i][2]) != NULL);
 		over();
 		/* The other disk is fenced all the same, and decides. */
 		fenced(plays_fair);
@@ -535,6 +544,8 @@ static void test_parts_and_volumes(void)
 		over();
 		snprintf(path, sizeof(path), "%s/%s", dir, marks[i][0]);
 		unlink(path);
+		snprintf(path, sizeof(path), "%s/0/dm", dir);
+		rmdir(path);
 	}
 }
 

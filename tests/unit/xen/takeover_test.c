@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -88,6 +89,52 @@ static void test_json(void)
 	check_json("{\"a\": \"\\", NULL);
 }
 
+/* ---- a file for xl, which the test plays ---- */
+
+static char config[128], played[128];
+
+static void write_file(const char *path, const char *text, mode_t mode)
+{
+	FILE *f = fopen(path, "w");
+
+	fputs(text, f);
+	fclose(f);
+	chmod(path, mode);
+}
+
+static void check_xl(const char *xl, const char *expected)
+{
+	char *json;
+
+	if (xl)
+		write_file(played, xl, 0700);
+	takeover_xl = xl ? played : "/nonexistent/xl";
+	json = takeover_config(config);
+	CHECK_STR(json, expected);
+	free(json);
+}
+
+static void test_file_for_xl(void)
+{
+	snprintf(config, sizeof(config), "%s/g.cfg", dir);
+	snprintf(played, sizeof(played), "%s/xl", dir);
+	write_file(config, "name = \"g\"\nmemory = 128\n", 0600);
+	check_xl("#!/bin/sh\n"
+		 "[ \"$1 $2 $3\" = 'create -q -n' ] && grep -q 'name = \"g\"' \"$4\" || exit 1\n"
+		 "echo '{\"c_info\": {\"name\": \"g\"}}'\n",
+		 "{\"c_info\": {\"name\": \"g\"}}");
+	/* It refuses it; prints SXP, as xl.conf may want; is killed; is not there. */
+	check_xl("#!/bin/sh\necho '{}'\nexit 1\n", NULL);
+	check_xl("#!/bin/sh\necho '(domain (domid -1))'\n", NULL);
+	check_xl("#!/bin/sh\nkill -9 $$\n", NULL);
+	check_xl(NULL, NULL);
+	/* JSON needs no xl; what is not there, either. */
+	write_file(config, "[{\"config\": {\"a\": 1}}]", 0600);
+	check_xl(NULL, "{\"a\": 1}");
+	snprintf(config, sizeof(config), "%s/none", dir);
+	check_xl(NULL, NULL);
+}
+
 int main(void)
 {
 	char command[64];
@@ -100,6 +147,8 @@ int main(void)
 	CHECK_RUN(test_kept);
 	CHECK_RUN(test_not_kept);
 	CHECK_RUN(test_json);
+	log_set_destination("syslog"); /* all that is refused */
+	CHECK_RUN(test_file_for_xl);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	return system(command) != 0 || CHECK_DONE();
 }
