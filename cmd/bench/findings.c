@@ -10,26 +10,39 @@
 
 #include "core/bytes.h"
 
-/* What the founding study measured while it moved its guest; THESIS: its section 4.2. */
+/* What the founding study measured while it moved its guest, and the figure that shows it; THESIS:
+ * its section 4.2. */
 static const struct study {
 	int test;
 	const char *series;
 	bool latency;
-	const char *change;
+	const char *change, *figure;
 } study[] = {
-	{1, "disk", false, "-55 % at its lowest"},
-	{1, "dbench", false, "-55 % at its lowest"},
-	{1, "dbench", true, "high and erratic"},
-	{1, "disk", true, "high and erratic"},
-	{2, "cpu", false, "-16 %"},
-	{2, "sysbench", false, "-16 %"},
-	{3, "sysbench-memory", false, "none"},
-	{3, "memory", false, "none"},
-	{4, "ping", true, "barely up"},
-	{5, "disk", false, "as in test 1"},
-	{6, "ping", true, "29 s unreachable"},
-	{7, "ping", true, "70 s unreachable"},
+	{1, "disk", false, "-55 % at its lowest", "4.2"},
+	{1, "dbench", false, "-55 % at its lowest", "4.2"},
+	{1, "disk", true, "high and erratic", "4.3"},
+	{1, "dbench", true, "high and erratic", "4.3"},
+	{2, "cpu", false, "-16 %", "4.4"},
+	{2, "sysbench", false, "-16 %", "4.4"},
+	{3, "memory", false, "none", "4.5"},
+	{3, "sysbench-memory", false, "none", "4.5"},
+	{4, "ping", true, "barely up", "4.6"},
+	{5, "disk", false, "as in test 1", "4.7 to 4.10"},
+	{5, "cpu", false, NULL, "4.7 to 4.10"},
+	{5, "memory", false, NULL, "4.7 to 4.10"},
+	{5, "ping", true, NULL, "4.7 to 4.10"},
+	{6, "ping", true, "29 s unreachable", "4.11"},
+	{7, "ping", true, "70 s unreachable", "4.12"},
 };
+
+static const struct study *study_of(double test, const char *series, bool latency)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(study); i++)
+		if (study[i].test == test && study[i].latency == latency &&
+		    strcmp(study[i].series, series) == 0)
+			return &study[i];
+	return NULL;
+}
 
 static bool same_test(double a, double b)
 {
@@ -94,6 +107,13 @@ void findings_free(struct findings *f)
 	*f = (struct findings){0};
 }
 
+const char *metric_figure(const struct metric *m)
+{
+	const struct study *found = study_of(m->test, m->series, m->latency);
+
+	return found ? found->figure : NULL;
+}
+
 double metric_value(const struct metric *m, const struct point *p)
 {
 	return m->latency ? p->mean : p->rate;
@@ -148,6 +168,7 @@ struct span_stats metric_span(const struct metric *m, const struct series *s, do
 struct metric_row metric_compare(const struct metric *m, const struct metric_line *l)
 {
 	const struct run *r = l->run;
+	const struct study *found = study_of(r->test, m->series, m->latency);
 	bool known = r->moves && !isnan(r->from);
 	double to = isnan(r->to) ? DBL_MAX : r->to;
 	struct metric_row row = {
@@ -159,10 +180,8 @@ struct metric_row metric_compare(const struct metric *m, const struct metric_lin
 
 	row.change = row.during.mean / row.before.mean - 1;
 	row.worst_change = row.during.worst / row.before.mean - 1;
-	for (size_t i = 0; i < ARRAY_SIZE(study); i++)
-		if (r->moves && study[i].test == r->test && study[i].latency == m->latency &&
-		    strcmp(study[i].series, m->series) == 0)
-			row.study = study[i].change;
+	if (r->moves && found)
+		row.study = found->change;
 	return row;
 }
 

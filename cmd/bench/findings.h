@@ -33,6 +33,8 @@ struct findings {
 int findings_make(struct findings *f, struct run *run, size_t runs);
 void findings_free(struct findings *f);
 
+/* The founding study's figure that shows the same; NULL: there is none. */
+const char *metric_figure(const struct metric *m);
 double metric_value(const struct metric *m, const struct point *p);
 
 /* Of the samples that lie wholly in a span; the warm-up's are left out. NAN: there are none. */

@@ -82,6 +82,8 @@ static void figure(FILE *f, const struct metric *m)
 	if (!isnan(m->test))
 		fprintf(f, "Test %g: ", m->test);
 	html_text(f, m->title);
+	if (metric_figure(m))
+		fprintf(f, " (the study's figure %s)", metric_figure(m));
 	fputs("</h3>\n", f);
 	if (plot_scale(&p, m)) {
 		p.spans = report_spans(m->line[0].run, span);

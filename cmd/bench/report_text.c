@@ -50,8 +50,10 @@ static void plots(FILE *f, const struct metric *m)
 	putc('\n', f);
 	if (!isnan(m->test))
 		fprintf(f, "test %g: ", m->test);
-	fprintf(f, "%s, %s of each column\n", m->title,
-		m->low_is_bad ? "the least" : "the greatest");
+	fprintf(f, "%s, %s of each column", m->title, m->low_is_bad ? "the least" : "the greatest");
+	if (metric_figure(m))
+		fprintf(f, " (the study's figure %s)", metric_figure(m));
+	putc('\n', f);
 	if (!plot_scale(&p, m)) {
 		fputs("  nothing was measured, or only zeros\n", f);
 		return;

@@ -244,7 +244,9 @@ static int take_run(struct run *r)
 	if (bench && strcmp(bench, "migrate") == 0)
 		return take_migrate_run(r);
 	if (bench && strcmp(bench, "storage") == 0) {
-		snprintf(r->title, sizeof(r->title), "storage, local and remote");
+		snprintf(r->title, sizeof(r->title), "storage, %.60s",
+			 run_text(r->tree, "label") ? run_text(r->tree, "label")
+						    : "local and remote");
 		return 0;
 	}
 	if (bench && run_get(r->tree, "samples")) {

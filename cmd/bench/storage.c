@@ -42,7 +42,7 @@ enum beside { BESIDE_PING, BESIDE_CPU, BESIDE_MEMORY, BESIDES };
 
 struct comparison {
 	struct loop *loop;
-	const char *path[SIDES], *ping, *output;
+	const char *path[SIDES], *ping, *output, *label;
 	char host[SOCK_HOST_MAX]; /* to be pinged, out of the remote address */
 	uint64_t runs, duration, warmup;
 	bool overwrite, raw, interrupted, failed;
@@ -271,6 +271,8 @@ static void write_result(const struct comparison *c, FILE *f)
 	json_begin(&j, f);
 	json_object(&j, NULL);
 	json_string(&j, "bench", "storage");
+	if (c->label)
+		json_string(&j, "label", c->label);
 	json_bool(&j, "interrupted", c->interrupted);
 	json_array(&j, "rows");
 	for (int a = 0; a < ASPECTS; a++)
@@ -406,6 +408,8 @@ int bench_storage(int argc, char **argv)
 		 "the storage server, to be pinged (default: that of iscsi://)", 0, 0},
 		{"overwrite", OPT_FLAG, &c.overwrite, NULL,
 		 "files and devices: allow writes, which destroy what is on them", 0, 0},
+		{"label", OPT_STRING, &c.label, "TEXT",
+		 "what reports call the run (default: local and remote)", 0, 0},
 		{"output", OPT_STRING, &c.output, "FILE",
 		 "where the run goes (default: vstor-storage.json)", 0, 0},
 		{0},

@@ -181,7 +181,10 @@ page() {
 		By its own disk the study's remote one was 47 % slower, its latency 35 % and the
 		network's 68 % higher.
 	END
-	awk '/^Local against remote/ { on = 1; n++ } /^$/ { on = 0 } on' "$OUT/report.txt" | literal
+	awk '/^storage, / { name = $NF; sub(/.*\//, "", name); sub(/\.json.*/, "", name) }
+		/^Local against remote/ { if (n++) print ""; print name ": medians" ; on = 1; next }
+		/^$/ { on = 0 }
+		on { sub(/^  /, ""); print }' "$OUT/report.txt" | literal
 	echo ".Sh WHAT IT HAD LEFT OPEN"
 	answers literal_rows ".Ss " | sed '/^$/d'
 	echo ".Sh THE TESTS"

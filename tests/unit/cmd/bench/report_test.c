@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "cmd/bench/bench.h"
 #include "core/opts.h"
 #include "tests/unit/check.h"
 
@@ -210,6 +211,7 @@ static void test_page_of_a_migration(void)
 	/* One file, no script, nothing from elsewhere. */
 	CHECK(!strstr(page, "<script") && !strstr(page, "http") && !strstr(page, "<link") &&
 	      !strstr(page, "<img") && !strstr(page, "url("));
+	CHECK(strstr(page, "Test 1: disk, MB/s (the study's figure 4.2)</h3>"));
 	CHECK(strstr(page, "class=\"moving\"") && strstr(page, "class=\"silent\""));
 	CHECK(strstr(page, "stroke-dasharray") && strstr(page, "prefers-color-scheme:dark") &&
 	      strstr(page, "@media print"));
@@ -378,6 +380,72 @@ static void test_what_is_no_run(void)
 	run_free(&r);
 }
 
+/* `vstor bench report WORDS`: its exit status; what it said on stderr is in `said`. */
+static char said[4096];
+static int command(int argc, char **argv)
+{
+	int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO), p[2], status;
+	ssize_t n;
+
+	if (pipe(p) < 0)
+		abort();
+	fflush(NULL);
+	dup2(p[1], STDERR_FILENO);
+	dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDOUT_FILENO);
+	status = bench_report(argc, argv);
+	fflush(NULL);
+	dup2(out, STDOUT_FILENO);
+	dup2(err, STDERR_FILENO);
+	close(out);
+	close(err);
+	close(p[1]);
+	n = read(p[0], said, sizeof(said) - 1);
+	said[n < 0 ? 0 : n] = '\0';
+	close(p[0]);
+	return status;
+}
+#define COMMAND(...)                                                                               \
+	command((int)(sizeof((char *[]){__VA_ARGS__}) / sizeof(char *)),                           \
+		(char *[]){__VA_ARGS__, NULL})
+
+/* One clear line that names the file; and no page, or the one that was there before. */
+static void test_command_line(void)
+{
+	char good[] = "/tmp/vstor-run-XXXXXX", none[] = "/tmp/vstor-none-XXXXXX", to[64];
+	char *json = moved(2.5, "");
+	int fd = mkstemp(good), other = mkstemp(none);
+
+	CHECK(write(fd, json, strlen(json)) == (ssize_t)strlen(json) && write(other, "{}", 2) == 2);
+	free(json);
+	close(fd);
+	close(other);
+	snprintf(to, sizeof(to), "%s.html", good);
+
+	CHECK_EQ(COMMAND("report"), 2);
+	CHECK_EQ(COMMAND("report", "--width", good), 2);
+	CHECK_EQ(COMMAND("report", "-o"), 2);
+	CHECK_EQ(COMMAND("report", good, none, "-o", to), 1);
+	CHECK(strstr(said, none) && strstr(said, "is no run") &&
+	      strchr(said, '\n') == said + strlen(said) - 1);
+	CHECK(access(to, F_OK) != 0);
+	CHECK_EQ(COMMAND("report", good, "-o", "/nonexistent/page.html"), 1);
+	CHECK(strstr(said, "/nonexistent/page.html: cannot be written: No such file"));
+	CHECK(strchr(said, '\n') == said + strlen(said) - 1);
+	if (access("/dev/full", W_OK) == 0) {
+		CHECK(symlink("/dev/full", "/tmp/vstor-full.html.new") == 0);
+		CHECK_EQ(COMMAND("report", good, "-o", "/tmp/vstor-full.html"), 1);
+		CHECK(strstr(said, "/tmp/vstor-full.html: cannot be written: No space left"));
+		CHECK(access("/tmp/vstor-full.html", F_OK) != 0);
+		unlink("/tmp/vstor-full.html.new");
+	}
+	CHECK_EQ(COMMAND("report", good, "-o", to), 0);
+	CHECK_STR(said, "");
+	CHECK(access(to, F_OK) == 0);
+	unlink(to);
+	unlink(good);
+	unlink(none);
+}
+
 int main(void)
 {
 	opts_version = "vstor test";
@@ -388,6 +456,7 @@ int main(void)
 	CHECK_RUN(test_runs_side_by_side);
 	CHECK_RUN(test_extremes_of_the_axes);
 	CHECK_RUN(test_migrate_json_alone);
+	CHECK_RUN(test_command_line);
 	CHECK_RUN(test_what_is_no_run);
 	return CHECK_DONE();
 }

@@ -188,7 +188,7 @@ static void test_local_against_remote(void)
 	target_start();
 	snprintf(words, sizeof(words),
 		 "storage --local %s --remote %s --runs 2 --duration 0.1 --warmup 0 --overwrite "
-		 "--output %s",
+		 "--label own --output %s",
 		 local, url, out);
 	CHECK_EQ(run(bench_storage, words, false), 0);
 	if (!CHECK_EQ(run_read(&r, out), 0))
@@ -203,6 +203,7 @@ static void test_local_against_remote(void)
 		CHECK(run_text(row, "study"));
 	}
 	CHECK_STR(run_text(run_get(r.tree, "environment"), "pinged"), "127.0.0.1");
+	CHECK_STR(r.title, "storage, own");
 	run_free(&r);
 	unlink(out);
 
