@@ -27,7 +27,7 @@
 #define HERE  A /* threads are this host's */
 #define THERE B
 
-#define ID   "0123456789abcdef0123456789abcdef"
+#define ID "0123456789abcdef0123456789abcdef"
 
 /* A sender that hears nothing goes; in truth it waits for some seconds. */
 #define PATIENCE_NS (300 * MS_NS)
@@ -438,7 +438,7 @@ static void test_files_are_broken(void)
 		begin();
 		fake_files_fail(n++, FAKE_EIO);
 		fake_files.on = true;
-	fake_files.thread = (unsigned long)pthread_self();
+		fake_files.thread = (unsigned long)pthread_self();
 		receive();
 		d = fake_domain(9);
 		CHECK(!w.running || (d && !d->paused));
