@@ -11,17 +11,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/bench/far.h"
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/opts.h"
-#include "net/iscsi/remote_lun.h"
 
 #define FILL_CHUNK (1 << 20)
 #define TEMP_SIZE  (256 << 20)
 #define ALIGNMENT  4096 /* what O_DIRECT asks of a buffer's address, on any disk */
 
 struct raw_thread {
-	struct remote_lun lun; /* instead of the file */
+	struct far far; /* instead of the file */
 	uint8_t *buf;
 	uint64_t random, writes;
 };
@@ -52,15 +52,15 @@ static int64_t transfer(void *arg, unsigned thread)
 	if (write)
 		memcpy(t->buf, &r, sizeof(r)); /* no two blocks alike */
 	if (d->remote)
-		n = write ? remote_lun_write(&t->lun, t->buf, d->block, (uint64_t)at)
-			  : remote_lun_read(&t->lun, t->buf, d->block, (uint64_t)at);
+		n = write ? far_write(&t->far, t->buf, d->block, (uint64_t)at)
+			  : far_read(&t->far, t->buf, d->block, (uint64_t)at);
 	else if ((n = write ? pwrite(d->fd, t->buf, d->block, at)
 			    : pread(d->fd, t->buf, d->block, at)) < 0)
 		n = -errno;
 	if (n != (ssize_t)d->block)
 		return n < 0 ? n : -EIO;
 	if (write && d->fsync_every && ++t->writes % d->fsync_every == 0)
-		err = d->remote ? remote_lun_flush(&t->lun) : fdatasync(d->fd) < 0 ? -errno : 0;
+		err = d->remote ? far_flush(&t->far) : fdatasync(d->fd) < 0 ? -errno : 0;
 	return err ? err : n;
 }
 
@@ -86,7 +86,7 @@ static void close_raw(void *arg)
 	if (!d)
 		return;
 	for (unsigned i = 0; d->thread && i < d->depth; i++) {
-		remote_lun_close(&d->thread[i].lun);
+		far_close(&d->thread[i].far);
 		free(d->thread[i].buf);
 	}
 	free(d->thread);
@@ -212,7 +212,7 @@ failed:
 /* A session for each of those that work at a time. 0, or -errno after an error line. */
 static int open_sessions(struct raw_load *d)
 {
-	char error[REMOTE_LUN_ERROR];
+	char error[FAR_ERROR];
 	uint64_t size = 0;
 	int err = 0;
 
@@ -222,17 +222,17 @@ static int open_sessions(struct raw_load *d)
 		return -EEXIST;
 	}
 	for (unsigned i = 0; !err && i < d->depth; i++) {
-		struct remote_lun *l = &d->thread[i].lun;
+		struct far *f = &d->thread[i].far;
 
-		err = remote_lun_open(l, d->path, error);
+		err = far_open(f, d->path, error);
 		if (err)
 			log_error("%s", error);
-		else if (d->block % l->block) {
+		else if (d->block % f->block) {
 			log_error("%s: --block-size must be a multiple of %u, its blocks", d->path,
-				  l->block);
+				  f->block);
 			err = -EINVAL;
 		}
-		size = l->blocks * l->block;
+		size = f->size;
 	}
 	if (!err && d->size > size) {
 		log_error("%s: has %llu bytes, less than --size", d->path,
@@ -248,10 +248,10 @@ static int prepare(struct raw_load *d)
 {
 	int err;
 
-	d->remote = strncmp(d->path, REMOTE_LUN_SCHEME, strlen(REMOTE_LUN_SCHEME)) == 0;
+	d->remote = far_named(d->path);
 	d->thread = calloc(d->depth, sizeof(d->thread[0]));
 	for (unsigned i = 0; d->thread && i < d->depth; i++)
-		d->thread[i].lun.fd = -1;
+		far_init(&d->thread[i].far);
 	if (!d->thread) {
 		log_error("%s: out of memory for a depth of %llu", d->path,
 			  (unsigned long long)d->depth);
@@ -315,9 +315,9 @@ static bool open_raw(int argc, char **argv, struct load_spec *spec, struct conso
 		.synopsis = "--raw PATH [options]",
 		.description =
 			"Reads and writes a file, a block device that is not in use, a temporary "
-			"file\nwhen PATH is a directory, or iscsi://HOST[:PORT]/IQN/LUN: "
-			"operations "
-			"and bytes\na second, time an operation.",
+			"file\nwhen PATH is a directory, iscsi://HOST[:PORT]/IQN/LUN, or "
+			"aoe://IFACE/SHELF.SLOT:\noperations and bytes a second, time an "
+			"operation.",
 		.table = table,
 		.json = &con->json,
 		.min_operands = 1,

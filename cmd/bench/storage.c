@@ -11,12 +11,12 @@
 
 #include "cmd/bench/bench.h"
 #include "cmd/bench/child.h"
+#include "cmd/bench/far.h"
 #include "cmd/bench/report.h"
 #include "core/bytes.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/opts.h"
-#include "net/iscsi/remote_lun.h"
 #include "net/sock.h"
 
 #define RUNS_MAX 100
@@ -333,11 +333,13 @@ static int give_result(const struct comparison *c)
 /* Both sides do the same: with files where both are directories. 0, or an exit status. */
 static int choose(struct comparison *c)
 {
-	const char *scheme = REMOTE_LUN_SCHEME, *remote = c->path[REMOTE];
+	const char *scheme = REMOTE_LUN_SCHEME, *remote = NULL;
 	struct stat st;
 
 	for (int s = 0; s < SIDES; s++) {
-		if (strncmp(c->path[s], scheme, strlen(scheme)) == 0) {
+		if (far_named(c->path[s])) {
+			if (strncmp(c->path[s], scheme, strlen(scheme)) == 0)
+				remote = c->path[s];
 			c->raw = true;
 			continue;
 		}
@@ -347,7 +349,7 @@ static int choose(struct comparison *c)
 		}
 		c->raw |= !S_ISDIR(st.st_mode);
 	}
-	if (!c->ping && strncmp(remote, scheme, strlen(scheme)) == 0) {
+	if (!c->ping && remote) {
 		snprintf(c->host, sizeof(c->host), "%.*s",
 			 (int)strcspn(remote + strlen(scheme), "/"), remote + strlen(scheme));
 		/* HOST:PORT; an IPv6 address stands in brackets. */
@@ -397,8 +399,8 @@ int bench_storage(int argc, char **argv)
 	const struct opt table[] = {
 		{"local", OPT_STRING, &c.path[LOCAL], "PATH",
 		 "a directory, file or block device of this machine", 0, 0},
-		{"remote", OPT_STRING, &c.path[REMOTE], "PATH|iscsi://HOST/IQN/LUN",
-		 "the same on the attached disk, or a LUN by vstor's own initiator", 0, 0},
+		{"remote", OPT_STRING, &c.path[REMOTE], FAR_WORDS,
+		 "the same on the attached disk, or one by vstor's own initiator", 0, 0},
 		{"runs", OPT_U64, &c.runs, "N", "turns of each side; medians count (default: 3)", 1,
 		 RUNS_MAX},
 		{"duration", OPT_SECONDS, &c.duration, "S",
@@ -416,7 +418,7 @@ int bench_storage(int argc, char **argv)
 	};
 	const struct opts o = {
 		.name = "bench storage",
-		.synopsis = "--local PATH --remote PATH|iscsi://HOST/IQN/LUN [options]",
+		.synopsis = "--local PATH --remote " FAR_WORDS " [options]",
 		.description =
 			"A remote disk against a local one, by turns: disk, network, and CPU "
 			"and memory\nwhile the disk works. On two directories clients work "

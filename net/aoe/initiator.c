@@ -38,19 +38,6 @@ __attribute__((format(printf, 4, 5))) static int failed(char *error, size_t size
 	return err;
 }
 
-int aoe_address_parse(const char *text, struct aoe_address *at)
-{
-	unsigned shelf, slot;
-	int end = 0;
-	text += *text == 'e';
-	if (*text < '0' || *text > '9' || strlen(text) > 9 ||
-	    sscanf(text, "%u.%u%n", &shelf, &slot, &end) != 2 || text[end] ||
-	    strpbrk(text, "+- ") || shelf >= AOE_SHELF_ALL || slot >= AOE_SLOT_ALL)
-		return -EINVAL;
-	*at = (struct aoe_address){.shelf = (uint16_t)shelf, .slot = (uint8_t)slot};
-	return 0;
-}
-
 /* ---- what there is ---- */
 
 static void read_text(const struct aoe_device *d, const char *name, char *out, size_t size)

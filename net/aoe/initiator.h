@@ -11,12 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "net/aoe/address.h"
 #include "net/iscsi/sysfs.h"
-
-struct aoe_address {
-	uint16_t shelf;
-	uint8_t slot;
-};
 
 struct aoe_device {
 	struct aoe_address at;
@@ -24,9 +20,6 @@ struct aoe_device {
 	char state[32];		/* "up", "down", as the driver has it */
 	char target[64];	/* Ethernet addresses of who serves it */
 };
-
-/* "1.0" or "e1.0". 0 or -EINVAL. */
-int aoe_address_parse(const char *text, struct aoe_address *at);
 
 /* Is it a device of this host? 0 or -ENOENT. */
 int aoe_device_find(const struct aoe_address *at, struct aoe_device *d);
