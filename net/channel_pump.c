@@ -8,8 +8,9 @@
 #include "core/bytes.h"
 #include "net/sock.h"
 
-#define BULK	      (256u << 10) /* payload of one frame: what a cache holds */
-#define READS_PER_RUN 8		   /* then others on the loop have their turn */
+#define BULK	  CHANNEL_MAX_FRAME /* payload of one frame: all that a pipe holds */
+#define SHORT	  (256u << 10)	    /* the same, when what comes next is not to wait for it */
+#define RUN_BYTES (2u << 20)	    /* then others on the loop have their turn */
 
 static void on_readable(void *arg, unsigned events);
 
@@ -43,6 +44,11 @@ void channel_pump_limit(struct channel_pump *p, uint64_t bytes_per_s)
 	p->rate = bytes_per_s;
 	p->credit = 0;
 	p->credit_at = clock_ns();
+}
+
+void channel_pump_short(struct channel_pump *p)
+{
+	p->brief = true;
 }
 
 void channel_pump_over(struct channel_pump *p, struct lanes_out *lanes)
@@ -88,12 +94,12 @@ static void pump_done(struct channel_pump *p, int err)
 static void on_readable(void *arg, unsigned events)
 {
 	struct channel_pump *p = arg;
+	const size_t most = p->lanes ? LANES_PIECE : p->brief || p->rate ? SHORT : BULK;
 	(void)events;
-	for (unsigned i = 0; i < READS_PER_RUN; i++) {
+	for (size_t took = 0; took < RUN_BYTES; took += most) {
 		uint8_t *to;
 		ssize_t n;
 		int waits = 0;
-		const size_t most = p->lanes ? LANES_PIECE : BULK;
 		size_t max;
 		if (!has_credit(p))
 			return;

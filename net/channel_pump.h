@@ -18,6 +18,7 @@ struct channel_pump {
 	struct lanes_out *lanes; /* instead of c, unless NULL */
 	int fd;
 	uint8_t type;
+	bool brief;
 	uint64_t bytes;
 	uint64_t rate;	/* bytes/s; 0: no limit */
 	int64_t credit; /* bytes that may go now; what a frame takes too much is owed */
@@ -34,6 +35,12 @@ int channel_pump_start(struct loop *l, struct channel_pump *p, struct channel *c
  * loop may be busy with other things without falling behind the rate. 0: no limit. */
 #define CHANNEL_PUMP_BURST_NS (100 * MS_NS)
 void channel_pump_limit(struct channel_pump *p, uint64_t bytes_per_s);
+/*
+ * From now on in short frames. Long ones take a full pipe at once, so that its writer and the pump
+ * take turns less often, each of which costs some 0.2 ms in a PV dom0; but what comes after a frame
+ * waits for it.
+ */
+void channel_pump_short(struct channel_pump *p);
 /* From now on the bytes go over lanes: their on_room must call channel_pump_kick(). */
 void channel_pump_over(struct channel_pump *p, struct lanes_out *lanes);
 void channel_pump_kick(struct channel_pump *p);

@@ -10,7 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SENDQ_CHUNK ((256u << 10) + 64) /* 256 KiB of payload with its frame around it */
+#define SENDQ_CHUNK                                                                                \
+	((1u << 20) + 64) /* the largest frame of a channel; pages come as they are used */
 
 struct sendq_chunk;
 

@@ -17,6 +17,11 @@ void events_raise(struct events *q, unsigned e)
 	loop_defer(q->loop, &q->task);
 }
 
+void events_kick(struct events *q)
+{
+	loop_defer(q->loop, &q->task);
+}
+
 bool events_take(struct events *q, unsigned *e)
 {
 	if (!q->n)

@@ -23,6 +23,8 @@ struct events {
 /* run(arg) is called from the loop when there are some, and takes them all. */
 void events_init(struct events *q, struct loop *l, void (*run)(void *arg), void *arg);
 void events_raise(struct events *q, unsigned e); /* e < EVENTS_KINDS */
+/* run() left some: it is called once more. */
+void events_kick(struct events *q);
 /* The oldest; false: none waits. */
 bool events_take(struct events *q, unsigned *e);
 /* Harmless when all zero. */

@@ -55,6 +55,28 @@ static void learn(const struct migration *m)
 	pause_learn(m->o.way.host, &p);
 }
 
+/* ---- what others are to know of it ---- */
+
+struct settle_guest migration_settle_guest(const struct migration *m, bool asked)
+{
+	struct settle_guest g = {
+		.domid = m->guest.domid, .asked = asked, .throttled = m->throttled, .cap = m->cap};
+
+	snprintf(g.name, sizeof(g.name), "%s", m->guest.name);
+	return g;
+}
+
+struct recovery_note migration_note(struct migration *m, bool handed_over)
+{
+	struct recovery_note n = {.guest = migration_settle_guest(m, m->asked),
+				  .handed_over = handed_over,
+				  .referee = m->referee};
+
+	snprintf(n.id, sizeof(n.id), "%s", m->id);
+	guardian_note(&m->guardian, &n, sizeof(n));
+	return n;
+}
+
 /* ---- events ---- */
 
 static void enter(struct migration *m, enum sender_state s);
@@ -105,6 +127,8 @@ static void run_events(void *arg)
 	struct migration *m = arg;
 	unsigned e;
 
+	if (m->guest.op.running) /* on_guest() comes back to them */
+		return;
 	while (m->state != S_END && events_take(&m->events, &e)) {
 		const struct sender_row *row = sender_step(m->state, e);
 
@@ -150,21 +174,28 @@ static void on_limit(void *arg)
 static void on_guest(void *arg, int err)
 {
 	struct migration *m = arg;
-	struct channel_config cfg = {.ops = &migration_channel_ops,
-				     .arg = m,
-				     .peer = m->o.way.host,
-				     .key = m->o.way.key,
-				     .high_water = QUEUE_BYTES};
-	int rc;
 
 	if (err)
 		because(m->cause, "its configuration cannot be read");
-	if (m->cause[0]) {
+	if (m->cause[0])
 		migration_raise(m, SE_CANCEL);
-		return;
-	}
-	enter(m, S_CONNECT);
-	rc = m->o.way.open(m->o.way.arg, m->loop, &cfg, &m->c);
+	else
+		events_kick(&m->events);
+	if (m->c)
+		channel_resume(m->c);
+}
+
+/* While libxl reads the guest's configuration, which takes it long, the way to the other host is
+ * opened: ssh, or that host, has its own work to do for it. */
+static void connect_peer(struct migration *m)
+{
+	const struct channel_config cfg = {.ops = &migration_channel_ops,
+					   .arg = m,
+					   .peer = m->o.way.host,
+					   .key = m->o.way.key,
+					   .high_water = QUEUE_BYTES};
+	int rc = m->o.way.open(m->o.way.arg, m->loop, &cfg, &m->c);
+
 	if (rc) {
 		m->c = NULL;
 		migration_lost(m, strerror(-rc));
@@ -257,6 +288,8 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	if (o->timeout_ns)
 		loop_timer_set(l, &m->limit, o->timeout_ns, on_limit, m);
 	device_watch_start(&m->devices, m->guest.domid);
+	enter(m, S_CONNECT);
+	connect_peer(m);
 	guest_read(&m->guest, on_guest, m);
 	*out = m;
 	return 0;

@@ -129,6 +129,8 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 	struct migration *m = arg;
 	char cause[256];
 
+	if (m->guest.op.running) /* nothing is to be said before that; on_guest() lets it go on */
+		return false;
 	if (message_check(p, n)) {
 		migration_lost(m, "a message makes no sense");
 		return true;
@@ -176,8 +178,12 @@ const struct channel_ops migration_channel_ops = {
 
 static void say(struct migration *m, enum message_type type, struct buf *b)
 {
-	int rc = m->c ? message_send(m->c, type, b) : -EPIPE;
+	int rc = -EPIPE;
 
+	if (m->c)
+		rc = message_send(m->c, type, b);
+	else
+		buf_free(b);
 	if (rc)
 		migration_lost(m, strerror(-rc));
 }
@@ -368,26 +374,6 @@ static void on_quiet(void *arg, int err)
 	}
 }
 
-static struct settle_guest settle_guest(const struct migration *m, bool asked)
-{
-	struct settle_guest g = {
-		.domid = m->guest.domid, .asked = asked, .throttled = m->throttled, .cap = m->cap};
-
-	snprintf(g.name, sizeof(g.name), "%s", m->guest.name);
-	return g;
-}
-
-struct recovery_note migration_note(struct migration *m, bool handed_over)
-{
-	struct recovery_note n = {.guest = settle_guest(m, m->asked),
-				  .handed_over = handed_over,
-				  .referee = m->referee};
-
-	snprintf(n.id, sizeof(n.id), "%s", m->id);
-	guardian_note(&m->guardian, &n, sizeof(n));
-	return n;
-}
-
 /* As xl does: what may run elsewhere is not to be taken for it. Settling gives its name back. */
 static int rename_away(struct migration *m)
 {
@@ -550,7 +536,7 @@ static void on_settled(void *arg, enum settle_is is)
 
 static void resume(struct migration *m)
 {
-	const struct settle_guest g = settle_guest(m, saving_asked(&m->saving));
+	const struct settle_guest g = migration_settle_guest(m, saving_asked(&m->saving));
 
 	/* Whatever the receiver still holds, it destroys when it hears no more of us. */
 	migration_drop_channel(m);

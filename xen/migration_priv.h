@@ -76,6 +76,10 @@ void migration_lost(struct migration *m, const char *why);
 void migration_drop_channel(struct migration *m);
 /* The guest's configuration, and what else the receiver needs for its checks. */
 void migration_send_guest(struct migration *m);
+
+/* migration.c */
+/* What settling has to put back; asked: the guest has been asked to suspend. */
+struct settle_guest migration_settle_guest(const struct migration *m, bool asked);
 /* Tells the guardian where we are, and what it has been told. */
 struct recovery_note migration_note(struct migration *m, bool handed_over);
 

@@ -140,6 +140,15 @@ void fake_restore_ends(int rc)
 	ends(how, rc);
 }
 
+void fake_read_ends(int rc)
+{
+	const libxl_asyncop_how *how = fake.read;
+
+	fake.read = NULL;
+	if (how)
+		ends(how, rc);
+}
+
 void fake_plugged(int i, int rc)
 {
 	const libxl_asyncop_how *how = fake.plugs[i];
@@ -343,7 +352,10 @@ int __wrap_libxl_retrieve_domain_configuration(libxl_ctx *ctx, uint32_t domid,
 	c->disks = calloc((size_t)d->disks + 1, sizeof(*c->disks));
 	for (int i = 0; i < d->disks; i++)
 		libxl_device_disk_init(&c->disks[i]);
-	return ends(how, 0);
+	if (!fake.slow_read)
+		return ends(how, 0);
+	fake.read = how;
+	return 0;
 }
 
 char *__wrap_libxl_domain_config_to_json(libxl_ctx *ctx, libxl_domain_config *c)

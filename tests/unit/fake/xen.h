@@ -59,6 +59,9 @@ struct fake_xen {
 	/* Right before a transaction commits, once; as when the guest is quicker. */
 	void (*meanwhile)(void);
 
+	/* Reading a configuration takes until fake_read_ends(), when it is slow. */
+	bool slow_read;
+	const libxl_asyncop_how *read;
 	/* The save that is under way; NULL: none. It lasts until fake_save_ends(). */
 	const libxl_asyncop_how *save;
 	libxl_ctx *save_ctx;
@@ -103,6 +106,8 @@ struct fake_domain *fake_domain_new(uint32_t domid, const char *name);
 /* NULL when there is none. */
 struct fake_domain *fake_domain(uint32_t domid);
 
+/* The configuration is read, or cannot be. */
+void fake_read_ends(int rc);
 /* The save helper of the save under way tells something, as through libxl's log. */
 void fake_helper_says(const char *report);
 /* The save ends; its pipe is libxl's no more. */

@@ -30,6 +30,7 @@ struct line {
 	size_t at; /* in the pattern */
 	bool pumped, slow;
 	int pump_err, sink_err;
+	uint64_t frames; /* that a had sent when all was pumped */
 };
 
 static bool to_sink(void *arg, uint8_t type, const uint8_t *p, size_t n)
@@ -51,8 +52,11 @@ static const struct channel_ops receiver_ops = {on_open, to_sink, NULL, on_close
 static void on_pumped(void *arg, int err)
 {
 	struct line *t = arg;
+	struct channel_stats s;
 	CHECK(!t->pumped);
 	t->pumped = true;
+	channel_stats(t->a.c, &s);
+	t->frames = s.frames_sent;
 	t->pump_err = err;
 	channel_finish(t->a.c);
 }
@@ -198,6 +202,34 @@ static void test_limited(void)
 	line_end(&t);
 }
 
+/* So many frames carry 1 MiB that waits in the pipe. */
+static uint64_t frames(bool brief)
+{
+	static uint8_t block[64 << 10];
+	struct line t;
+	line_begin(&t, 0);
+	loop_fd_del(t.loop, &t.producer);
+	CHECK_EQ(fcntl(t.from[1], F_SETPIPE_SZ, 1 << 20), 1 << 20);
+	while (write(t.from[1], block, sizeof(block)) > 0)
+		;
+	close(t.from[1]);
+	t.from[1] = -1;
+	if (brief)
+		channel_pump_short(&t.pump);
+	for (unsigned i = 0; i < 60000 && !(t.a.closed && t.b.closed); i++)
+		wait_ms(t.loop, 1);
+	CHECK_EQ(t.pump.bytes, 1 << 20);
+	CHECK_EQ(t.sink.bytes, 1 << 20);
+	line_end(&t);
+	return t.frames;
+}
+
+static void test_frames(void)
+{
+	CHECK_EQ(frames(false), 1);
+	CHECK_EQ(frames(true), 4);
+}
+
 /* A consumer that takes 1000 bytes at a time stops the producer, and loses nothing. */
 static void test_slow_consumer(void)
 {
@@ -241,6 +273,7 @@ int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	CHECK_RUN(test_through);
+	CHECK_RUN(test_frames);
 	CHECK_RUN(test_limited);
 	CHECK_RUN(test_slow_consumer);
 	CHECK_RUN(test_stopped_consumer);

@@ -85,6 +85,96 @@ static void test_settles_too_early(void)
 	end();
 }
 
+/* ---- the way is opened while the configuration is read ---- */
+
+static void on_read(void *arg)
+{
+	(void)arg;
+	CHECK_EQ(w.calls, 1); /* the other host has been called meanwhile, */
+	CHECK_STR(fake.did, "retrieve 5, ");
+	CHECK(!w.done); /* and nothing has come of what it did: libxl is at work */
+	fake_read_ends(0);
+}
+
+/* It is read only some time after all that the other host does by itself. */
+static void reads_slowly(void (*meanwhile)(void *arg))
+{
+	static struct loop_timer early;
+
+	begin();
+	fake.slow_read = true;
+	loop_timer_set(w.loop, &w.timer, 100 * MS_NS, on_read, NULL);
+	if (meanwhile)
+		loop_timer_set(w.loop, &early, 20 * MS_NS, meanwhile, NULL);
+}
+
+static void test_reads_slowly(void)
+{
+	reads_slowly(NULL);
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	end();
+}
+
+static void greets_first(void *arg)
+{
+	(void)arg;
+	says(MSG_HELLO, "boot", "another");
+}
+
+static void test_greeted_while_it_reads(void)
+{
+	reads_slowly(greets_first);
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	end();
+}
+
+static void test_hung_up_while_it_reads(void)
+{
+	reads_slowly(on_hang_up);
+	stays();
+	CHECK(fake.read == NULL);
+	CHECK_EQ(w.result.settled, SETTLE_RUNS);
+	CHECK_STR(fake.did, "retrieve 5, ");
+	end();
+}
+
+static void interrupts(void *arg)
+{
+	(void)arg;
+	cancels();
+}
+
+static void test_called_off_while_it_reads(void)
+{
+	reads_slowly(interrupts);
+	stays();
+	CHECK(fake.read == NULL);
+	CHECK_STR(w.result.cause, "interrupted");
+	CHECK_STR(fake.did, "retrieve 5, ");
+	end();
+}
+
+static int no_way(void *arg, struct loop *l, const struct channel_config *cfg, struct channel **out)
+{
+	(void)arg;
+	(void)l;
+	(void)cfg;
+	(void)out;
+	w.calls++;
+	return -ECONNREFUSED;
+}
+
+static void test_no_way(void)
+{
+	reads_slowly(NULL);
+	w.o.way.open = no_way;
+	stays();
+	CHECK(fake.read == NULL);
+	end();
+}
+
 /* ---- its devices change in mid-copy ---- */
 
 static void attaches_then_saves(void)
@@ -526,6 +616,11 @@ int main(void)
 	CHECK_RUN(test_the_downtime_is_split);
 	CHECK_RUN(test_receiver_does_not_settle);
 	CHECK_RUN(test_settles_too_early);
+	CHECK_RUN(test_reads_slowly);
+	CHECK_RUN(test_greeted_while_it_reads);
+	CHECK_RUN(test_hung_up_while_it_reads);
+	CHECK_RUN(test_called_off_while_it_reads);
+	CHECK_RUN(test_no_way);
 	CHECK_RUN(test_disk_attached_in_mid_copy);
 	CHECK_RUN(test_devices_touched);
 	CHECK_RUN(test_called_off_in_mid_copy);
