@@ -7,6 +7,7 @@
 #include <xenguest.h>
 #include <_libxl_save_msgs_helper.h>
 
+#include "core/bytes.h"
 #include "core/loop.h"
 #include "xen/dirty_peek.h"
 #include "xen/precopy_report.h"
@@ -28,6 +29,9 @@ static struct {
 	int fd;			 /* the stream's; -1: nothing written yet */
 	uint64_t looked_at;
 	bool suspended;
+	/* That the hypervisor counted before round 0: what an earlier save, called off, has left is
+	 * forgotten only when libxc fetches the bitmap for round 1 (xen/arch/x86/mm/paging.c). */
+	uint64_t stale;
 	unsigned turn_rounds; /* that it may still keep the turn for; 0: it has not waited */
 	int (*suspend)(void *user);
 } save;
@@ -50,13 +54,20 @@ static void report(enum precopy_what what, uint64_t at, enum precopy_verdict v)
 }
 
 /* The hypervisor counts them as they come; no bitmap is copied. UINT64_MAX: cannot tell. */
-static uint64_t dirty_pages(void)
+static uint64_t counted_pages(void)
 {
 	xc_shadow_op_stats_t stats = {0};
 
 	if (!save.xch || release_peek(save.xch, save.domid, NULL, 0, &stats) < 0)
 		return UINT64_MAX;
 	return stats.dirty_count;
+}
+
+static uint64_t dirty_pages(void)
+{
+	uint64_t n = counted_pages();
+
+	return n == UINT64_MAX ? n : n - MIN(n, save.stale);
 }
 
 static uint64_t queued_bytes(void)
@@ -138,6 +149,9 @@ static int precopy_policy(struct precopy_stats s, void *user)
 	(void)save_pages_flush();
 	if (s.dirty_count >= 0) {
 		leave_out_written();
+		save.stale = s.iteration ? 0 : counted_pages();
+		if (save.stale == UINT64_MAX)
+			save.stale = 0;
 		precopy_before(&save.policy, now, s.iteration, (uint64_t)s.dirty_count);
 		report(PRECOPY_ROUND, now, PRECOPY_GO_ON);
 		return XGS_POLICY_CONTINUE_PRECOPY;

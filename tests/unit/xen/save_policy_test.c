@@ -83,6 +83,15 @@ static void stops(struct save_callbacks *cbs)
 	CHECK_EQ(cbs->suspend(NULL), 7);
 }
 
+/* As after a save that was called off: the count begins where that one's ended. */
+static void begins_anew(struct save_callbacks *cbs)
+{
+	fake_domain(5)->dirty = 500000;
+	CHECK_EQ(round_of(cbs, 0, 1000, 500040), XGS_POLICY_CONTINUE_PRECOPY);
+	/* Then the bitmap was fetched, and the count with it. */
+	CHECK_EQ(round_of(cbs, 1, 40, 3), XGS_POLICY_STOP_AND_COPY);
+}
+
 static void is_called_off(struct save_callbacks *cbs)
 {
 	CHECK_EQ(round_of(cbs, 0, 1000, 40), XGS_POLICY_ABORT);
@@ -179,6 +188,17 @@ static void test_it_waits_for_its_turn(void)
 	end();
 }
 
+static void test_what_an_earlier_one_left(void)
+{
+	begin(begins_anew);
+	until_said("dirty=40 ", 1);
+	until_said("why=turn", 1);
+	CHECK(!memmem(said, n_said, "dirty=5000", 10));
+	flock(other, LOCK_UN);
+	until_said("verdict=1", 1);
+	end();
+}
+
 static void test_it_is_called_off_meanwhile(void)
 {
 	begin(is_called_off);
@@ -220,6 +240,7 @@ int main(void)
 {
 	alarm(60); /* nothing here takes a second */
 	CHECK_RUN(test_it_waits_for_its_turn);
+	CHECK_RUN(test_what_an_earlier_one_left);
 	CHECK_RUN(test_it_is_called_off_meanwhile);
 	CHECK_RUN(test_it_waits_before_a_suspend);
 	CHECK_RUN(test_the_turn_is_not_kept_for_good);
