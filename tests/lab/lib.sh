@@ -135,7 +135,7 @@ host_start() {
 		truncate -s "${LAB_LOCAL_DISK:-8}M" "$RUN/var$host.img"
 		mke2fs -q -t ext4 -F "$RUN/var$host.img"
 	fi
-	qemu-system-x86_64 -name "host$host" -machine pc -accel tcg,thread=multi,tb-size=128 \
+	"$(qemu_program)" -name "host$host" -machine pc -accel tcg,thread=multi,tb-size=128 \
 		-cpu qemu64,+svm,+npt -smp 1 -m "$HOST_MEMORY" -display none -vga none \
 		-nodefaults -no-reboot -serial "file:$LOG/console$host.log" \
 		-kernel "$hypervisor" \
