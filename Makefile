@@ -254,7 +254,7 @@ install = @command -v dpkg-query > /dev/null || exit 0; \
 	$(call missing,$(1)); \
 	echo "INSTALL$$missing"; \
 	sudo=; [ $$(id -u) = 0 ] || sudo=sudo; \
-	get() { $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 "$$@" < /dev/null; }; \
+	get() { $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$$@" < /dev/null; }; \
 	get install --no-install-recommends $$missing > build/deps.log 2>&1 || { get update && \
 		get install --no-install-recommends $$missing; } >> build/deps.log 2>&1 || { \
 		echo "deps: apt-get could not install$$missing: its words are in build/deps.log" >&2; exit 1; }
