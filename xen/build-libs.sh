@@ -61,6 +61,12 @@ for dsc in $dscs; do
 	name=$(basename "$dsc")
 	name=${name%%_*}
 	case $name in
+	xen-*) # a release of upstream's own
+		version=${name#xen-}
+		version=${version%.tar.*}
+		mkdir "$SRC/xen"
+		tar xf "$dsc" -C "$SRC/xen" --strip-components=1
+		;;
 	xen)
 		# Debian's patches remove the generated tools/configure; upstream's sources are what we want.
 		version=$(basename "${dsc%.*}")

@@ -8,9 +8,11 @@
 #             first the next newer one, then the next older one (4.17.x stays 4.17.x), then any that
 #             lies in DIR
 #   upstream  upstream's tarball will do, should the mirror have lost the rest; its checksum is in the
-#             signed index, of which the entry is kept as PACKAGE_VERSION.index
-# Prints the path of one .dsc (or .index) a package, in the order asked for. Packages already in DIR,
-# complete by the checksums in them, are taken as they are: without a network, copy them there by hand.
+#             signed index, of which the entry is kept as PACKAGE_VERSION.index. At the very last, a
+#             release of upstream's own that somebody has put into DIR (xen-4.20.4.tar.gz), unchecked
+# Prints the path of one .dsc (or .index, or that tarball) a package, in the order asked for. Packages
+# already in DIR, complete by the checksums in them, are taken as they are: without a network, copy them
+# there by hand.
 set -euo pipefail
 
 say() { echo "$*" >&2; }
@@ -167,15 +169,33 @@ have() {
 
 apt_source() { (cd "$DIR" && apt-get -q -c "$APT/apt.conf" --download-only --only-source source "$@") >> "$LOG" 2>&1 < /dev/null; }
 
+# The suites that list NAME VERSION. apt asks the first of them; a file that Debian's own archive has lost may
+# still be in that of its security team, and the other way round.
+suites_with() {
+	apt-cache -c "$APT/apt.conf" madison "$1" 2>> "$LOG" | awk -F' *[|] *' -v version="$2" '
+	$2 == version && $3 ~ /Sources$/ { split($3, word, " "); sub(/\/.*/, "", word[2]); print word[2] }' | sort -u || true
+}
+
+# The signed index's entry for NAME VERSION: with the checksums of its files.
+entry() {
+	apt-cache -c "$APT/apt.conf" showsrc "$1" 2>> "$LOG" | awk -v RS= -v version="$2" '
+		index("\n" $0 "\n", "\nVersion: " version "\n") { print; exit }' || true
+}
+
 get() {
+	local suite
 	have "$1" "$2" && return
 	say "FETCH $1 $2"
-	if ! apt_source "$1=$2" && [ -n "$upstream" ] && apt_source --tar-only "$1=$2"; then
-		apt-cache -c "$APT/apt.conf" showsrc "$1" | awk -v RS= -v version="$2" '
-			index("\n" $0 "\n", "\nVersion: " version "\n") { print; exit }' \
-			> "$DIR/$1_${2#*:}.index"
-	fi
-	have "$1" "$2"
+	apt_source "$1=$2" || for suite in $(suites_with "$1" "$2"); do apt_source "$1/$suite" && break; done
+	have "$1" "$2" && return
+	# What lies here already need not be served.
+	[ -z "$upstream" ] || entry "$1" "$2" > "$DIR/$1_${2#*:}.index"
+	have "$1" "$2" && return
+	[ -z "$upstream" ] || apt_source --tar-only "$1=$2" ||
+		for suite in $(suites_with "$1" "$2"); do apt_source --tar-only "$1/$suite" && break; done
+	have "$1" "$2" && return
+	rm -f "$DIR/$1_${2#*:}.index"
+	return 1
 }
 
 # The versions that the mirrors list, oldest first.
@@ -210,11 +230,31 @@ candidates() {
 	echo "$newer $older"
 }
 
+# A release of upstream's own in DIR, the newest of the series.
+upstreams_release() {
+	find "$DIR" -name "$1-$(series_of "$2")*.tar.[gx]z" | grep -E "/$1-[0-9]+\.[0-9]+\.[0-9]+\.tar\.[gx]z\$" | sort -rV | sed 1q || true
+}
+
+# The ways out are named by what apt said last of the version that was wanted, or of the newest one.
 unavailable() {
-	local list why
+	local list why version file
+	if [ -n "$upstream" ]; then
+		file=$(upstreams_release "$1" "$2")
+		if [ -n "$file" ]; then
+			say "NOTE $1 $2 cannot be had: ${file##*/} taken in its place, as it is, which nobody has signed for here"
+			echo "$file"
+			return
+		fi
+	fi
 	list=$(listed "$1" | xargs)
 	why=$(grep -m 1 -E '^[EW]: ' "$LOG" | cut -c 1-200) || true
-	die "$1 $2 cannot be had: this machine's Debian mirrors (suites $SUITES) list ${list:-no $1 at all} and serve none that will do; apt: \"$why\", more in $LOG"
+	version=$(listed "$1" | grep -Fx -- "$2" || listed "$1" | tail -n 1)
+	file=$(entry "$1" "$version" | awk '/^Checksums-Sha256:/ { on = 1; next } /^[^ ]/ { on = 0 }
+		on && $3 ~ /\.orig\.tar\.[a-z0-9]*$/ { print $3 " (SHA256 " $1 ")" }')
+	file=${file:-its source package}
+	[ -z "$upstream" ] || file="$file or upstream's release $1-$(series_of "$2").N.tar.gz"
+	die "$1 $2 cannot be had: this machine's Debian mirrors (suites $SUITES) list ${list:-no $1 at all} and serve none that will do;" \
+		"add a mirror that has it to the machine's apt sources, or put $file into $DIR; apt: \"$why\", more in $LOG"
 }
 
 fetch() {
