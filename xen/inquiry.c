@@ -42,6 +42,7 @@ static void on_open(void *arg)
 	struct buf b = {0};
 
 	message_put(&b, "protocol", "%u", MIGRATION_PROTOCOL);
+	message_put(&b, "vstor", "%s", VSTOR_VERSION);
 	message_put(&b, "mode", "ask");
 	message_put(&b, "id", "%s", q->id);
 	message_send(q->c, MSG_HELLO, &b);
@@ -59,11 +60,14 @@ static void answered(struct inquiry *q, enum handover_is is)
 static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 {
 	struct inquiry *q = arg;
-	char word[16];
+	char word[16], cause[CHANNEL_TEXT_MAX];
 	enum handover_is is;
 
-	if (type != MSG_ANSWER || message_check(p, n) ||
-	    message_get(p, n, "is", word, sizeof(word)) || handover_parse(word, &is))
+	if (type == MSG_FAILED && !message_check(p, n) &&
+	    !message_get(p, n, "cause", cause, sizeof(cause)))
+		again(q, cause);
+	else if (type != MSG_ANSWER || message_check(p, n) ||
+		 message_get(p, n, "is", word, sizeof(word)) || handover_parse(word, &is))
 		again(q, "it does not speak this protocol");
 	else if (is == HANDOVER_BUSY)
 		again(q, "it is still being started there");

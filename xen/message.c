@@ -103,6 +103,23 @@ int message_get_u64(const uint8_t *p, size_t n, const char *key, uint64_t *out)
 	return parse_u64(text, out) ? -EINVAL : 0;
 }
 
+int message_agree(const uint8_t *p, size_t n, bool sender, char *why, size_t size)
+{
+	char theirs[24] = "none", vstor[32] = "unknown", mine[24];
+
+	message_get(p, n, "protocol", theirs, sizeof(theirs));
+	message_get(p, n, "vstor", vstor, sizeof(vstor));
+	snprintf(mine, sizeof(mine), "%u", MIGRATION_PROTOCOL);
+	if (strcmp(theirs, mine) == 0)
+		return 0;
+	snprintf(why, size,
+		 "the sender's vstor %s speaks version %s of the protocol of migrations, the "
+		 "receiver's vstor %s version %s: install the newer vstor on both hosts",
+		 sender ? VSTOR_VERSION : vstor, sender ? mine : theirs,
+		 sender ? vstor : VSTOR_VERSION, sender ? theirs : mine);
+	return -EPROTO;
+}
+
 bool migration_id_valid(const char *id)
 {
 	return strlen(id) == MIGRATION_ID_LEN && strspn(id, "0123456789abcdef") == MIGRATION_ID_LEN;

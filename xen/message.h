@@ -22,10 +22,11 @@
  *   GO        the point of no return           ->
  *                                              <-  RUNNING   took_ns: from GO to unpaused
  *                                              <-  SETTLED   it is connected, and has its name
- * At any time FAILED from the receiver (cause): it has destroyed what it had made and promises
- * never to start it. Who only wants the receiver's HELLO (mode=survey) hangs up then. HELLO with
- * mode=ask is answered by ANSWER (is, see xen/handover.h): what
- * became of that id.
+ * A HELLO's protocol and vstor, and FAILED with its cause, are read by every version alike: who
+ * hears another version's HELLO refuses it (message_agree()), whatever else it says. At any time
+ * FAILED from the receiver (cause): it has destroyed what it had made and promises never to start
+ * it. Who only wants the receiver's HELLO (mode=survey) hangs up then. HELLO with mode=ask is
+ * answered by ANSWER (is, see xen/handover.h): what became of that id.
  */
 #ifndef XEN_MESSAGE_H
 #define XEN_MESSAGE_H
@@ -77,6 +78,10 @@ struct message_field {
 };
 bool message_next(const uint8_t *p, size_t n, size_t *at, struct message_field *f);
 bool message_field_is(const struct message_field *f, const char *key);
+
+/* 0 when a checked HELLO is of this protocol, or -EPROTO with a line for both ends in `why`: which
+ * end speaks which version. `sender`: it is the one who has heard it. */
+int message_agree(const uint8_t *p, size_t n, bool sender, char *why, size_t size);
 
 /* True when `id` has the form of a migration's id; only then may it become a file's name. */
 bool migration_id_valid(const char *id);

@@ -80,13 +80,10 @@ static void on_close(void *arg, int err, const char *text)
 
 static void on_hello(struct migration *m, const uint8_t *p, size_t n)
 {
-	char boot[64], why[160];
-	uint64_t protocol;
+	char boot[64], why[320];
 
-	if (message_get_u64(p, n, "protocol", &protocol) || protocol != MIGRATION_PROTOCOL) {
-		migration_lost(
-			m, "the vstor there speaks another version of this protocol: use the same "
-			   "version on both hosts");
+	if (message_agree(p, n, true, why, sizeof(why))) {
+		migration_lost(m, why);
 		return;
 	}
 	m->same_host = !message_get(p, n, "boot", boot, sizeof(boot)) && boot[0] &&

@@ -146,18 +146,14 @@ static void on_answer(void *arg, enum handover_is is)
 
 static void on_hello(struct reception *r, const uint8_t *p, size_t n)
 {
-	char mode[16], boot[64], xen[16];
-	uint64_t protocol;
+	char mode[16], boot[64], xen[16], why[320];
 
 	if (r->state != R_HELLO || r->asking) {
 		reception_refuse(r, "it greets twice");
 		return;
 	}
-	if (message_get_u64(p, n, "protocol", &protocol) || protocol != MIGRATION_PROTOCOL) {
-		reception_refuse(
-			r,
-			"this vstor speaks another version of the protocol: use the same version "
-			"on both hosts");
+	if (message_agree(p, n, false, why, sizeof(why))) {
+		reception_refuse(r, why);
 		return;
 	}
 	if (message_get(p, n, "mode", mode, sizeof(mode)) ||

@@ -47,6 +47,8 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 		end(s, -EPROTO, "a message makes no sense");
 	else if (type == MSG_FAILED && !message_get(p, n, "cause", cause, sizeof(cause)))
 		end(s, -EPROTO, cause);
+	else if (type == MSG_HELLO && message_agree(p, n, true, cause, sizeof(cause)))
+		end(s, -EPROTO, cause);
 	else if (type != MSG_HELLO || host_facts_get(p, n, &s->facts))
 		end(s, -EPROTO,
 		    "the vstor there does not tell what its host has: use the same version on "

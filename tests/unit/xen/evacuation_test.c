@@ -54,6 +54,7 @@ static struct world {
 	struct migration_way ways[HOSTS];
 	struct channel *c[HOSTS]; /* the host's end */
 	bool silent;		  /* the second host does not answer */
+	unsigned int protocol;	  /* that the hosts speak */
 	struct evacuation *e;
 	struct evacuation_state s;
 	bool planned;
@@ -70,6 +71,8 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 	(void)p;
 	(void)n;
 	CHECK_EQ(type, MSG_HELLO);
+	message_put(&b, "protocol", "%u", w.protocol);
+	message_put(&b, "vstor", "7.8.9");
 	message_put(&b, "free_kib", "1000000");
 	message_put(&b, "total_kib", "4000000");
 	message_put(&b, "cpus", "4");
@@ -135,7 +138,7 @@ static void begin(const char *const *guests)
 
 	fake_reset();
 	CHECK_EQ(truncate(path, 0), 0);
-	w = (struct world){.loop = loop_new(), .ended = 1};
+	w = (struct world){.loop = loop_new(), .ended = 1, .protocol = MIGRATION_PROTOCOL};
 	for (unsigned i = 0; guests[i]; i++)
 		fake_domain_new(5 + i, guests[i]);
 	for (unsigned i = 0; i < HOSTS; i++)
@@ -236,6 +239,21 @@ static void test_goes_on(void)
 	end();
 }
 
+/* A host with an older vstor, or a newer one: what it tells of itself is not taken for what it
+ * would mean here. */
+static void test_a_host_of_another_version(void)
+{
+	for (unsigned int p = MIGRATION_PROTOCOL - 1; p <= MIGRATION_PROTOCOL + 1; p += 2) {
+		begin((const char *const[]){"one", NULL});
+		w.protocol = p;
+		evacuate();
+		CHECK_EQ(w.ended, -EPROTO);
+		CHECK(!w.planned);
+		CHECK_EQ(ran(NULL), 0);
+		end();
+	}
+}
+
 /* A host that does not answer: nothing is planned, nothing is checked. */
 static void test_a_host_is_silent(void)
 {
@@ -317,6 +335,7 @@ int main(int argc, char **argv)
 	CHECK_RUN(test_all_move);
 	CHECK_RUN(test_a_plan_only);
 	CHECK_RUN(test_goes_on);
+	CHECK_RUN(test_a_host_of_another_version);
 	CHECK_RUN(test_a_host_is_silent);
 	CHECK_RUN(test_the_hypervisor_is_silent);
 	CHECK_RUN(test_called_off);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "core/bytes.h"
 #include "core/log.h"
 #include "tests/unit/check.h"
 #include "xen/guest_claim.h"
@@ -22,7 +23,7 @@ struct peer {
 	struct channel *c;
 	struct reception *r;
 	void (*speaks)(struct peer *p);
-	char answer[16], cause[128];
+	char answer[16], cause[320];
 	bool closed, ended;
 	enum reception_end end;
 };
@@ -138,12 +139,52 @@ static void test_answers(void)
 	CHECK_STR(p.answer, "gone");
 }
 
-/* ---- nonsense ---- */
+/* ---- vstors of other versions ---- */
 
-static void old_protocol(struct peer *p)
+static const char *mode, *its_protocol;
+
+/* Whatever else an older or a newer one may say. */
+static void of_another_version(struct peer *p)
 {
-	hello(p, "migrate", ID, MIGRATION_PROTOCOL + 1);
+	struct buf b = {0};
+
+	message_put(&b, "later", "something that nobody knows here");
+	if (its_protocol)
+		message_put(&b, "protocol", "%s", its_protocol);
+	message_put(&b, "vstor", "7.8.9");
+	message_put(&b, "mode", "%s", mode);
+	message_put(&b, "id", "%s", ID);
+	CHECK_EQ(message_send(p->c, MSG_HELLO, &b), 0);
+	CHECK_EQ(channel_send(p->c, MSG_CONFIG, "{}", 2), 0);
 }
+
+/* Refused in words that name both ends; nothing it says is taken for something else. */
+static void test_other_versions(void)
+{
+	static const char *const modes[] = {"migrate", "survey", "ask"};
+	char older[16], newer[16], near[16], expect[160];
+	const char *const versions[] = {"0", older, newer, near, "-1", "two", NULL};
+	struct peer p;
+
+	snprintf(older, sizeof(older), "%u", MIGRATION_PROTOCOL - 1);
+	snprintf(newer, sizeof(newer), "%u", MIGRATION_PROTOCOL + 1);
+	snprintf(near, sizeof(near), "%u.1", MIGRATION_PROTOCOL);
+	for (size_t i = 0; i < ARRAY_SIZE(versions) * ARRAY_SIZE(modes); i++) {
+		its_protocol = versions[i / ARRAY_SIZE(modes)];
+		mode = modes[i % ARRAY_SIZE(modes)];
+		talk(&p, of_another_version);
+		CHECK_EQ(p.end, RECEPTION_NOTHING);
+		CHECK_STR(p.answer, "");
+		snprintf(expect, sizeof(expect),
+			 "the sender's vstor 7.8.9 speaks version %s of the protocol of "
+			 "migrations, the receiver's vstor " VSTOR_VERSION " version %u: ",
+			 its_protocol ? its_protocol : "none", MIGRATION_PROTOCOL);
+		if (!CHECK(strncmp(p.cause, expect, strlen(expect)) == 0))
+			printf("# cause: %s\n", p.cause);
+	}
+}
+
+/* ---- nonsense ---- */
 
 static void bad_id(struct peer *p)
 {
@@ -192,8 +233,8 @@ static void hangs_up(struct peer *p)
 
 static void test_nonsense(void)
 {
-	static void (*const ways[])(struct peer *) = {old_protocol, bad_id,	  bad_mode,   twice,
-						      not_text,	    unknown_type, out_of_turn};
+	static void (*const ways[])(struct peer *) = {bad_id,	bad_mode,     twice,
+						      not_text, unknown_type, out_of_turn};
 	struct peer p;
 
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
@@ -241,6 +282,7 @@ int main(void)
 		return 1;
 	guest_claim_dir = ledger_dir = dir;
 	CHECK_RUN(test_answers);
+	CHECK_RUN(test_other_versions);
 	CHECK_RUN(test_nonsense);
 	CHECK_RUN(test_noise);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
