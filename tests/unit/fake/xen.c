@@ -229,7 +229,9 @@ int __wrap_libxl_get_physinfo(libxl_ctx *ctx, libxl_physinfo *info)
 {
 	(void)ctx;
 	libxl_physinfo_init(info);
-	info->cap_hap = info->cap_shadow = info->cap_hvm = info->cap_pv = true;
+	info->cap_hvm = info->cap_pv = true;
+	info->cap_hap = !fake.no_hap;
+	info->cap_shadow = !fake.no_shadow;
 	info->nr_cpus = 2;
 	info->total_pages = 1 << 20;
 	return fake.no_physinfo ? ERROR_FAIL : 0;
@@ -347,7 +349,7 @@ int __wrap_libxl_retrieve_domain_configuration(libxl_ctx *ctx, uint32_t domid,
 		return ends(how, ERROR_FAIL);
 	c->c_info.name = strdup(d->name);
 	c->c_info.uuid = d->uuid;
-	c->c_info.type = LIBXL_DOMAIN_TYPE_PVH;
+	c->c_info.type = d->pv ? LIBXL_DOMAIN_TYPE_PV : LIBXL_DOMAIN_TYPE_PVH;
 	c->num_disks = d->disks;
 	c->disks = calloc((size_t)d->disks + 1, sizeof(*c->disks));
 	for (int i = 0; i < d->disks; i++)

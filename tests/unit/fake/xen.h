@@ -73,7 +73,8 @@ struct fake_xen {
 	/* So many events of a watch are waiting; none can be set. */
 	unsigned watched;
 	bool no_watch;
-	bool no_physinfo; /* the hypervisor does not say what it has */
+	bool no_physinfo;	/* the hypervisor does not say what it has */
+	bool no_shadow, no_hap; /* what it has not: shadow paging, nested paging */
 	/* The restore that is under way; it lasts until fake_restore_ends(). */
 	const libxl_asyncop_how *restore;
 	libxl_ctx *restore_ctx;
