@@ -119,14 +119,14 @@ pack_cpio() {
 	(cd "$1" && find . | LC_ALL=C sort | "$BB" cpio -o -H newc -R 0:0 2>/dev/null) >"$1.cpio"
 }
 
-# host_start HOST pv|pvh: PV live migration needs the hypervisor with shadow paging.
+# host_start HOST pv|pvh: PV live migration needs the hypervisor with shadow paging, where there is one.
 host_start() {
 	local host=$1 lun=0 cache=unsafe release home hypervisor
 
 	release=$(release_of "$host")
 	home=$(home_of "$release")
 	hypervisor=$home/xen
-	[ "$2" = pv ] && [ "$release" != 4.14 ] && hypervisor=$home/xen-shadow
+	[ "$2" = pv ] && [ -e "$home/xen-shadow" ] && hypervisor=$home/xen-shadow
 	[ "$TARGET" = tgtd ] && lun=1
 	[ -n "${LAB_LOCAL_DISK:-}" ] && cache=writeback	# its flushes count, as those of the target's do
 	rm -f "$LOG/console$host.log"
