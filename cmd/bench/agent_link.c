@@ -13,7 +13,7 @@
 #define CLOCK_EVERY (20 * MS_NS)
 #define CLOCK_LIMIT (2 * SEC_NS) /* a guest that is busy answers late: then one has to do */
 #define RETRY_NS    (500 * MS_NS)
-#define CONNECT_NS  (5 * SEC_NS)
+#define CONNECT_NS  (15 * SEC_NS)  /* the guest may be busy */
 #define PATIENCE    (180 * SEC_NS) /* for one that was there: longer than the link's own */
 
 static const struct channel_ops channel_ops;

@@ -10,7 +10,7 @@ dash() { [ -n "$1" ] && echo "$1" || echo –; }
 seconds() { [ -n "$1" ] && awk -v x="$1" 'BEGIN { printf "%.2f", x / 1000 }'; }
 
 # figures PATTERN: a line for each run whose name matches, in the order of the plan, with tabs:
-# name, migration s, ping's silence, guest's clock, the tool's downtime, first reply, MB sent
+# name, migration s, ping's silence, guest's clock, the tool's downtime, first reply, MB sent, link Mbit/s
 figures() {
 	local line name file
 
@@ -19,31 +19,56 @@ figures() {
 		name=$(name_of $line)
 		file=$OUT/$name.json
 		[ -s "$file" ] && grep -qE -- "$1" <<<"$name" || continue
-		printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$(dash "$(took "$file")")" "$(dash "$(seconds "$(of ping "$file")")")" \
+		printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$(dash "$(took "$file")")" "$(dash "$(seconds "$(of ping "$file")")")" \
 			"$(dash "$(seconds "$(of guest_clock "$file")")")" "$(dash "$(seconds "$(of tool "$file")")")" \
 			"$(dash "$(seconds "$(of first_reply "$file")")")" \
-			"$(dash "$(of bytes <(grep -o '"migration":{.*' "$file") | awk 'NF { printf "%.0f", $1 / 1e6 }')")"
+			"$(dash "$(of bytes <(grep -o '"migration":{.*' "$file") | awk 'NF { printf "%.0f", $1 / 1e6 }')")" \
+			"$(dash "$(sed -n 's|.*"link to it, measured, Mbit/s":\([0-9.]*\).*|\1|p;T;q' "$file" | awk 'NF { printf "%.0f", $1 }')")"
 	done
 }
 
-heads=(run "took s" "ping s" "guest s" "tool s" "reply s" "MB")
+# prices: a line for each run of a tool that tells: name, predicted ms, downtime ms, brownout s, rounds, and
+# what the downtime was spent on, ms.
+prices() {
+	local line name file key
+
+	plan | while read -r line; do
+		# shellcheck disable=SC2086
+		name=$(name_of $line)
+		file=$OUT/$name.json
+		[ -s "$file" ] && grep -q '"downtime_parts_ms"' "$file" || continue
+		printf %s "$name"
+		for key in predicted_ms downtime_ms brownout_s rounds suspend copy restore devices quiesce start; do
+			printf '\t%s' "$(dash "$(of $key "$file" | awk -v key=$key 'NF { printf key == "brownout_s" ? "%.1f" : "%.0f", $1 }')")"
+		done
+		echo
+	done
+}
+
+heads=(run took ping guest tool reply MB link)
+price_heads=(run pred down brown rnds susp copy rest devs quies start)
 
 # rows PATTERN: as a table in Markdown.
 rows() {
 	(IFS='|' && echo "|${heads[*]}|")
-	echo "|---|--:|--:|--:|--:|--:|--:|"
+	echo "|---|--:|--:|--:|--:|--:|--:|--:|"
 	figures "$1" | sed 's/\t/ | /g; s/^/| /; s/$/ |/'
 	echo
 }
-
-# columns PATTERN: the same in columns of text.
-columns() {
-	{
-		(IFS=$'\t' && echo "${heads[*]}")
-		figures "$1"
-	} | awk -F '\t' '{ printf "%-30s", $1; for (i = 2; i <= NF; i++) printf "%s%s", substr("        ", width($i)), $i; print "" }
-		function width(s) { gsub(/–/, "-", s); return length(s) }'
+price_rows() {
+	(IFS='|' && echo "|${price_heads[*]}|")
+	echo "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+	prices | sed 's/\t/ | /g; s/^/| /; s/$/ |/'
+	echo
 }
+
+# in_columns: lines with tabs as columns of text.
+in_columns() {
+	awk -F '\t' '{ printf "%-30s", $1; for (i = 2; i <= NF; i++) printf "%s%s", substr("      ", width($i)), $i; print "" }
+		function width(s) { gsub(/–/, "-", s); return length(s) + 1 }'
+}
+# columns PATTERN: the table of rows() so.
+columns() { { (IFS=$'\t' && echo "${heads[*]}"); figures "$1"; } | in_columns; }
 
 runs_there() { plan | while read -r line; do
 	# shellcheck disable=SC2086
@@ -58,11 +83,15 @@ circumstances() {
 	[ ! -e "$OUT/took" ] || echo "It took, in all its sittings: $(paste -sd ';' "$OUT/took" | sed 's/;/; /g')."
 }
 
-legend='Columns: how long the migration took; the longest silence of a ping a hundred times a second; how
-long the guest stood still by its own clock, and by that of the tool; the time from there to the first reply to a
-ping; what was sent.
+legend='Columns: the seconds that the migration took (took), of the longest silence of a ping a hundred times a second
+(ping), that the guest stood still by its own clock (guest) and by that of the tool (tool), and from there to the
+first reply to a ping (reply); what was sent (MB); what the link to the other host carried, in Mbit/s, just before
+the load began (link).
 Names of runs: storage, network, tool, test, load.
 A dash: not measured, or not told by that tool.'
+price_legend='The pause predicted and the downtime (pred, down: ms), work lost beside it (brown: s), rounds of the copy (rnds);
+then what the downtime was spent on (ms): until the guest had suspended itself, the last copy was sent, it was
+restored, its devices were there, its disks had answered (if that took longer), it ran.'
 
 report() {
 	local runs
@@ -82,6 +111,11 @@ report() {
 		echo "## All runs"
 		echo
 		rows '-[1-7]-'
+		echo "## The price, as vstor migrate tells it"
+		echo
+		echo "$price_legend"
+		echo
+		price_rows
 		echo "## Before, during, after"
 		echo
 		echo '```'
@@ -187,6 +221,10 @@ page() {
 		on { sub(/^  /, ""); print }' "$OUT/report.txt" | literal
 	echo ".Sh WHAT IT HAD LEFT OPEN"
 	answers literal_rows ".Ss " | sed '/^$/d'
+	echo ".Sh THE PRICE, AS VSTOR MIGRATE TELLS IT"
+	echo "$price_legend"
+	{ (IFS=$'\t' && echo "${price_heads[*]:0:5}"); prices | cut -f 1-5; } | in_columns | literal
+	{ (IFS=$'\t' && echo "run"$'\t'"${price_heads[*]:5}"); prices | cut -f 1,6-; } | in_columns | literal
 	echo ".Sh THE TESTS"
 	echo "Means of the time before, during and after the migration; the worst sample during it."
 	echo "In the plots a column is about a sixtieth of the time, its height that of the worst sample in it;"
