@@ -198,6 +198,8 @@ void aoe_io_sync(struct aoe_disk *d)
 	prepare(d, &d->sync, &for_sync);
 	d->sync.cdb[0] = 0x91;
 	scsi_execute(&d->sync);
+	if (d->syncing)
+		loop_skip_spin(d->loop); /* a medium takes longer than a spin */
 }
 
 static void sync_done(struct scsi_cmd *cmd)
