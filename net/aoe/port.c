@@ -44,12 +44,12 @@ static struct tpacket2_hdr *slot(const struct aoe_port *p, unsigned n)
 				       at % AOE_RING_IN_BLOCK * AOE_RING_SLOT);
 }
 
-/* How many frames lie in the ring, or may be in the socket, that we look for at a time. */
+/* How many frames lie in the ring, or may be in the socket, of those that we take at a time. */
 static unsigned ready(const struct aoe_port *p)
 {
 	unsigned n = 0;
 	if (!p->ring)
-		return 1;
+		return AOE_BATCH;
 	while (n < AOE_BATCH &&
 	       __atomic_load_n(&slot(p, n)->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER)
 		n++;
@@ -79,10 +79,13 @@ static unsigned receive(struct aoe_port *p, struct aoe_frame **frames)
 	unsigned most = ready(p), n = 0, good = 0;
 
 	while (n < most && (frames[n] = aoe_port_frame(p)))
-		n++;
+		frames[n++]->len = 0;
 	loop_unlock(p->loop);
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		frames[i]->len = take(p, frames[i]->data);
+		if (!frames[i]->len && !p->ring)
+			break; /* there are no more in the socket */
+	}
 	loop_lock(p->loop);
 	for (unsigned i = 0; i < n; i++)
 		if (frames[i]->len < AOE_ARG)
