@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cmd/target_config.h"
+#include "cmd/target_open.h"
 #include "core/bytes.h"
 #include "core/log.h"
 #include "tests/unit/check.h"
