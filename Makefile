@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 # What `make deps` installs: to build, to test, and for the lab's two Xen hosts. Each target sees to what it
 # needs itself; on a machine that has it, nothing is installed.
 DEPS_BUILD := gcc libc6-dev make musl-tools linux-libc-dev acpica-tools dpkg-dev patch perl python3 xz-utils bzip2
-DEPS_TEST := clang-format cppcheck spin libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra mandoc file
+DEPS_TEST := clang-format cppcheck spin libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra mandoc file vblade
 DEPS_LAB := qemu-system-x86 iproute2 e2fsprogs bison flex m4 cpio gzip lz4 zstd kmod
 DEPS_THESIS := dbench sysbench iputils-ping chromium-headless-shell
 DEPS_FUZZ := clang libclang-rt-dev

@@ -113,6 +113,31 @@ part_power() {
 	check "AoE: with cache=writeback what was in memory is lost" power_cut ",cache=writeback" some_lost
 }
 
+# KIB of data go to the disk and come back, over a wire that loses frames both ways.
+aoe_lossy() {
+	ON_WAIT=400 on i "set -e
+		vstor attach --via aoe 1.1
+		head -c $(($1 * 1024)) /dev/urandom >/tmp/data
+		dd if=/tmp/data of=$DEVICE bs=64k conv=fsync 2>/dev/null
+		echo 3 >/proc/sys/vm/drop_caches
+		head -c $(($1 * 1024)) $DEVICE | cmp - /tmp/data
+		vstor detach $DEVICE" &&
+		[ "$(on i 'md5sum </tmp/data')" = "$(head -c $(($1 * 1024)) "$RUN/disk.img" | md5sum)" ] &&
+		lossy_set 0 && echo "$LOSSY_SAID" && [[ $LOSSY_SAID = *lost=[1-9]* ]]
+}
+
+part_loss() {
+	check "AoE: nobody there" aoe_nobody
+	lossy_network
+	lossy_attachable
+	target_start vstor --lun "$RUN/disk.img" --listen "$LOSSY_TARGET" --aoe lossy,shelf=1,slot=1
+	lossy_set 1
+	check "AoE: 1 % of the frames lost, and no byte" aoe_lossy 4096
+	lossy_set 10
+	check "AoE: 10 % of the frames lost, and no byte" aoe_lossy 128
+	target_kill
+}
+
 # As the control: the same driver and commands, another target.
 vblade_start() {
 	vblade 1 1 br9 "$RUN/disk.img" >>"$RUN/target.log" 2>&1 &
@@ -121,7 +146,6 @@ vblade_start() {
 }
 
 part_vblade() {
-	check "AoE: nobody there" aoe_nobody
 	command -v vblade >/dev/null || { echo "ok attach: vblade # skip it is not here: install vblade"; return; }
 	vblade_start
 	SERIAL=1.1: check "AoE: attached, written and read, vblade" aoe_basics

@@ -52,7 +52,7 @@ machine_start() {
 	qemu-system-x86_64 -name "attach-$m" -machine pc -accel tcg,thread=multi,tb-size=128 \
 		-cpu qemu64 -smp 1 -m "$memory" -display none -vga none -nodefaults \
 		-serial "file:$log" -kernel "$KERNEL" -initrd "$RUN/root.cpio" \
-		-append "console=ttyS0 quiet host=$m n=$n $*" "${more[@]}" \
+		-append "console=ttyS0 quiet no_timer_check host=$m n=$n $*" "${more[@]}" \
 		-netdev "tap,id=n8,ifname=${m}8,script=no,downscript=no" \
 		-device "virtio-net-pci,netdev=n8,romfile=,mac=52:54:00:00:08:0$n" \
 		-netdev "tap,id=n9,ifname=${m}9,script=no,downscript=no" \
