@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "xen/disk_id.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
-
-#include <xenstore.h>
+#include <unistd.h>
 
 #include "core/bytes.h"
 #include "net/aoe/initiator.h"
-#include "xen/message.h"
 
 const char *disk_id_sysfs = "/sys";
 
@@ -69,59 +69,39 @@ int disk_id(dev_t device, char id[DISK_ID_MAX])
 	return part[0] ? -ENOENT : aoe_id(device, id);
 }
 
-/* One disk, by its back end's nodes (Xen: public/io/blkif.h and docs/misc/xenstore-paths.pandoc).
- */
-static void put_disk(struct xs_handle *xs, const char *front, struct buf *b)
+static const char *basename_of(const char *path)
 {
-	char path[300], id[DISK_ID_MAX], *back, *vdev, *number;
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+bool disk_id_twin(const char *device, char twin[32])
+{
+	char path[256], id[DISK_ID_MAX], other[DISK_ID_MAX], target[512];
+	struct stat st;
+	struct dirent *e;
 	unsigned maj, min;
+	bool found = false;
+	ssize_t n;
+	DIR *dir;
 
-	snprintf(path, sizeof(path), "%.200s/backend", front);
-	back = xs_read(xs, XBT_NULL, path, NULL);
-	if (!back)
-		return;
-	snprintf(path, sizeof(path), "%.200s/dev", back);
-	vdev = xs_read(xs, XBT_NULL, path, NULL);
-	snprintf(path, sizeof(path), "%.200s/physical-device", back);
-	number = xs_read(xs, XBT_NULL, path, NULL);
-	if (vdev && number && sscanf(number, "%x:%x", &maj, &min) == 2 &&
-	    disk_id(makedev(maj, min), id) == 0)
-		message_put(b, "disk", "%s %s", vdev, id);
-	free(number);
-	free(vdev);
-	free(back);
-}
-
-void disk_ids_put(uint32_t domid, struct buf *b)
-{
-	struct xs_handle *xs = xs_open(0);
-	char dir[64], path[128], **list;
-	unsigned n = 0;
-
-	if (!xs)
-		return;
-	snprintf(dir, sizeof(dir), "/local/domain/%u/device/vbd", domid);
-	list = xs_directory(xs, XBT_NULL, dir, &n);
-	for (unsigned i = 0; list && i < n; i++) {
-		snprintf(path, sizeof(path), "%s/%.40s", dir, list[i]);
-		put_disk(xs, path, b);
-	}
-	free(list);
-	xs_close(xs);
-}
-
-int disk_ids_get(const uint8_t *p, size_t n, const char *vdev, char id[DISK_ID_MAX])
-{
-	struct message_field f;
-	size_t at = 0, k = strlen(vdev);
-
-	while (message_next(p, n, &at, &f)) {
-		if (!message_field_is(&f, "disk") || f.value_len <= k + 1 ||
-		    f.value_len - k - 1 >= DISK_ID_MAX || memcmp(f.value, vdev, k) != 0 ||
-		    f.value[k] != ' ')
+	if (stat(device, &st) || !S_ISBLK(st.st_mode) || disk_id(st.st_rdev, id))
+		return false;
+	snprintf(path, sizeof(path), "%s/dev/block", disk_id_sysfs);
+	dir = opendir(path);
+	while (dir && !found && (e = readdir(dir))) {
+		if (sscanf(e->d_name, "%u:%u", &maj, &min) != 2 ||
+		    makedev(maj, min) == st.st_rdev || disk_id(makedev(maj, min), other) ||
+		    strcmp(id, other) != 0)
 			continue;
-		snprintf(id, DISK_ID_MAX, "%.*s", (int)(f.value_len - k - 1), f.value + k + 1);
-		return 0;
+		found = true;
+		snprintf(path, sizeof(path), "%s/dev/block/%u:%u", disk_id_sysfs, maj, min);
+		n = readlink(path, target, sizeof(target) - 1);
+		target[n > 0 ? n : 0] = 0;
+		snprintf(twin, 32, "%.31s", n > 0 ? basename_of(target) : e->d_name);
 	}
-	return -ENOENT;
+	if (dir)
+		closedir(dir);
+	return found;
 }

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "core/buf.h"
@@ -15,6 +16,9 @@
  * Documentation/ABI sysfs-block, sysfs-block-dm), and the number of the partition if it is one; or
  * the serial number that an AoE target tells. -ENOENT: it has none, as a file has. */
 int disk_id(dev_t device, char id[DISK_ID_MAX]);
+
+/* Whether this host has the same disk by another device, too: its name, "sdb". */
+bool disk_id_twin(const char *device, char twin[32]);
 
 /* Adds a field `disk=VDEV ID` for each disk of a domain of this host whose id is known. */
 void disk_ids_put(uint32_t domid, struct buf *b);

@@ -18,12 +18,14 @@ struct leftover {
 	unsigned found;
 };
 
-static void tell(void *arg, uint64_t key, bool holds)
+static void tell(void *arg, enum reservation_action a, uint64_t key, bool holds)
 {
 	struct leftover *l = arg;
 
 	l->found++;
-	printf("%s: PERSISTENT RESERVE OUT, REGISTER, key 0x%016" PRIx64 " to 0%s\n", l->path, key,
+	printf("%s: PERSISTENT RESERVE OUT, %s, key 0x%016" PRIx64 "%s%s\n", l->path,
+	       reservation_action_name(a), key,
+	       a == RESERVATION_REGISTER ? " to 0" : " of an earlier nexus",
 	       holds ? ": this host held it" : "");
 	fflush(stdout);
 }

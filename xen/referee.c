@@ -10,8 +10,9 @@
 #include "core/crc32c.h"
 #include "core/digest.h"
 #include "net/iscsi/initiator_login.h"
+#include "xen/disk_id.h"
 #include "xen/message.h"
-#include "xen/reservation.h"
+#include "xen/own_keys.h"
 
 #define TAG	 0x7673u /* "vs" */
 #define ATTEMPTS 8	 /* of a step that others disturb, or whose answer is lost */
@@ -125,6 +126,26 @@ static enum referee_says taken_off(char *why, const char *device, const struct r
 	return REFEREE_LOST;
 }
 
+/* A key of this host that this nexus does not have, and by which the disk is held. True: what had
+ * it is no more, so that it can be taken; else `says` and why tell. */
+static bool left_by_us(const char *device, uint64_t key, enum referee_says *says, char *why)
+{
+	char twin[32];
+
+	*says = REFEREE_LOST;
+	if (!own_keys_has(key)) {
+		namesake(why, device);
+		return false;
+	}
+	if (!disk_id_twin(device, twin))
+		return true;
+	snprintf(why, REFEREE_TEXT,
+		 "%s is held by this host (key 0x%" PRIx64 "), which has the same disk as /dev/%s, "
+		 "too",
+		 device, key, twin);
+	return false;
+}
+
 static enum referee_says foreign_key(char *why, const char *device)
 {
 	snprintf(why, REFEREE_TEXT,
@@ -156,6 +177,11 @@ static bool step(const char *device, const struct taking *t, const struct reserv
 
 	if (t->any && holder && !mine && referee_is_key(holder->key) && !ours(holder->key))
 		victim = holder->key;
+	if (t->afresh && holder && !mine && ours(holder->key) && holder->key != victim) {
+		if (!left_by_us(device, holder->key, says, why))
+			return false;
+		victim = holder->key;
+	}
 	theirs = victim && find_key(seen, victim);
 
 	*says = REFEREE_WON;
@@ -208,6 +234,23 @@ static enum referee_says take(const char *device, const struct taking *t, char *
 	return says;
 }
 
+/* Registers `key`, or nothing (0), in the place of whichever key of this host's the nexus has: 1, 0
+ * if it has none of those seen, or -errno. */
+static int replace(const char *device, const struct reservation *seen, uint64_t key)
+{
+	for (unsigned i = 0; i < seen->n; i++) {
+		uint64_t old = seen->keys[i].key;
+		int rc;
+
+		if (!ours(old) || old == key)
+			continue;
+		rc = reservation_out(device, RESERVATION_REGISTER, old, key);
+		if (rc != -EBADE) /* else it is another nexus's, or just gone */
+			return rc ? rc : 1;
+	}
+	return 0;
+}
+
 /* What this host has registered is from now on registered under another key (so that what is still
  * on its way from an earlier migration misses it). *there: it had registered one. */
 static int renew(const char *device, uint64_t key, bool *there)
@@ -218,16 +261,14 @@ static int renew(const char *device, uint64_t key, bool *there)
 	*there = false;
 	for (int i = 0; rc == -EAGAIN && i < ATTEMPTS; i++) {
 		rc = reservation_read(device, seen);
-		if (rc || !own_key(seen) || find_key(seen, key))
+		if (rc || find_key(seen, key))
 			break;
-		*there = true;
-		rc = reservation_out(device, RESERVATION_REGISTER, own_key(seen), key);
-		if (rc == -EBADE) { /* it is another's that looks like ours, or just gone */
-			*there = false;
-			rc = 0;
-		} else if (rc == 0 || rc == -EIO) {
+		rc = replace(device, seen, key);
+		if (rc == 0)
+			break;
+		*there = true; /* once it was, or now it is not known */
+		if (rc == 1 || rc == -EIO)
 			rc = -EAGAIN;
-		}
 	}
 	free(seen);
 	return rc;
@@ -239,6 +280,8 @@ static int new_key(uint64_t *key)
 	int rc = random_bytes(&generation, sizeof(generation));
 
 	*key = referee_key(referee_host(), generation);
+	if (!rc)
+		own_keys_note(*key);
 	return rc;
 }
 
@@ -260,20 +303,49 @@ enum referee_says referee_hold(const char *device, uint64_t victim, char why[REF
 	return rc ? silent(why, device, rc) : hold(device, &t, &there, why);
 }
 
-int referee_release(const char *device, void (*told)(void *arg, uint64_t key, bool holds),
+/* What an earlier nexus of this host holds: only another's PREEMPT removes that. */
+static int release_left(const char *device, uint64_t key)
+{
+	enum referee_says says;
+	char why[REFEREE_TEXT];
+	uint64_t temporary;
+	int rc;
+
+	if (!left_by_us(device, key, &says, why))
+		return 0; /* it is not ours to give up */
+	rc = new_key(&temporary);
+	if (!rc)
+		rc = reservation_out(device, RESERVATION_REGISTER, 0, temporary);
+	if (!rc)
+		rc = reservation_out(device, RESERVATION_PREEMPT, temporary, key);
+	reservation_out(device, RESERVATION_REGISTER, temporary, 0);
+	return rc == -EBADE ? 0 : rc;
+}
+
+int referee_release(const char *device,
+		    void (*told)(void *arg, enum reservation_action a, uint64_t key, bool holds),
 		    void *arg)
 {
 	struct reservation *seen = malloc(sizeof(*seen));
 	int rc = seen ? reservation_read(device, seen) : -ENOMEM;
 
 	for (unsigned i = 0; rc == 0 && i < seen->n; i++) {
-		if (!ours(seen->keys[i].key))
+		const struct reservation_key *k = &seen->keys[i];
+
+		if (!ours(k->key))
 			continue;
 		if (told)
-			told(arg, seen->keys[i].key, seen->keys[i].holds);
-		rc = reservation_out(device, RESERVATION_REGISTER, seen->keys[i].key, 0);
-		if (rc == -EBADE) /* it is gone, or another's that looks like ours */
-			rc = 0;
+			told(arg, RESERVATION_REGISTER, k->key, k->holds);
+		rc = reservation_out(device, RESERVATION_REGISTER, k->key, 0);
+		if (rc != -EBADE)
+			continue;
+		/* It is gone, an earlier nexus's, or another's that looks like ours. */
+		rc = 0;
+		if (!k->holds)
+			continue;
+		if (told)
+			told(arg, RESERVATION_PREEMPT, k->key, true);
+		rc = release_left(device, k->key);
 	}
 	free(seen);
 	return rc;
@@ -327,7 +399,7 @@ enum referee_says referee_begin(struct referee *r)
 		return silent(r->why, "the random number generator", -EIO);
 	for (unsigned i = 0; says == REFEREE_WON && i < r->n; i++) {
 		struct referee_disk *d = &r->disk[i];
-		struct taking t = {.mine = r->mine};
+		struct taking t = {.mine = r->mine, .by = RESERVATION_PREEMPT_AND_ABORT};
 
 		says = hold(d->path, &t, &there, r->why);
 		d->took = says == REFEREE_WON && !there;
@@ -342,7 +414,6 @@ enum referee_says referee_begin(struct referee *r)
 static enum referee_says join_disk(struct referee *r, const char *device, struct reservation *seen)
 {
 	const struct reservation_key *holder;
-	uint64_t own;
 	int rc = -EAGAIN;
 
 	for (int i = 0; i < ATTEMPTS; i++) {
@@ -350,18 +421,20 @@ static enum referee_says join_disk(struct referee *r, const char *device, struct
 		if (rc)
 			break;
 		holder = holder_of(seen);
-		own = own_key(seen);
 		if (!holder || holder->key != r->theirs)
 			return holder ? held(r->why, device, holder)
 				      : taken_off(r->why, device, seen);
-		if (own == r->mine)
+		if (find_key(seen, r->mine))
 			return REFEREE_WON;
 		/* What an earlier attempt has left goes first. */
-		rc = reservation_out(device, RESERVATION_REGISTER, own, own ? 0 : r->mine);
+		rc = replace(device, seen, 0);
+		if (rc)
+			continue;
+		rc = reservation_out(device, RESERVATION_REGISTER, 0, r->mine);
 		if (rc == -EBADE)
 			return foreign_key(r->why, device);
 	}
-	return silent(r->why, device, rc ? rc : -EBUSY);
+	return silent(r->why, device, rc < 0 ? rc : -EBUSY);
 }
 
 enum referee_says referee_join(struct referee *r)
@@ -372,6 +445,7 @@ enum referee_says referee_join(struct referee *r)
 	r->mine = referee_key(referee_host(), (uint16_t)r->theirs);
 	if (!seen)
 		says = silent(r->why, "memory", -ENOMEM);
+	own_keys_note(r->mine);
 	if (r->mine == r->theirs)
 		says = namesake(r->why, r->n ? r->disk[0].path : "?");
 	for (unsigned i = 0; says == REFEREE_WON && i < r->n; i++)

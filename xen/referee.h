@@ -20,8 +20,10 @@
  *
  * A key is "vs", a hash of the host's initiator name, and the generation: a number drawn for each
  * migration, the same for S and D. So a command from an earlier migration names keys that are gone.
- * The nexus is an initiator's name and ISID, which vstor attach derives from the portal: the same
- * after a reboot, so that a host knows what it holds.
+ * The nexus is an initiator's name and ISID. vstor attach derives that from the portal: the same
+ * after a reboot. By open-iscsi, or by another portal, it is another one then: what the old nexus
+ * has left is known by its key (xen/own_keys.h), and taken from it, unless this host has the disk
+ *by another device as well, where a guest may use it.
  *
  * A disk by several paths (dm-multipath) has several nexuses, and Write Exclusive is one's: it is
  * not fenced. Registrants Only would do, but there who registers may write: the destination could
@@ -38,6 +40,7 @@
 #include <stdint.h>
 
 #include "core/buf.h"
+#include "xen/reservation.h"
 
 #define REFEREE_DISKS 32
 #define REFEREE_TEXT  320
@@ -79,9 +82,11 @@ uint32_t referee_host_of(uint64_t key);
 /* Holds the disk, if nobody else does, or from `victim` (0: nobody), by PREEMPT AND ABORT; under a
  * new key. LOST: why names the holder. May be repeated. */
 enum referee_says referee_hold(const char *device, uint64_t victim, char why[REFEREE_TEXT]);
-/* Gives up what this host has registered, and with it what it holds; told(arg, key, holds) before
- * each command (NULL: nobody is told). 0 or -errno; nothing to give up is well. */
-int referee_release(const char *device, void (*told)(void *arg, uint64_t key, bool holds),
+/* Gives up what this host has registered, and with it what it holds; told(arg, action, key, holds)
+ * before each command (NULL: nobody is told), but for those of a key that is only there for
+ * another's removal. 0 or -errno; nothing to give up is well. */
+int referee_release(const char *device,
+		    void (*told)(void *arg, enum reservation_action a, uint64_t key, bool holds),
 		    void *arg);
 /* Whether this host has registered a key with the disk. */
 bool referee_registered(const char *device);

@@ -2,7 +2,7 @@
 /*
  * judge A B: two hosts, a and b, that see one disk as the devices A and B, each by a nexus of its
  * own. They hand it over, race for it and take it back, by the rules of xen/referee.h. Says what
- * went wrong, if anything.
+ * went wrong, if anything. judge hold A, judge release A: this host, for a guest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -69,10 +69,28 @@ static void claim(int who, int wanted)
 	must(who ? "b claims" : "a claims", referee_claim(&r[who], false), wanted, r[who].why);
 }
 
+/* For a guest that starts here; then tells by which nexus. */
+static int hold(const char *path)
+{
+	struct reservation *seen = calloc(1, sizeof(*seen));
+	char why[REFEREE_TEXT];
+
+	must("hold", referee_hold(path, 0, why), REFEREE_WON, why);
+	must("read", seen ? reservation_read(path, seen) : -ENOMEM, 0, path);
+	must("keys", (int)seen->n, 1, "another nexus has one");
+	printf("%s\n", seen->keys[0].initiator);
+	free(seen);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	char why[REFEREE_TEXT];
 
+	if (argc == 3 && strcmp(argv[1], "hold") == 0)
+		return hold(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "release") == 0)
+		return referee_release(argv[2], NULL, NULL) != 0;
 	if (argc != 3)
 		return 2;
 	for (int i = 0; i < 2; i++) {

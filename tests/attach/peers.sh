@@ -41,6 +41,28 @@ open_iscsi() {
 		kill \$(pidof iscsid); rm /etc/iscsi/initiatorname.iscsi; exit \$status" && nothing_left
 }
 
+# By open-iscsi each login is another nexus: its ISID is made of the session's number. What the one
+# before has left is known, and replaced.
+another_nexus() {
+	local login="vstor attach $TESTER --target $IQN --via open-iscsi"
+
+	start_iscsid || { echo "iscsid does not come up"; return 1; }
+	on i "set -x
+		[ \$($login) = /dev/sda ] || exit
+		first=\$(judge hold /dev/sda) || { echo \$first; exit 1; }
+		vstor detach /dev/sda --via open-iscsi || exit
+		[ \$($login) = /dev/sda ] || exit
+		second=\$(judge hold /dev/sda) || { echo \$second; exit 1; }
+		echo \"\$first, then \$second\"
+		[ \"\$first\" != \"\$second\" ] || exit
+		dd if=/dev/zero of=/dev/sda bs=4k count=1 oflag=direct conv=notrunc || exit
+		vstor detach /dev/sda --via open-iscsi || exit
+		[ \$($login) = /dev/sda ] || exit
+		judge release /dev/sda || exit
+		vstor detach /dev/sda --via open-iscsi; status=\$?
+		kill \$(pidof iscsid); rm /etc/iscsi/initiatorname.iscsi; exit \$status" && nothing_left
+}
+
 # redirected: tgtd at the portal that is named sends everybody on to a vstor target elsewhere.
 redirect() { # PORT
 	local key
@@ -125,6 +147,10 @@ part_peers() {
 	machine_wait s
 	target_start vstor
 	check "by open-iscsi" open_iscsi
+	target_kill
+	mkdir -p "$RUN/state"
+	target_start vstor --state-dir "$RUN/state" --lun "$RUN/disk.img"
+	check "reservations outlive the nexus, open-iscsi" another_nexus
 	target_kill
 	with_tgtd
 	with_lio

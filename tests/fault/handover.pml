@@ -26,7 +26,8 @@
  *  9 The source writes down (synced) that from now on rule 4 holds, before it says END.
  * 10 A guest that is started afresh: the lowest disk first; it gives its host's registration a new
  *    key by REGISTER (never REGISTER AND IGNORE), so that a late PREEMPT of an old migration misses
- *    it; RESERVE if nobody holds it; another's: refused. Then rule 5.
+ *    it; RESERVE if nobody holds it; another's: refused. Then rule 5. (Where the host has another
+ *    nexus now, PREEMPT naming its own old key is the same step: it fails when that is gone.)
  * 11 Without a referee: before GO the sender's, after it the receiver's; promised: the sender's.
  */
 #ifndef DISKS

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "tests/unit/check.h"
 
@@ -43,6 +44,22 @@ static void test_ids(void)
 	CHECK_EQ(disk_id(makedev(8, 32), id), -ENOENT);
 }
 
+/* The same disk by another device of this host. */
+static void test_twin(void)
+{
+	char path[128], twin[32], target[128];
+
+	snprintf(path, sizeof(path), "%s/node", dir);
+	CHECK_EQ(mknod(path, S_IFBLK | 0600, makedev(8, 16)), 0);
+	CHECK(!disk_id_twin(path, twin));
+	CHECK(!disk_id_twin("/dev/null", twin) && !disk_id_twin("/nonexistent", twin));
+	put("sdx/device/wwid", "naa.6001405abc\n");
+	snprintf(target, sizeof(target), "%s/dev/block/65:112", dir);
+	CHECK_EQ(symlink("../../sdx", target), 0);
+	CHECK(disk_id_twin(path, twin));
+	CHECK_STR(twin, "sdx");
+}
+
 static void test_fields(void)
 {
 	static const char said[] = "cpu=x\ndisk=xvda naa.1 p2\ndisk=xvdab naa.2\n";
@@ -64,6 +81,7 @@ int main(void)
 		return 1;
 	disk_id_sysfs = dir;
 	CHECK_RUN(test_ids);
+	CHECK_RUN(test_twin);
 	CHECK_RUN(test_fields);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	return system(command) != 0 || CHECK_DONE();

@@ -5,6 +5,7 @@
 #define TESTS_UNIT_XEN_DISKS_H
 
 #include "tests/unit/storage/scsi/pr.h"
+#include "xen/own_keys.h"
 #include "xen/referee.h"
 #include "xen/reservation.h"
 
@@ -65,6 +66,7 @@ static inline void disks_up(void)
 	/* Races keep thousands of states. */
 	rig_place = access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm";
 	rig_up(NULL, true);
+	own_keys_dir = NULL;
 	reservation_sg_io = direct;
 }
 

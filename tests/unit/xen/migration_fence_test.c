@@ -271,12 +271,11 @@ static void test_disk_is_silent_for_a_while(void)
 
 /* ---- neither the disk nor the receiver answers ---- */
 
-static unsigned calls_until; /* so often the receiver is called before the disk answers; 0: never */
-static unsigned waited;
+static unsigned waited,
+	calls_until; /* so often the receiver is called before the disk answers; 0: never */
 static struct loop_timer impatient;
 
 static bool promises_once;
-
 static int answers_after_calls(const char *device, struct sg_io_hdr *io)
 {
 	if (calls_until && w.calls >= calls_until)
@@ -367,7 +366,6 @@ static void test_receiver_promises_and_the_disk_is_silent(void)
 	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
 	CHECK_EQ(claims(), REFEREE_LOST);
 	over_silent();
-
 	/* What it has promised holds when it is not heard of any more. */
 	all_silent(claims_and_both_are_silent, "gone", 4);
 	promises_once = true;

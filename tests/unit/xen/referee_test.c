@@ -4,37 +4,9 @@
 #include "xen/referee.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
-#include "tests/unit/xen/disks.h"
-
-static struct referee a, b;
-
-static const struct referee two = {.n = 2, .disk = {{"xvda", "/dev/0", 0}, {"xvdb", "/dev/1", 0}}};
-
-/* Who may write to both, and nobody else. */
-static void check_owner(unsigned who)
-{
-	for (unsigned lun = 0; lun < 2; lun++)
-		for (unsigned h = 0; h < HOSTS; h++)
-			CHECK_EQ(writes(h, lun), h == who);
-}
-
-static void up(void)
-{
-	disks_up();
-	a = b = two;
-}
-
-/* A migration up to GO. */
-static void prepare(void)
-{
-	be(A);
-	CHECK_EQ(referee_begin(&a), REFEREE_WON);
-	be(B);
-	b.theirs = a.mine;
-	CHECK_EQ(referee_join(&b), REFEREE_WON);
-	a.theirs = b.mine;
-}
+#include "tests/unit/xen/referee_rig.h"
 
 static bool has(const char *device, uint64_t key)
 {
@@ -272,25 +244,6 @@ static void test_strangers(void)
 	be(A);
 	CHECK_EQ(referee_hold("/dev/0", 0, why), REFEREE_LOST);
 	CHECK(strstr(why, "another program") != NULL);
-	rig_down();
-}
-
-/* Two hosts by one name. */
-static void test_namesakes(void)
-{
-	char why[REFEREE_TEXT];
-
-	up();
-	be(A);
-	CHECK_EQ(referee_begin(&a), REFEREE_WON);
-	be(B);
-	referee_host_name = names[A];
-	CHECK_EQ(referee_hold("/dev/0", 0, why), REFEREE_LOST);
-	CHECK(strstr(why, "InitiatorName") != NULL);
-	b.theirs = a.mine;
-	CHECK_EQ(referee_join(&b), REFEREE_LOST);
-	CHECK(strstr(b.why, "InitiatorName") != NULL);
-	check_owner(A);
 	rig_down();
 }
 
@@ -545,7 +498,6 @@ int main(void)
 	CHECK_RUN(test_left_over);
 	CHECK_RUN(test_hold);
 	CHECK_RUN(test_strangers);
-	CHECK_RUN(test_namesakes);
 	CHECK_RUN(test_joins_the_holder_only);
 	CHECK_RUN(test_disks_that_cannot);
 	CHECK_RUN(test_nonsense);
