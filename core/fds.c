@@ -2,8 +2,10 @@
 #include "core/fds.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "core/bytes.h"
 
@@ -56,4 +58,20 @@ ssize_t fds_receive(int sock, void *p, size_t n, int flags, int *fds, unsigned *
 		memcpy(fds, CMSG_DATA(h), *count * sizeof(int));
 	}
 	return r;
+}
+
+int fds_write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), err = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, strlen(text));
+	if (n < 0)
+		err = -errno;
+	else if ((size_t)n != strlen(text))
+		err = -EIO;
+	close(fd);
+	return err;
 }

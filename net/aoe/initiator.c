@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/bytes.h"
+#include "core/fds.h"
 #include "core/loop.h"
 #include "net/aoe/frame.h"
 #include "net/iscsi/kernel.h"
@@ -141,17 +142,6 @@ int aoe_device_numbered(dev_t number, struct aoe_device *d)
 
 /* ---- attach ---- */
 
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), err = 0;
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
 /* The driver lets nobody open a device whose target it has not heard of yet. */
 static bool usable(const struct aoe_address *at, struct aoe_device *d)
 {
@@ -178,9 +168,9 @@ static int find_target(int events, const struct aoe_address *at, uint64_t until,
 {
 	for (uint64_t now = clock_ns(); now < until; now = clock_ns()) {
 		uint64_t again = MIN(now + AGAIN, until);
-		int rc = write_text(DISCOVER, "");
+		int rc = fds_write_text(DISCOVER, "");
 		/* An empty write does not get to the driver. */
-		rc = rc ? rc : write_text(DISCOVER, "\n");
+		rc = rc ? rc : fds_write_text(DISCOVER, "\n");
 		if (rc)
 			return rc;
 		do {
@@ -247,7 +237,7 @@ static int take_away(const struct aoe_device *d)
 	if (events < 0)
 		return events;
 	snprintf(name, sizeof(name), "e%u.%u", d->at.shelf, d->at.slot);
-	rc = write_text(FLUSH, name);
+	rc = fds_write_text(FLUSH, name);
 	while (rc == 0 && aoe_device_find(&d->at, &now) == 0) {
 		if (clock_ns() >= until)
 			rc = -EBUSY;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/bytes.h"
+#include "core/fds.h"
 #include "core/loop.h"
 #include "net/iscsi/kernel.h"
 #include "net/uevent.h"
@@ -44,18 +45,6 @@ static int read_line(const char *path, char *out, size_t size)
 	close(fd);
 	out[n > 0 ? n : 0] = '\0';
 	out[strcspn(out, "\n")] = '\0';
-	return err;
-}
-
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = -errno;
-	close(fd);
 	return err;
 }
 
@@ -312,7 +301,7 @@ int iscsi_disk_scan(const struct iscsi_session *s, unsigned lun, uint64_t timeou
 		kernel_module_load("sd_mod");
 	snprintf(path, sizeof(path), "/sys/class/scsi_host/host%u/scan", s->host);
 	snprintf(text, sizeof(text), "0 %u %u", s->target_id, lun_number(lun));
-	err = write_text(path, text);
+	err = fds_write_text(path, text);
 	if (!err)
 		err = find_openable(s, lun, d);
 	while (err == -EAGAIN) {
@@ -409,7 +398,7 @@ int iscsi_disk_remove(const struct iscsi_disk *d)
 		return err;
 	/* The driver sends SYNCHRONIZE CACHE before it lets go. */
 	snprintf(path, sizeof(path), "/sys/class/block/%s/device/delete", d->name);
-	return write_text(path, "1");
+	return fds_write_text(path, "1");
 }
 
 /* The mount point of the disk or of one of its partitions. */

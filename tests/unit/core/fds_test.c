@@ -2,6 +2,7 @@
 #include "core/fds.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -92,10 +93,24 @@ static void test_bytes_alone(void)
 	close(far);
 }
 
+static void test_text(void)
+{
+	char path[] = "/tmp/vstor-fds-XXXXXX", b[8];
+	int fd = mkstemp(path);
+	CHECK_EQ(fds_write_text(path, "abc"), 0);
+	CHECK_EQ(read(fd, b, sizeof(b)), 3);
+	CHECK_EQ(fds_write_text(path, ""), 0);
+	close(fd);
+	unlink(path);
+	CHECK_EQ(fds_write_text(path, "abc"), -ENOENT); /* it makes none */
+	CHECK_EQ(fds_write_text("/dev/full", "abc"), -ENOSPC);
+}
+
 int main(void)
 {
 	CHECK_RUN(test_what_is_open_goes_over);
 	CHECK_RUN(test_too_many_are_closed);
 	CHECK_RUN(test_bytes_alone);
+	CHECK_RUN(test_text);
 	return CHECK_DONE();
 }
