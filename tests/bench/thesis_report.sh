@@ -75,11 +75,21 @@ runs_there() { plan | while read -r line; do
 	[ -s "$OUT/$(name_of $line).json" ] && echo "$OUT/$(name_of $line).json"
 done; }
 
-# When and on what: one line.
+runs_missing() { plan | while read -r line; do
+	# shellcheck disable=SC2086
+	[ -s "$OUT/$(name_of $line).json" ] || name_of $line
+done; }
+
+# When and on what, and what there is not.
 circumstances() {
+	local missing
+
+	missing=$(runs_missing | paste -sd ,)
+
 	echo "By \`${QUICK:+QUICK=1 }make thesis\`, $(date -u -r "${runs[0]}" +%F); $(sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo)," \
 		"$(nproc) CPUs; hosts in QEMU, whose CPUs are emulated: ratios count, not seconds; a guest of $MEMORY MiB, $CPUS vCPU." \
 		"${#runs[@]} of $(plan | wc -l) runs are there."
+	[ -z "$missing" ] || echo "Not run, or failed: ${missing//,/, }."
 	[ ! -e "$OUT/took" ] || echo "It took, in all its sittings: $(paste -sd ';' "$OUT/took" | sed 's/;/; /g')."
 }
 
@@ -125,17 +135,42 @@ report() {
 	say "the report: ${OUT#"$TOP"/}/report.html, ${OUT#"$TOP"/}/thesis.md"
 }
 
+# by NAME OTHER: how the first run compares with the other one, in a sentence; nothing unless both are there.
+by() {
+	local a b
+
+	a=$(figures "^$1\$") b=$(figures "^$2\$")
+	[ -n "$a" ] && [ -n "$b" ] || return 0
+	awk -F '\t' -v name="$1" -v other="$2" 'function of(x, y) { return x > 0 && y > 0 ? sprintf("%.2f", x / y) : "–" }
+		{ for (i = 2; i <= 3; i++) x[NR, i] = $i }
+		END { printf "%s by %s: took %s, ping %s of it.\n", name, other, of(x[1, 2], x[2, 2]), of(x[1, 3], x[2, 3]) }' <<<"$a"$'\n'"$b"
+}
+# first_replies: over all runs that tell.
+first_replies() {
+	figures . | awk -F '\t' '$6 != "–" { n++; if (n == 1 || $6 + 0 < low) low = $6 + 0; if ($6 + 0 > high) high = $6 + 0 }
+		END { if (n) printf "In %d runs the first reply came %.1f to %.1f s after the guest ran there; in test 6 of the study after 29 s.\n", n, low, high }'
+}
+
 # answers ROWS HEADING: what the study had left open, each with its table.
 answers() {
 	echo "$2ATA over Ethernet in place of iSCSI: test 1, a busy disk"
 	echo
 	$1 '^(iscsi|aoe)-100mbit-.*-1-'
+	by aoe-100mbit-vstor-1-ours iscsi-100mbit-vstor-1-ours
+	by aoe-100mbit-vstor-1-dbench iscsi-100mbit-vstor-1-dbench
+	echo
 	echo "$2A faster network, and two: test 7, memory written faster than the link carries it"
 	echo
 	$1 '^iscsi-.*-7-'
+	by iscsi-off-vstor-7-ours iscsi-100mbit-vstor-7-ours
+	by iscsi-two-vstor-7-ours iscsi-100mbit-vstor-7-ours
+	by iscsi-100mbit-vstor-7-ours iscsi-100mbit-xl-7-ours
+	echo
 	echo "$2Unreachable after the migration (MAC addresses): tests 4 and 6"
 	echo
 	$1 '-(4|6)-'
+	first_replies
+	echo
 }
 
 # ---- the manual page: what is wider than a terminal is laid out anew
