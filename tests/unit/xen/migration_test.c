@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The sender: how each failure is put back. */
 #include "tests/unit/xen/migration_rig.h"
-#include "tests/unit/fake/files.h"
 
 static void test_moves(void)
 {
@@ -328,6 +327,27 @@ static void crashes(void)
 	fake_save_ends(ERROR_FAIL);
 }
 
+/* As an administrator, or the guest itself, may have it. */
+static void ends_by(libxl_shutdown_reason reason)
+{
+	asks_the_guest();
+	w.guest->shutdown = true;
+	w.guest->reason = reason;
+	w.guest->control[0] = 0;
+	w.guest->log_dirty = false;
+	fake_save_ends(ERROR_FAIL);
+}
+
+static void powers_off(void)
+{
+	ends_by(LIBXL_SHUTDOWN_REASON_POWEROFF);
+}
+
+static void reboots(void)
+{
+	ends_by(LIBXL_SHUTDOWN_REASON_REBOOT);
+}
+
 static void is_destroyed(void)
 {
 	asks_the_guest();
@@ -349,6 +369,18 @@ static void test_it_ends_meanwhile(void)
 	w.copying = is_destroyed;
 	stays();
 	CHECK_EQ(w.result.settled, SETTLE_GONE);
+	end();
+
+	begin();
+	w.copying = powers_off;
+	stays();
+	CHECK_EQ(w.result.settled, SETTLE_DOWN);
+	end();
+
+	begin();
+	w.copying = reboots;
+	stays();
+	CHECK_EQ(w.result.settled, SETTLE_DOWN);
 	end();
 }
 
@@ -481,134 +513,6 @@ static void test_nobody_answers(void)
 	end();
 }
 
-/* ---- its journal ---- */
-
-/* What an earlier one has left open comes first. */
-static void test_one_is_open(void)
-{
-	const struct recovery_note note = {.guest = {.domid = 5, .name = "guest"}};
-	struct departure d;
-
-	begin();
-	CHECK_EQ(departure_begin(&d, UUID, &note, &w.o.way), 0);
-	departure_end(&d, false);
-	stays();
-	CHECK(strstr(w.result.cause, "vstor recover guest") != NULL);
-	CHECK_STR(fake.did, "retrieve 5, ");
-	CHECK_EQ(ledger_remove(UUID), 0);
-	end();
-}
-
-/* The n-th call on a file fails, whichever that is: it moves, or it stays. */
-static bool fails_at(unsigned n, enum fake_fault fault)
-{
-	bool failed;
-
-	begin();
-	fake_files_fail(n, fault);
-	if (migration_start(w.loop, w.t, &w.o, on_done, NULL, &w.m) == 0) {
-		loop_run(w.loop);
-		migration_result(w.m, &w.result);
-	} else {
-		w.result.end = MIGRATION_HERE;
-		w.m = NULL;
-	}
-	failed = fake_files.failed;
-	fake_files_fail(0, 0);
-	if (w.result.end == MIGRATION_MOVED) {
-		CHECK(!fake_domain(5));
-	} else {
-		CHECK_EQ(w.result.end, MIGRATION_HERE);
-		CHECK(!w.guest->shutdown && !w.guest->log_dirty);
-		CHECK_STR(w.guest->name, "guest");
-		CHECK_STR(w.guest->control, "");
-	}
-	/* One that could not be removed tells a later vstor to look. */
-	migration_free(w.m);
-	w.m = NULL;
-	CHECK_EQ(ledger_remove(UUID), 0);
-	end();
-	return failed;
-}
-
-static void test_files_fail(void)
-{
-	for (int fault = 0; fault < FAKE_CUT; fault++) {
-		unsigned n = 1;
-
-		while (fails_at(n, (enum fake_fault)fault))
-			n++;
-		CHECK(n > 12); /* there were calls to fail */
-	}
-}
-
-/* ---- its channel ---- */
-
-static bool is_ours(int fd)
-{
-	return fd == w.socket;
-}
-
-/* What the receiver will say when it is asked. The save begins whether it has heard of that or not.
- */
-static bool knows(enum message_type type)
-{
-	if (type == MSG_GO)
-		w.answer = "running";
-	return type == MSG_BEGIN;
-}
-
-static struct loop_timer until_saved;
-
-static void on_look(void *arg)
-{
-	if (fake.save)
-		saves();
-	else
-		loop_timer_set(w.loop, &until_saved, 5 * MS_NS, on_look, arg);
-}
-
-/* The n-th thing that is sent fails: it runs where the receiver has started it, and nowhere else.
- */
-static bool channel_fails_at(unsigned n, enum fake_fault fault)
-{
-	bool failed;
-
-	begin();
-	w.hears = knows;
-	w.answer = "gone";
-	fake_files_fail(n, fault);
-	fake_files.sent_on = is_ours;
-	on_look(NULL);
-	migrate();
-	loop_timer_del(w.loop, &until_saved);
-	failed = fake_files.failed;
-	fake_files_fail(0, 0);
-	if (strcmp(w.answer, "running") == 0) {
-		CHECK_EQ(w.result.end, MIGRATION_MOVED);
-		CHECK(!fake_domain(5));
-	} else {
-		CHECK_EQ(w.result.end, MIGRATION_HERE);
-		CHECK(!w.guest->shutdown && !w.guest->log_dirty);
-		CHECK_STR(w.guest->name, "guest");
-	}
-	end();
-	return failed;
-}
-
-static void test_channel_fails(void)
-{
-	for (int fault = 0; fault < FAKE_CUT; fault++) {
-		unsigned n = 1;
-
-		if (fault == FAKE_ENOSPC) /* as EIO, here */
-			continue;
-		while (channel_fails_at(n, (enum fake_fault)fault))
-			n++;
-		CHECK(n > 6);
-	}
-}
-
 int main(void)
 {
 	rig_open();
@@ -635,8 +539,5 @@ int main(void)
 	CHECK_RUN(test_cannot_be_resumed);
 	CHECK_RUN(test_lost_after_go);
 	CHECK_RUN(test_nobody_answers);
-	CHECK_RUN(test_one_is_open);
-	CHECK_RUN(test_files_fail);
-	CHECK_RUN(test_channel_fails);
 	return rig_close() || CHECK_DONE();
 }

@@ -42,6 +42,8 @@ static struct sender {
 	int socket; /* the receiver's */
 	struct referee referee;
 	struct loop_timer turn, patience;
+	char why[256]; /* it was refused */
+	void (*at_ready)(void);
 	bool all_said, plugged, refused, running, failed, closed, ended;
 } w;
 
@@ -135,9 +137,7 @@ static void sends_all(void)
 static void hears_verdicts(const uint8_t *p, size_t n)
 {
 	struct referee there;
-	char why[256];
-
-	w.refused = message_get(p, n, "no", why, sizeof(why)) == 0;
+	w.refused = message_get(p, n, "no", w.why, sizeof(w.why)) == 0;
 	if (w.refused || referee_get(p, n, &there)) {
 		channel_finish(w.c);
 		return;
@@ -159,7 +159,11 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 	switch (type) {
 	case MSG_HELLO: describes_guest(); break;
 	case MSG_VERDICTS: hears_verdicts(p, n); break;
-	case MSG_READY: message_send(w.c, MSG_GO, &(struct buf){0}); break;
+	case MSG_READY:
+		if (w.at_ready)
+			w.at_ready();
+		message_send(w.c, MSG_GO, &(struct buf){0});
+		break;
 	case MSG_RUNNING: w.running = true; break;
 	case MSG_FAILED: w.failed = true; break;
 	case MSG_SETTLED: channel_finish(w.c); break;
@@ -358,6 +362,71 @@ static void test_does_not_start(void)
 	end();
 }
 
+/* ---- somebody else is at it ---- */
+
+/* The same guest comes a second time, from wherever; or it is here: then it may be on its way there
+ * at this moment. */
+static void test_is_here_already(void)
+{
+	static const char *const names_here[] = {"guest--incoming", "guest", "another"};
+	static const char *const why[] = {"another migration of it is under way",
+					  "has a domain called guest already",
+					  "has a domain with the uuid"};
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct fake_domain *d;
+
+		begin();
+		d = fake_domain_new(i == 2 ? 9 : 7,
+				    names_here[i]); /* the fake's uuids are numbers */
+		receive();
+		CHECK(w.refused && !w.all_said);
+		CHECK(strstr(w.why, why[i]) != NULL);
+		CHECK(fake_domain(d->domid) == d && strcmp(d->name, names_here[i]) == 0);
+		CHECK_STR(fake.did, "");
+		CHECK(writes(THERE, 0) && !writes(HERE, 0));
+		end();
+	}
+}
+
+/* A migration that is over is not played once more. */
+static void test_id_used_before(void)
+{
+	begin();
+	receive();
+	CHECK(w.running);
+	fake_domain(9)->domid = 0; /* it has ended since */
+	be(HERE);
+	CHECK_EQ(referee_release("/dev/0", NULL, NULL), 0);
+	be(THERE);
+	w = (struct sender){.referee = {.n = 1, .disk = {{"xvda", "/dev/0", false}}}};
+	CHECK_EQ(referee_begin(&w.referee), REFEREE_WON);
+	be(HERE);
+	receive();
+	CHECK(w.failed && !w.running && !fake_domain(9));
+	be(THERE);
+	CHECK_EQ(referee_claim(&w.referee, false), REFEREE_WON);
+	be(HERE);
+	CHECK(writes(THERE, 0) && !writes(HERE, 0));
+	end();
+}
+
+static void is_destroyed(void)
+{
+	fake_domain(9)->domid = 0;
+}
+
+/* xl destroy of what is complete here, right before GO. */
+static void test_destroyed_before_go(void)
+{
+	begin();
+	w.at_ready = is_destroyed;
+	receive();
+	CHECK(w.failed && !w.running);
+	judge();
+	end();
+}
+
 static bool call_fails(unsigned n, enum fake_fault fault, bool (*sent)(int), bool (*passed)(int))
 {
 	bool failed;
@@ -491,6 +560,9 @@ int main(void)
 	fencing_grace = fencing_patience = reception_settle_in = 20 * MS_NS;
 	CHECK_RUN(test_passes_clean);
 	CHECK_RUN(test_does_not_start);
+	CHECK_RUN(test_is_here_already);
+	CHECK_RUN(test_id_used_before);
+	CHECK_RUN(test_destroyed_before_go);
 	CHECK_RUN(test_files_fail);
 	CHECK_RUN(test_sending_fails);
 	CHECK_RUN(test_reading_and_the_pipe_fail);
