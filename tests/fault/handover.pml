@@ -28,6 +28,12 @@
  *    key by REGISTER (never REGISTER AND IGNORE), so that a late PREEMPT of an old migration misses
  *    it; RESERVE if nobody holds it; another's: refused. Then rule 5. (Where the host has another
  *    nexus now, PREEMPT naming its own old key is the same step: it fails when that is gone.)
+ * 12 Several paths to a disk (LATE; not in the program yet): who registers may write (Write
+ *    Exclusive - Registrants Only), so the destination registers after the suspend only, right
+ *    before its PREEMPT. "The other is not registered" then says nothing, and rule 4 becomes: the
+ *    source wins by giving its own registration another key, once it has lost the other; then a
+ *    PREEMPT that names the old one is refused. Whether a registered destination writes rests on
+ *    discipline alone: its guest is paused until it holds the disk.
  * 11 Without a referee: before GO the sender's, after it the receiver's; promised: the sender's.
  */
 #ifndef DISKS
@@ -35,6 +41,9 @@
 #endif
 #ifndef FENCED
 #define FENCED 1
+#endif
+#ifndef LATE
+#define LATE 0
 #endif
 #ifndef FAULTS
 #define FAULTS 3
@@ -60,6 +69,7 @@ mtype = {
 #define A1	 1 /* the source's key */
 #define A2	 2 /* its next */
 #define B1	 3
+#define A3	 4 /* LATE: the source's, when it has taken the guest back */
 #define KEY(h,d) reg[(h) * DISKS + (d)]
 #define Q(h,d)	 q[(h) * DISKS + (d)]
 
@@ -119,6 +129,9 @@ inline check() {
 	some("asked", s == S_ASK);
 	some("killed on both sides, and moved", runs_there && life[A] > 0 && life[B] > 0 && !crashed[A] && !crashed[B]);
 #if FENCED
+#if LATE
+	some("both may write, by the disk", runs_here && KEY(B, 0) != 0 && written_down);
+#endif
 	some("taken without GO", runs_there && !go_down);
 	some("taken from a crashed host", runs_there && crashed[A] && !go_down);
 	some("a command later than its sender's end", r == R_END && dom[B] == NOTHING && len(Q(B, 0)) > 0);
@@ -164,7 +177,7 @@ proctype Disk(byte d)
 end:	do
 	:: atomic { Q(A, d) ? op, own, other, lives -> carry_out(A) }
 	:: atomic { Q(B, d) ? op, own, other, lives -> carry_out(B) }
-	:: atomic { rings && s != S_END && holder[d] == KEY(A, d) && !writing[d] -> writing[d] = true }
+	:: atomic { rings && s != S_END && (LATE -> KEY(A, d) != 0 : holder[d] == KEY(A, d)) && !writing[d] -> writing[d] = true }
 	:: atomic { writing[d] -> /* it arrives, and must not arrive amid what another writes */
 		assert(!has_run_there);
 		writing[d] = false }
@@ -237,7 +250,7 @@ active proctype Source()
 		dom[A] = RUNS; dom[B] = PAUSED;
 		i = 0;
 		do
-		:: i < DISKS -> holder[i] = A1; KEY(A, i) = A1; KEY(B, i) = B1; run Disk(i); i++
+		:: i < DISKS -> holder[i] = A1; KEY(A, i) = A1; KEY(B, i) = (LATE -> 0 : B1); run Disk(i); i++
 		:: else -> break
 		od;
 		i = 0
@@ -273,9 +286,12 @@ end:	do
 		:: up[A] && s == S_TAKE && step[A] == ACT ->
 			step[A] = READ;
 			if
-			:: seen[A] == MINE && disk[A] < DISKS - 1 -> disk[A]++
-			:: seen[A] == MINE && disk[A] == DISKS - 1 -> forget(A); e = SE_WON
-			:: seen[A] == OPEN -> command(A, PREEMPT, seen_own[A], B1)
+			:: LATE && !promised && (seen[A] == MINE || seen[A] == OPEN) && seen_own[A] == A1 ->
+				command(A, REGISTER, A1, A3)
+			:: (!LATE || promised || seen_own[A] != A1) && seen[A] == MINE && disk[A] < DISKS - 1 -> disk[A]++
+			:: (!LATE || promised || seen_own[A] != A1) && seen[A] == MINE && disk[A] == DISKS - 1 ->
+				forget(A); e = SE_WON
+			:: (!LATE || promised || seen_own[A] != A1) && seen[A] == OPEN -> command(A, PREEMPT, seen_own[A], B1)
 			:: else ->
 				if
 				:: !promised && disk[A] == 0 -> forget(A); e = SE_TAKEN
@@ -319,7 +335,7 @@ end:	do
 		:: up[A] && faults > 0 ->
 			faults--; bury(A); line = false; hears = false; up[A] = false; crashed[A] = true;
 			had_all = dom[B] == PAUSED && (r == R_READY || r == R_TAKE || r == R_START) &&
-				KEY(B, 0) == B1 && holder[0] != A2 && len(Q(A, 0)) == 0;
+				(LATE || KEY(B, 0) == B1) && holder[0] != A2 && holder[0] != A3 && len(Q(A, 0)) == 0;
 			rings = false; fresh = false; promised = false; in_take = false;
 			if :: dom[A] != NOTHING -> dom[A] = LOST :: else fi;
 			s = S_END
@@ -406,6 +422,8 @@ end:	do
 			if
 			:: (seen[B] == MINE || seen[B] == OPEN) && disk[B] < DISKS - 1 -> disk[B]++
 			:: (seen[B] == MINE || seen[B] == OPEN) && disk[B] == DISKS - 1 -> forget(B); e = RE_WON
+			:: LATE && seen_own[B] == 0 && ((seen[B] == OTHERS && seen_holder[B] == A1) || disk[B] > 0) ->
+				command(B, REGISTER, 0, B1)
 			:: seen[B] == OTHERS && seen_own[B] == B1 && (seen_holder[B] == A1 || disk[B] > 0) ->
 				command(B, (go_heard -> PREEMPT : PREEMPT_ABORT), B1, seen_holder[B])
 			:: seen[B] == FREE && seen_own[B] == B1 && disk[B] > 0 -> command(B, RESERVE, B1, 0)
