@@ -5,22 +5,28 @@
  * /tmp/NAME.held, and the program stands still, right before it writes the line, until that is
  * gone. A second line of NAME.at: which such line it is to be, from 1.
  *
+ * lab-gate --until FILE...: waits until one of the files is there, and prints its name.
+ *
  * A filter stops the program at its writes to stderr and nowhere else. Its children are not
  * watched: what they say on stderr is lost (ENOSYS).
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -29,6 +35,70 @@
 
 static char at[256], held[256];
 static unsigned seen; /* lines that matched, since the file came to be */
+
+/* Of what comes and goes in the folder of a file. */
+static int watch_folder(int watch, const char *file)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s", file);
+	return inotify_add_watch(watch, dirname(path),
+				 IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO);
+}
+
+/* The next such event, or a child's end. */
+static void await_change(int watch, int children)
+{
+	struct pollfd p[2] = {{.fd = watch, .events = POLLIN}, {.fd = children, .events = POLLIN}};
+	char events[4096];
+
+	if (poll(p, 2, -1) < 0)
+		return;
+	for (int i = 0; i < 2; i++)
+		if (p[i].revents && read(p[i].fd, events, sizeof(events)) < 0 && errno != EAGAIN)
+			exit(2);
+}
+
+static int until(char **files)
+{
+	int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	for (char **f = files; *f; f++)
+		if (watch_folder(watch, *f) < 0)
+			return 2;
+	for (;;) {
+		for (char **f = files; *f; f++)
+			if (access(*f, F_OK) == 0)
+				return puts(*f) < 0;
+		await_change(watch, -1);
+	}
+}
+
+/* Its process may be killed meanwhile. */
+static void hold(pid_t pid)
+{
+	int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), children;
+	siginfo_t end;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	children = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (watch_folder(watch, held) < 0 || children < 0)
+		exit(2);
+	rename(at, held);
+	for (;;) {
+		end.si_pid = 0;
+		if (access(held, F_OK) ||
+		    waitid(P_PID, (id_t)pid, &end, WEXITED | WNOHANG | WNOWAIT | __WALL) ||
+		    end.si_pid)
+			break;
+		await_change(watch, children);
+	}
+	close(watch);
+	close(children);
+}
 
 static bool is_there(const char *said)
 {
@@ -80,9 +150,7 @@ static void look(pid_t pid)
 	if (!is_there(line))
 		return;
 	seen = 0;
-	rename(at, held);
-	while (access(held, F_OK) == 0 && kill(pid, 0) == 0)
-		usleep(5000);
+	hold(pid);
 }
 
 static void become(char **argv)
@@ -112,6 +180,8 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 2;
+	if (!strcmp(argv[1], "--until"))
+		return until(argv + 2);
 	snprintf(at, sizeof(at), "/tmp/%s.at", argv[1]);
 	snprintf(held, sizeof(held), "/tmp/%s.held", argv[1]);
 	signal(SIGINT, SIG_IGN);
