@@ -9,6 +9,11 @@ IQN=iqn.2026-11.local.vstor:lab
 GUEST=guest1
 HOST_MEMORY=${LAB_HOST_MEMORY:-512}	# MiB of a QEMU, of which dom0 has 256
 VCPUS=${LAB_VCPUS:-1}		# of the guest
+EXTRA=${LAB_EXTRA:-}		# words for its kernel's command line
+# The LUNs 0, 1: with LAB_DISKS=2 there are two. The identity of the second one is the lower one.
+DISKS=("$RUN/disk.img" "$RUN/disk2.img")
+SERIALS=(LAB2 LAB3)
+DISKS=("${DISKS[@]:0:${LAB_DISKS:-1}}")
 TARGET=${LAB_TARGET:-vstor}	# vstor | tgtd
 ATTACH=${LAB_ATTACH:-vstor}	# vstor | aoe | iscsistart
 declare -A ADDRESS=([A]=10.77.0.11 [B]=10.77.0.12 [guest]=10.77.0.50)
@@ -30,12 +35,16 @@ wait_line() {
 
 # --- storage
 
-# A new disk, of which nobody has heard: what the target kept of the one before, which guest holds it above
+# New disks, of which nobody has heard: what the target kept of those before, which guest holds them above
 # all, goes by the file's name.
 storage_start() {
+	local disk
+
 	rm -rf "$RUN/state"
-	truncate -s 256M "$RUN/disk.img"
-	mke2fs -q -t ext4 -F "$RUN/disk.img"
+	for disk in "${DISKS[@]}"; do
+		truncate -s 256M "$disk"
+		mke2fs -q -t ext4 -F "$disk"
+	done
 	case $TARGET in
 	vstor) target_start ;;
 	tgtd)
@@ -48,11 +57,14 @@ storage_start() {
 }
 
 target_start() {
-	local ready aoe=()
+	local ready options=() i
 
 	mkdir -p "$RUN/state"
-	[ "$ATTACH" = aoe ] && aoe=(--aoe "br0,shelf=1,slot=0")
-	exec {ready}< <(exec "$VSTOR" target --lun "$RUN/disk.img" --name "$IQN" "${aoe[@]}" \
+	for i in "${!DISKS[@]}"; do
+		options+=(--lun "${DISKS[i]},serial=${SERIALS[i]}")
+	done
+	[ "$ATTACH" = aoe ] && options+=(--aoe "br0,shelf=1,slot=0")
+	exec {ready}< <(exec "$VSTOR" target "${options[@]}" --name "$IQN" \
 		--state-dir "$RUN/state" --listen "$STORAGE" --control "$RUN/target.sock" --ready-fd 3 3>&1 >"$LOG/target.log" 2>&1)
 	echo $! >"$RUN/target.pid"
 	read -r -t 20 -u "$ready" || {
@@ -70,7 +82,7 @@ storage_stop() {
 	kill "$pid"	# vstor ends by itself; tgtd has to be told otherwise while it has targets
 	[ "$TARGET" = tgtd ] && kill -KILL "$pid"
 	tail -s 0.1 --pid="$pid" -f /dev/null
-	rm "$RUN/disk.img" "$RUN/target.pid"
+	rm "${DISKS[@]}" "$RUN/target.pid"
 }
 
 tgtd_configure() {
@@ -80,6 +92,34 @@ tgtd_configure() {
 	tgtadm -C 7 --lld iscsi --op new --mode target --tid 1 -T "$IQN"
 	tgtadm -C 7 --lld iscsi --op new --mode logicalunit --tid 1 --lun 1 -b "$RUN/disk.img"
 	tgtadm -C 7 --lld iscsi --op bind --mode target --tid 1 -I ALL
+}
+
+# disk_check IMAGE FROM TO: a file system without a complaint, whose log holds so many lines at least and
+# so many at most, in order. Prints a line.
+disk_check() {
+	local fsck=0 lines wrong
+
+	e2fsck -fn "$1" >"$LOG/fsck.log" 2>&1 || fsck=$?
+	read -r lines wrong < <(debugfs -R 'cat /log' "$1" 2>/dev/null |
+		awk '$1 != NR { n++ } END { print NR, n + 0 }')
+	echo "disk: e2fsck exit $fsck, $lines of $2 lines, $wrong out of order"
+	[ "$fsck" -eq 0 ] && [ "$lines" -ge "$2" ] && [ "$lines" -le "$3" ] && [ "$wrong" -eq 0 ]
+}
+
+# disk_check_now IMAGE FROM TO: the same of a disk at this moment, while its guest goes on: of a copy, as after
+# a power failure. What is in its journal is replayed, and the sums in the superblock, which Linux keeps in
+# memory alone, are made up; that is done without a word, and no other repair may be.
+disk_check_now() {
+	local copy=$RUN/copy.img target repaired
+
+	target=$(<"$RUN/target.pid")
+	kill -STOP "$target"
+	cp --sparse=always "$1" "$copy"
+	kill -CONT "$target"
+	e2fsck -p -E journal_only "$copy" >/dev/null
+	repaired=$(e2fsck -fp "$copy" | grep -v ': [0-9]*/[0-9]* files ([0-9.]*% non-contiguous), [0-9]*/[0-9]* blocks$')
+	[ -z "$repaired" ] || { echo "disk: $repaired"; return 1; }
+	disk_check "$copy" "${@:2}"
 }
 
 # --- hosts
@@ -119,14 +159,14 @@ pack_cpio() {
 	(cd "$1" && find . | LC_ALL=C sort | "$BB" cpio -o -H newc -R 0:0 2>/dev/null) >"$1.cpio"
 }
 
-# host_start HOST pv|pvh: PV live migration needs the hypervisor with shadow paging, where there is one.
+# host_start HOST TYPE: PV live migration needs the hypervisor with shadow paging, where there is one.
 host_start() {
 	local host=$1 lun=0 cache=unsafe release home hypervisor
 
 	release=$(release_of "$host")
 	home=$(home_of "$release")
 	hypervisor=$home/xen
-	[ "$2" = pv ] && [ -e "$home/xen-shadow" ] && hypervisor=$home/xen-shadow
+	[[ $2 = pv* ]] && [[ $2 != pvh* ]] && [ -e "$home/xen-shadow" ] && hypervisor=$home/xen-shadow
 	[ "$TARGET" = tgtd ] && lun=1
 	[ -n "${LAB_LOCAL_DISK:-}" ] && cache=writeback	# its flushes count, as those of the target's do
 	rm -f "$LOG/console$host.log"
@@ -140,7 +180,7 @@ host_start() {
 		-nodefaults -no-reboot -serial "file:$LOG/console$host.log" \
 		-kernel "$hypervisor" \
 		-append "xen console=com1 com1=115200,8n1 loglvl=warning dom0_mem=256M,max:256M dom0_max_vcpus=1" \
-		-initrd "$home/vmlinux console=hvc0 quiet swiotlb=2048 host=$host ip=${ADDRESS[$host]} attach=$ATTACH iqn=$IQN lun=$lun,$RUN/host-$release.cpio" \
+		-initrd "$home/vmlinux console=hvc0 quiet swiotlb=2048 host=$host ip=${ADDRESS[$host]} attach=$ATTACH iqn=$IQN lun=$lun gated=${LAB_GATED:-},$RUN/host-$release.cpio" \
 		-netdev "tap,id=n0,ifname=tap$host,script=no,downscript=no" \
 		-device "virtio-net-pci,netdev=n0,romfile=,mac=52:54:00:00:00:1$host" \
 		-netdev "tap,id=n1,ifname=tap2$host,script=no,downscript=no" \
@@ -176,7 +216,7 @@ host_stop() {
 	tail -s 0.1 --pid="$pid" -f /dev/null
 }
 
-# hosts_start pv|pvh: both at once.
+# hosts_start TYPE: both at once.
 hosts_start() {
 	local release
 
@@ -199,13 +239,14 @@ events_start() {
 	echo $! >"$RUN/events.pid"
 }
 
-# guest_start HOST TYPE MIB
+# guest_start HOST pv|pvh|pv2|pvh2 MIB: 2 with two disks
 guest_start() {
 	local create="lab-tool create"
 
 	[ -x "$LAB_TOOL-$(release_of "$1")" ] || create="xl create"
 	: >"$RUN/events"
-	on "$1" "sed 's/^memory=.*/memory=$3/; s/^vcpus=.*/vcpus=$VCPUS/' /root/$2.cfg >/tmp/guest.cfg &&
+	on "$1" "sed 's/^memory=.*/memory=$3/; s/^vcpus=.*/vcpus=$VCPUS/
+		s/quiet/quiet $EXTRA/' /root/$2.cfg >/tmp/guest.cfg &&
 		$create /tmp/guest.cfg" >"$LOG/create.log" 2>&1 || {
 		cat "$LOG/create.log" >&2
 		die "the guest is not created on host $1: see also /var/log/xen there"
