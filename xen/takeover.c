@@ -320,6 +320,12 @@ static int open_disks(struct takeover *k)
 	return rc;
 }
 
+/* Its device was there, and is no more. */
+static bool vanished(int rc)
+{
+	return rc == -ENOENT || rc == -ENODEV || rc == -ENXIO;
+}
+
 static int fence_one(struct takeover *k, const struct config_disk *d, bool first)
 {
 	char name[ISCSI_NAME + 1] = "", why[REFEREE_TEXT];
@@ -327,7 +333,8 @@ static int fence_one(struct takeover *k, const struct config_disk *d, bool first
 	int rc = referee_holder(d->path, &victim, name, sizeof(name));
 
 	if (rc) {
-		log_error("domain %s: %s does not answer: %s", k->o->domain, d->path,
+		log_error("domain %s: %s %s: %s", k->o->domain, d->path,
+			  vanished(rc) ? "was detached meanwhile" : "does not answer",
 			  strerror(-rc));
 		return rc;
 	}
@@ -365,6 +372,23 @@ static int fence(struct takeover *k)
 	if (rc)
 		give_back(k);
 	return rc;
+}
+
+/* A migration to this host that has lost its sender may just be ending: it detaches what it has
+ * attached, and does not know that we have found it there. */
+static int take_disks(struct takeover *k)
+{
+	for (unsigned again = 3;; again--) {
+		int rc = open_disks(k);
+
+		if (rc)
+			return rc;
+		rc = fence(k);
+		if (!again || !vanished(rc))
+			return rc;
+		log_warn("domain %s: attaching its disks again", k->o->domain);
+		config_disks_close(&k->disks);
+	}
 }
 
 /* ---- its start ---- */
@@ -419,7 +443,7 @@ int takeover_run(struct loop *l, struct toolstack *t, const struct takeover_opti
 		return 1;
 	*k = (struct takeover){.o = o, .loop = l, .t = t};
 	libxl_domain_config_init(&k->config);
-	if (!check_absent(k) && !load(k) && !open_disks(k) && !fence(k))
+	if (!check_absent(k) && !load(k) && !take_disks(k))
 		status = start(k);
 	config_disks_close(&k->disks);
 	libxl_domain_config_dispose(&k->config);
