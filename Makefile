@@ -289,7 +289,7 @@ help:
 	@echo "demo           a live guest moves between two Xen hosts, on this machine, in QEMU"
 	@echo "test           everything below, summed up; like demo, it installs the packages that it needs"
 	@echo "unit model conformance aoe attach lab check-format cppcheck   one suite"
-	@echo "test-fault     all cells of the fault matrix: what dies, when, in two Xen hosts; goes on where it was stopped; hours"
+	@echo "test-fault     all cells of the fault matrix: what dies, when, in two Xen hosts; goes on where it was stopped; by estimate three quarters of an hour on an idle machine"
 	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"
 	@echo "test-report    the page of vstor bench report in chromium, where that is installed"
 	@echo "test-releases  Xen 4.14, 4.17 and 4.20: the binaries, and guests that move among them"
