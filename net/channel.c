@@ -244,6 +244,19 @@ uint8_t *channel_reserve(struct channel *c, size_t max)
 	return channel_writable(c) && max <= CHANNEL_MAX_FRAME ? reserve(c, max) : NULL;
 }
 
+bool channel_reserve_frames(struct channel *c, size_t max, unsigned count, struct iovec *places)
+{
+	const size_t around = CHANNEL_HEAD_LEN + channel_mac_len(c);
+	uint8_t *p;
+
+	if (!channel_writable(c) || max * count > CHANNEL_MAX_FRAME)
+		return false;
+	p = reserve(c, max * count + around * (count - 1));
+	for (unsigned i = 0; p && i < count; i++)
+		places[i] = (struct iovec){p + i * (max + around), max};
+	return p != NULL;
+}
+
 void channel_commit(struct channel *c, uint8_t type, size_t n)
 {
 	/* What was reserved is still what comes next. */

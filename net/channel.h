@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "core/loop.h"
 
@@ -103,6 +104,10 @@ int channel_send(struct channel *c, uint8_t type, const void *p, size_t n);
  */
 uint8_t *channel_reserve(struct channel *c, size_t max);
 void channel_commit(struct channel *c, uint8_t type, size_t n);
+/* The same for several frames at once, each of up to `max` bytes: their places. Each is committed
+ * in turn, and all but the last one full. At most CHANNEL_MAX_FRAME in all; false instead of NULL.
+ */
+bool channel_reserve_frames(struct channel *c, size_t max, unsigned count, struct iovec *places);
 /* False above high water: channel_reserve() would give NULL now. */
 bool channel_writable(const struct channel *c);
 /* Bytes in frames waiting to be given to the kernel. */

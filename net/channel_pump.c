@@ -3,14 +3,15 @@
 
 #include <errno.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/bytes.h"
 #include "net/sock.h"
 
-#define BULK	  CHANNEL_MAX_FRAME /* payload of one frame: all that a pipe holds */
-#define SHORT	  (256u << 10)	    /* the same, when what comes next is not to wait for it */
-#define RUN_BYTES (2u << 20)	    /* then others on the loop have their turn */
+#define BULK	  (256u << 10) /* payload of one frame: what a cache holds */
+#define FRAMES	  4u	       /* at once: all that a pipe holds */
+#define RUN_BYTES (2u << 20)   /* then others on the loop have their turn */
 
 static void on_readable(void *arg, unsigned events);
 
@@ -46,7 +47,7 @@ void channel_pump_limit(struct channel_pump *p, uint64_t bytes_per_s)
 	p->credit_at = clock_ns();
 }
 
-void channel_pump_short(struct channel_pump *p)
+void channel_pump_briefly(struct channel_pump *p)
 {
 	p->brief = true;
 }
@@ -91,47 +92,67 @@ static void pump_done(struct channel_pump *p, int err)
 	p->done(p->arg, err);
 }
 
+/* The places for what waits in the pipe; how many. 0: no room now. As much room as there are bytes:
+ * a frame of 4 KiB must not cost 256. */
+static unsigned places(struct channel_pump *p, struct iovec v[FRAMES])
+{
+	int waits = 0;
+	size_t max;
+
+	if (p->lanes) {
+		v[0] = (struct iovec){lanes_out_reserve(p->lanes), LANES_PIECE};
+		return v[0].iov_base ? 1 : 0;
+	}
+	(void)ioctl(p->fd, FIONREAD, &waits);
+	max = (size_t)MAX(waits, 1);
+	if (max > BULK && !p->brief && !p->rate)
+		return channel_reserve_frames(p->c, BULK, FRAMES, v) ? FRAMES : 0;
+	v[0] = (struct iovec){NULL, MIN(max, BULK)};
+	v[0].iov_base = channel_reserve(p->c, v[0].iov_len);
+	return v[0].iov_base ? 1 : 0;
+}
+
+static void commit(struct channel_pump *p, const struct iovec *v, size_t n)
+{
+	p->bytes += n;
+	p->credit -= (int64_t)n;
+	for (size_t k; n; v++, n -= k) {
+		k = MIN(n, v->iov_len);
+		if (p->lanes)
+			lanes_out_commit(p->lanes, k);
+		else
+			channel_commit(p->c, p->type, k);
+	}
+}
+
 static void on_readable(void *arg, unsigned events)
 {
 	struct channel_pump *p = arg;
-	const size_t most = p->lanes ? LANES_PIECE : p->brief || p->rate ? SHORT : BULK;
+	const size_t full = p->lanes ? LANES_PIECE : BULK;
+	struct iovec v[FRAMES];
+	unsigned count;
+	ssize_t n;
+
 	(void)events;
-	for (size_t took = 0; took < RUN_BYTES; took += most) {
-		uint8_t *to;
-		ssize_t n;
-		int waits = 0;
-		size_t max;
+	for (size_t took = 0; took < RUN_BYTES; took += (size_t)n) {
 		if (!has_credit(p))
 			return;
-		/* As much room as there are bytes: a frame of 4 KiB must not cost 256. */
-		(void)ioctl(p->fd, FIONREAD, &waits);
-		max = MIN((size_t)MAX(waits, 1), most);
-		to = p->lanes ? lanes_out_reserve(p->lanes) : channel_reserve(p->c, max);
-		if (!to) {
+		count = places(p, v);
+		if (!count) {
 			/* Not only deaf: the pipe's end would be reported for ever. */
 			loop_fd_del(p->loop, &p->watch);
 			return;
 		}
-		n = read(p->fd, to, max);
-		if (n > 0) {
-			if (p->lanes)
-				lanes_out_commit(p->lanes, (size_t)n);
-			else
-				channel_commit(p->c, p->type, (size_t)n);
-			p->bytes += (uint64_t)n;
-			p->credit -= n;
-			/* That was all: to ask again is two system calls more a frame. */
-			if ((size_t)n < most)
-				return;
-		} else if (n == 0) {
-			pump_done(p, 0);
+		do {
+			n = readv(p->fd, v, (int)count);
+		} while (n < 0 && errno == EINTR);
+		if (n > 0)
+			commit(p, v, (size_t)n);
+		else if (n == 0 || errno != EAGAIN)
+			pump_done(p, n ? -errno : 0);
+		/* That was all: to ask again is two system calls more a frame. */
+		if (n < (ssize_t)full)
 			return;
-		} else if (errno == EAGAIN) {
-			return;
-		} else if (errno != EINTR) {
-			pump_done(p, -errno);
-			return;
-		}
 	}
 }
 

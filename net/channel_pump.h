@@ -36,11 +36,11 @@ int channel_pump_start(struct loop *l, struct channel_pump *p, struct channel *c
 #define CHANNEL_PUMP_BURST_NS (100 * MS_NS)
 void channel_pump_limit(struct channel_pump *p, uint64_t bytes_per_s);
 /*
- * From now on in short frames. Long ones take a full pipe at once, so that its writer and the pump
- * take turns less often, each of which costs some 0.2 ms in a PV dom0; but what comes after a frame
- * waits for it.
+ * From now on one frame at a time. Several at once empty a full pipe, so that its writer and the
+ * pump take turns less often, each of which costs some 0.2 ms in a PV dom0; but what comes after
+ * them waits for all.
  */
-void channel_pump_short(struct channel_pump *p);
+void channel_pump_briefly(struct channel_pump *p);
 /* From now on the bytes go over lanes: their on_room must call channel_pump_kick(). */
 void channel_pump_over(struct channel_pump *p, struct lanes_out *lanes);
 void channel_pump_kick(struct channel_pump *p);

@@ -10,8 +10,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SENDQ_CHUNK                                                                                \
-	((1u << 20) + 64) /* the largest frame of a channel; pages come as they are used */
+/* The largest frame of a channel, or four that are as long together; pages come as they are used.
+ */
+#define SENDQ_CHUNK ((1u << 20) + 256)
 
 struct sendq_chunk;
 

@@ -56,7 +56,7 @@ static void bound_queue(struct saving *s)
 {
 	int fd = channel_socket(s->pump.c);
 
-	channel_pump_short(&s->pump);
+	channel_pump_briefly(&s->pump);
 	if (s->lanes)
 		lanes_out_bound(s->lanes, QUEUE_BYTES);
 	else if (fd >= 0)
