@@ -161,18 +161,23 @@ pack_cpio() {
 
 # host_start HOST TYPE: PV live migration needs the hypervisor with shadow paging, where there is one.
 host_start() {
-	local host=$1 lun=0 cache=unsafe release home hypervisor
+	local host=$1 lun=0 own=() release home hypervisor
 
 	release=$(release_of "$host")
 	home=$(home_of "$release")
 	hypervisor=$home/xen
 	[[ $2 = pv* ]] && [[ $2 != pvh* ]] && [ -e "$home/xen-shadow" ] && hypervisor=$home/xen-shadow
 	[ "$TARGET" = tgtd ] && lun=1
-	[ -n "${LAB_LOCAL_DISK:-}" ] && cache=writeback	# its flushes count, as those of the target's do
+	# One that is no part of the lab: its flushes count, as those of the target's disk do.
+	if [ -n "${LAB_LOCAL_DISK:-}" ]; then
+		truncate -s "${LAB_LOCAL_DISK}M" "$RUN/local$host.img"
+		mke2fs -q -t ext4 -F "$RUN/local$host.img"
+		own=(-drive "if=virtio,format=raw,cache=writeback,file=$RUN/local$host.img")
+	fi
 	rm -f "$LOG/console$host.log"
 	# What a host keeps over a restart: /var/lib/vstor.
 	if [ ! -e "$RUN/var$host.img" ]; then
-		truncate -s "${LAB_LOCAL_DISK:-8}M" "$RUN/var$host.img"
+		truncate -s 8M "$RUN/var$host.img"
 		mke2fs -q -t ext4 -F "$RUN/var$host.img"
 	fi
 	"$(qemu_program)" -name "host$host" -machine pc -accel tcg,thread=multi,tb-size=128 \
@@ -185,7 +190,8 @@ host_start() {
 		-device "virtio-net-pci,netdev=n0,romfile=,mac=52:54:00:00:00:1$host" \
 		-netdev "tap,id=n1,ifname=tap2$host,script=no,downscript=no" \
 		-device "virtio-net-pci,netdev=n1,romfile=,mac=52:54:00:00:00:2$host" \
-		-drive "if=virtio,format=raw,cache=$cache,file=$RUN/var$host.img" \
+		-drive "if=virtio,format=raw,cache=unsafe,file=$RUN/var$host.img" \
+		"${own[@]}" \
 		>"$LOG/qemu$host.log" 2>&1 </dev/null &
 	echo $! >"$RUN/qemu$host.pid"
 }
