@@ -273,7 +273,7 @@ left_on() { # HOST
 		lab-tool list | grep -v '$guest'
 		pids vstor migrate; pids lab-ssh; ps -o pid,args | grep -- '-domain ' | grep -v grep
 		ps -o args | grep '^[v]stor receive' | grep -v -- --listen
-		ls /var/lib/vstor | grep -- -; ls /run/vstor | grep -v '^keeper\|^pause-\|lock$\|monitor$'
+		ls /var/lib/vstor | grep -- -; ls /run/vstor 2>/dev/null | grep -v '^keeper\|^pause-\|lock$\|monitor$'
 		[ '$guest' != '^\$' ] || ls /sys/class/net | grep ^vif
 		[ '$guest' = '^\$' ] || lab-tool state $GUEST | grep -v ', log-dirty off, cap 0,'
 		n=\$(pids vstor monitor | wc -l); [ \$n = 0 ] || [ \$n = 1 -a '$guest' != '^\$' ] || echo \"\$n monitors\"
