@@ -230,6 +230,9 @@ $(B)/bench/replay: $(H)/tests/bench/replay.o $(filter-out $(H)/cmd/main.o,$(OBJS
 bench-codec: deps
 	@$(MAKE) $(B)/vstor $(B)/lab-tool $(B)/bench/replay
 	@tests/bench/codec
+test-bench: deps
+	@$(MAKE) $(B)/vstor $(B)/lab-tool
+	@tests/bench/faults
 thesis: deps deps-thesis
 	@$(MAKE) all $(B)/lab-tool
 	@tests/bench/thesis
@@ -292,6 +295,7 @@ help:
 	@echo "test-fault     all cells of the fault matrix: what dies, when, in two Xen hosts; goes on where it was stopped; by estimate three quarters of an hour on an idle machine"
 	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"
 	@echo "test-report    the page of vstor bench report in chromium, where that is installed"
+	@echo "test-bench     vstor bench migrate in the lab, made to fail: a full disk, a Ctrl-C, an agent that dies; six minutes"
 	@echo "test-releases  Xen 4.14, 4.17 and 4.20: the binaries, and guests that move among them"
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes (LIO=1: against Linux's own, 3)"
 	@echo "bench-migrate  vstor migrate against xl migrate, by turns, under four loads: time, bytes, ping gap; two hours"
@@ -315,4 +319,4 @@ distclean:
 FORCE:
 .PHONY: FORCE all all-xen aoe attach bench-aoe bench-attach bench-codec bench-migrate bench-originals bench-target clean cppcheck check-format conformance demo deps deps-build deps-fuzz deps-thesis distclean fuzz fuzz-aoe fuzz-pages \
 	fault help install lab model \
-	sanitized test test-attach test-fault test-releases test-report thesis unit unit-programs xen-libs
+	sanitized test test-attach test-bench test-fault test-releases test-report thesis unit unit-programs xen-libs
