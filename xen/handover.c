@@ -12,6 +12,7 @@
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "xen/held_disks.h"
 #include "xen/monitor.h"
 
 #define KEPT_S (30 * 86400) /* what became of a migration */
@@ -177,8 +178,10 @@ static void settled(void *arg, int rc)
 		handover_set(&a->h, a->answer);
 		log_warn("domain %s: a killed vstor had left it half-way; it has been %s",
 			 a->h.name, starting ? "started" : "destroyed");
-		if (starting)
+		if (starting) {
+			held_disks_let_go(a->domid);
 			monitor_start(a->h.name, a->announce);
+		}
 	}
 	if (rc || starting)
 		ask_deliver(a);
@@ -284,8 +287,10 @@ static void ask_begin(void *arg)
 			      fencing_patience, on_raced, a);
 		break;
 	case HANDOVER_ANSWER_RUNNING:
-		if (a->h.is == HANDOVER_STARTING)
+		if (a->h.is == HANDOVER_STARTING) {
+			held_disks_let_go(a->domid);
 			monitor_start(a->h.name, a->announce);
+		}
 		answer(a, HANDOVER_RUNNING);
 		break;
 	case HANDOVER_ANSWER_GONE: answer(a, HANDOVER_GONE); break;

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "core/opts.h"
 #include "xen/guest.h"
+#include "xen/held_disks.h"
 #include "xen/referee.h"
 #include "xen/release.h"
 #include "xen/reservation.h"
@@ -142,9 +143,9 @@ static bool write_node(struct xs_handle *xs, xs_transaction_t t, const char *bac
 	return xs_write(xs, t, path, value, (unsigned)strlen(value));
 }
 
-/* Writes a pair of nodes (the second may be NULL) and hotplug-status at once. */
-static int write_result(struct xs_handle *xs, const char *backend, const char *const nodes[2],
-			const char *const values[2], const char *status)
+/* Writes the disk's number, unless that is NULL, a node, and hotplug-status at once. */
+static int write_result(struct xs_handle *xs, const char *backend, const char *number,
+			const char *node, const char *value, const char *status)
 {
 	xs_transaction_t t;
 	bool ok;
@@ -153,8 +154,8 @@ static int write_result(struct xs_handle *xs, const char *backend, const char *c
 		t = xs_transaction_start(xs);
 		if (!t)
 			return -errno;
-		ok = write_node(xs, t, backend, nodes[0], values[0]) &&
-		     (!nodes[1] || write_node(xs, t, backend, nodes[1], values[1])) &&
+		ok = (!number || held_disks_put(xs, t, backend, number)) &&
+		     write_node(xs, t, backend, node, value) &&
 		     write_node(xs, t, backend, "hotplug-status", status);
 		if (!ok) {
 			int err = -errno;
@@ -171,11 +172,8 @@ static int write_result(struct xs_handle *xs, const char *backend, const char *c
 /* One line to the log, and to where libxl looks for it. */
 static int fail(struct xs_handle *xs, const char *backend, int err, const char *error)
 {
-	static const char *const nodes[] = {"hotplug-error", NULL};
-	const char *const values[] = {error, NULL};
-
 	log_error("%s", error);
-	if (write_result(xs, backend, nodes, values, "error"))
+	if (write_result(xs, backend, NULL, "hotplug-error", error, "error"))
 		log_error("%s: hotplug-error: %s", backend, strerror(errno));
 	return err;
 }
@@ -210,16 +208,14 @@ static int read_words(struct xs_handle *xs, const char *backend, struct hotplug_
 
 static int connected(struct xs_handle *xs, const char *backend, const struct iscsi_disk *d)
 {
-	static const char *const nodes[] = {"physical-device", "physical-device-path"};
 	char number[32], error[ATTACH_ERROR];
-	const char *const values[] = {number, d->path};
 	int err;
 
 	snprintf(number, sizeof(number), "%x:%x", major(d->dev), minor(d->dev));
 	/* What an earlier attempt may have left. */
 	snprintf(error, sizeof(error), "%s/hotplug-error", backend);
 	xs_rm(xs, XBT_NULL, error);
-	err = write_result(xs, backend, nodes, values, "connected");
+	err = write_result(xs, backend, number, "physical-device-path", d->path, "connected");
 	if (!err)
 		return 0;
 	snprintf(error, sizeof(error), "%s: %s", backend, strerror(-err));
@@ -408,7 +404,7 @@ static bool serves(struct xs_handle *xs, const char *domid, const char *devid, c
 	bool same;
 
 	snprintf(backend, sizeof(backend), "backend/vbd/%s/%s", domid, devid);
-	physical = read_node(xs, backend, "physical-device");
+	physical = held_disks_number(xs, backend);
 	same = physical && strcmp(physical, number) == 0;
 	free(physical);
 	if (!same)

@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "xen/devices.h"
 #include "xen/events.h"
+#include "xen/held_disks.h"
 
 /* What libxl keeps of a guest's configuration; without it no device can be added. */
 #define USERDATA "libxl-json"
@@ -59,7 +60,7 @@ static int store(struct toolstack *t, libxl_domain_config *config, uint32_t domi
 }
 
 bool plug_start(struct plug *p, struct loop *l, struct toolstack *t, libxl_domain_config *config,
-		void (*done)(void *arg), void *arg)
+		bool hold, void (*done)(void *arg), void *arg)
 {
 	*p = (struct plug){.loop = l,
 			   .t = t,
@@ -80,6 +81,7 @@ bool plug_start(struct plug *p, struct loop *l, struct toolstack *t, libxl_domai
 	 * domcreate_attach_devices()); should it do so earlier some day, the restore fails, as it
 	 * would plug them twice. */
 	config->num_disks = config->num_nics = 0;
+	p->holds = hold && p->disks && p->nics && !held_disks_begin(p->domid);
 	log_debug("domain %u: plugging %d disks, %d network cards", p->domid, p->disks, p->nics);
 	loop_timer_set(l, &p->timer, 0, plug_next, p);
 	return true;

@@ -19,6 +19,7 @@ struct plug {
 	unsigned n, next, left; /* all of them; begun; not done */
 	struct loop_timer timer;
 	char cause[256]; /* "": none has failed yet */
+	bool holds;	 /* the disks wait to be let go (xen/held_disks.h) */
 	void (*done)(void *arg);
 	void *arg;
 };
@@ -27,10 +28,11 @@ struct plug {
  * Right after libxl_domain_create_restore(): plugs the devices of config into the domain that it
  * has begun to make. Then done(arg), never before this has returned: all are plugged, or p->cause
  * says why not. config must not be used until plug_fini(). False: they are left to libxl, which
- * plugs them after the stream: there are none, or QEMU has a part in them.
+ * plugs them after the stream: there are none, or QEMU has a part in them. With hold, the disks of
+ * a guest that has network cards are held.
  */
 bool plug_start(struct plug *p, struct loop *l, struct toolstack *t, libxl_domain_config *config,
-		void (*done)(void *arg), void *arg);
+		bool hold, void (*done)(void *arg), void *arg);
 /* Between plug_start() and done(). */
 bool plug_busy(const struct plug *p);
 /* Asks for an early end; done() follows. */

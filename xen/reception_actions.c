@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "xen/addresses.h"
 #include "xen/compression.h"
+#include "xen/held_disks.h"
 #include "xen/host.h"
 #include "xen/inquiry.h"
 #include "xen/message.h"
@@ -19,6 +20,8 @@
 
 /* For a guest whose links are not looked at. */
 uint64_t reception_settle_in = 2 * SEC_NS;
+/* For disks, should the links not come up: a guest need not have a driver for its cards. */
+#define HOLD_NS (2 * SEC_NS)
 
 static void say_arrived(void *arg, uint64_t next)
 {
@@ -126,6 +129,8 @@ static void restore(struct reception *r)
 	r->config.c_info.name = incoming;
 	log_info("domain %s: receiving it", r->name);
 	restoring_start(&r->restoring, r->loop, r->t, &r->config, r->c, on_restored, r);
+	if (!r->silent) /* else nobody waits for the links */
+		restoring_hold_disks(&r->restoring);
 	stream_allow_packed(&r->restoring.stream, r->cache_max);
 	data_net_start(&r->data);
 }
@@ -234,8 +239,18 @@ static void announce(struct reception *r)
 	free(nics);
 }
 
+/* Its network is back, or has had its time. */
+static void let_disks_go(void *arg)
+{
+	struct reception *r = arg;
+
+	if (r->restoring.holds)
+		held_disks_let_go(r->restoring.domid);
+	r->restoring.holds = false;
+}
+
 /*
- * The guest has connected its devices again, or has had its time: until then it has this host to
+ * The guest has connected its cards again, or has had its time: until then it has this host to
  * itself, for nobody hears of it earlier. Should we be killed before the record says running, what
  * is missing is done by who finds it.
  */
@@ -243,6 +258,8 @@ static void look_after(void *arg)
 {
 	struct reception *r = arg;
 
+	loop_timer_del(r->loop, &r->later);
+	let_disks_go(r);
 	r->renamed = !libxl_domain_rename(toolstack_ctx(r->t), r->restoring.domid,
 					  r->config.c_info.name, r->name);
 	if (!r->renamed)
@@ -262,10 +279,13 @@ static void settle_in(void *arg)
 
 	if (!r->silent)
 		announce(r);
-	if (r->announcing)
+	if (r->announcing) {
 		announce_when_up(&r->announce, look_after);
-	else
+		loop_timer_set(r->loop, &r->later, HOLD_NS, let_disks_go, r);
+	} else {
+		let_disks_go(r);
 		loop_timer_set(r->loop, &r->later, reception_settle_in, look_after, r);
+	}
 }
 
 /* Everything but the answer could wait, and does: the sender's clock is running. */

@@ -173,8 +173,10 @@ static int start_libxl(struct restoring *r)
 					 NULL);
 	if (rc)
 		toolstack_failed(&r->op, rc);
+	else if (plug_start(&r->plug, r->loop, r->t, r->config, r->holds, on_plugged, r))
+		r->holds = r->plug.holds;
 	else
-		plug_start(&r->plug, r->loop, r->t, r->config, on_plugged, r);
+		r->holds = false;
 	return 0;
 }
 
@@ -259,6 +261,11 @@ void restoring_start(struct restoring *r, struct loop *l, struct toolstack *t,
 void restoring_over(struct restoring *r, struct lanes_in *lanes)
 {
 	r->lanes = lanes;
+}
+
+void restoring_hold_disks(struct restoring *r)
+{
+	r->holds = true;
 }
 
 void restoring_fini(struct restoring *r)

@@ -31,6 +31,7 @@ struct restoring {
 	bool held;   /* the frame in hand has been looked at already */
 	size_t skip; /* its bytes that were the preamble's */
 	bool started, restored, all_here, aborting, ended;
+	bool holds; /* its disks wait to be let go (xen/held_disks.h) */
 	struct toolstack_op op;
 	struct plug plug;
 	libxl_domain_restore_params params;
@@ -53,6 +54,8 @@ void restoring_start(struct restoring *r, struct loop *l, struct toolstack *t,
 		     void (*done)(void *arg, int err), void *arg);
 /* The stream comes over lanes instead of the channel; right after restoring_start(). */
 void restoring_over(struct restoring *r, struct lanes_in *lanes);
+/* Its disks may be held, and are then the caller's to let go; right after restoring_start(). */
+void restoring_hold_disks(struct restoring *r);
 /* A piece of the stream, as from on_frame or on_bytes, which returns what this does. */
 bool restoring_data(struct restoring *r, const uint8_t *p, size_t n);
 /* The sender has sent all: so many bytes. -EPROTO when that is not what has come. */

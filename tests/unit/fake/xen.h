@@ -13,6 +13,7 @@
 #define FAKE_DOMAINS 4
 #define FAKE_RINGS   4
 #define FAKE_PLUGS   4
+#define FAKE_NODES   12
 
 struct fake_domain {
 	uint32_t domid; /* 0: no such domain */
@@ -51,6 +52,10 @@ struct fake_xen {
 	char *(*node)(const char *path);
 	/* What a configuration in JSON says; NULL: nothing that can be read. */
 	void (*config)(libxl_domain_config *c);
+	/* And what has been written there; path is "" when there is none. */
+	struct fake_node {
+		char path[64], value[32];
+	} nodes[FAKE_NODES];
 	/* The next call of this name fails, with `says` as the error that libxl logs. */
 	const char *fails, *says;
 	bool fails_always; /* and so do all that follow */
@@ -104,6 +109,10 @@ int fake_version(void);
 /* Forgets everything. */
 void fake_reset(void);
 struct fake_domain *fake_domain_new(uint32_t domid, const char *name);
+/* The value of a node of xenstore that was written; NULL: there is none. */
+const char *fake_node(const char *path);
+/* Writes one; NULL: removes it. */
+void fake_node_set(const char *path, const char *value);
 /* NULL when there is none. */
 struct fake_domain *fake_domain(uint32_t domid);
 

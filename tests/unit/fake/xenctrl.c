@@ -89,10 +89,52 @@ int __wrap_release_policy(bool system, uint32_t which, xen_cpuid_leaf_t **leaves
 	return -EOPNOTSUPP;
 }
 
-/* ---- xenstore: control/shutdown of the domains, and transactions of one node ---- */
+/* ---- xenstore: control/shutdown of the domains, other nodes, and transactions ---- */
 
 static char *wanted; /* written in the transaction; the domain is that of its path */
 static struct fake_domain *written;
+static struct fake_node pending[FAKE_NODES]; /* the same, of other nodes */
+
+static struct fake_node *find_node(struct fake_node *nodes, const char *path)
+{
+	for (int i = 0; i < FAKE_NODES; i++)
+		if (strcmp(nodes[i].path, path) == 0)
+			return &nodes[i];
+	return NULL;
+}
+
+static bool set_node(struct fake_node *nodes, const char *path, const char *value)
+{
+	struct fake_node *n = find_node(nodes, path);
+
+	if (!n)
+		n = find_node(nodes, "");
+	if (!n)
+		abort();
+	snprintf(n->path, sizeof(n->path), "%s", value ? path : "");
+	snprintf(n->value, sizeof(n->value), "%s", value ? value : "");
+	return true;
+}
+
+const char *fake_node(const char *path)
+{
+	const struct fake_node *n = find_node(fake.nodes, path);
+
+	return n ? n->value : NULL;
+}
+
+void fake_node_set(const char *path, const char *value)
+{
+	set_node(fake.nodes, path, value);
+}
+
+bool __wrap_xs_rm(struct xs_handle *xs, xs_transaction_t t, const char *path)
+{
+	(void)xs;
+	(void)t;
+	fake_node_set(path, NULL);
+	return true;
+}
 
 struct xs_handle *__wrap_xs_open(unsigned long flags)
 {
@@ -168,7 +210,8 @@ static char *ring_node(const char *path)
 char **__wrap_xs_directory(struct xs_handle *xs, xs_transaction_t t, const char *path,
 			   unsigned *num)
 {
-	char **list = calloc(FAKE_RINGS, sizeof(*list));
+	char **list = calloc(FAKE_RINGS + FAKE_NODES, sizeof(*list));
+	size_t len = strlen(path);
 	unsigned domid = 0;
 	int end = 0;
 
@@ -180,6 +223,10 @@ char **__wrap_xs_directory(struct xs_handle *xs, xs_transaction_t t, const char 
 	for (int i = 0; list && i < FAKE_RINGS; i++)
 		if (domid && fake.rings[i].domid == domid && fake.rings[i].queue < 1)
 			list[(*num)++] = (char *)fake.rings[i].vdev;
+	for (int i = 0; list && i < FAKE_NODES; i++)
+		if (strncmp(fake.nodes[i].path, path, len) == 0 && fake.nodes[i].path[len] == '/' &&
+		    !strchr(fake.nodes[i].path + len + 1, '/'))
+			list[(*num)++] = fake.nodes[i].path + len + 1;
 	if (*num)
 		return list;
 	free(list);
@@ -243,6 +290,8 @@ void *__wrap_xs_read(struct xs_handle *xs, xs_transaction_t t, const char *path,
 	(void)t;
 	if (text)
 		return text;
+	if (fake_node(path))
+		return strdup(fake_node(path));
 	if (!d) {
 		errno = ENOENT;
 		return ring_node(path);
@@ -258,9 +307,18 @@ bool __wrap_xs_write(struct xs_handle *xs, xs_transaction_t t, const char *path,
 	(void)xs;
 	(void)t;
 	written = control_of(path);
+	if (!written) {
+		char value[32];
+
+		errno = EACCES;
+		if (fake.fails && strcmp(fake.fails, "xs_write") == 0)
+			return false;
+		snprintf(value, sizeof(value), "%.*s", (int)len, (const char *)data);
+		return set_node(t == XBT_NULL ? fake.nodes : pending, path, value);
+	}
 	free(wanted);
 	wanted = strndup(data, len);
-	return written != NULL;
+	return true;
 }
 
 bool __wrap_xs_transaction_end(struct xs_handle *xs, xs_transaction_t t, bool abort)
@@ -278,6 +336,11 @@ bool __wrap_xs_transaction_end(struct xs_handle *xs, xs_transaction_t t, bool ab
 		fake.conflicts--;
 	if (!abort && !conflict && written)
 		snprintf(written->control, sizeof(written->control), "%s", wanted);
+	for (int i = 0; i < FAKE_NODES; i++) {
+		if (!abort && !conflict && pending[i].path[0])
+			fake_node_set(pending[i].path, pending[i].value);
+		pending[i].path[0] = 0;
+	}
 	free(wanted);
 	wanted = NULL;
 	written = NULL;

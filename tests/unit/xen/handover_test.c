@@ -97,6 +97,21 @@ static void ask(bool announce)
 }
 
 /* GO had come: it is started, and the network hears of it unless something else tells it. */
+/* A disk of domain 5 that its killed receiver held. */
+static void hold_a_disk(void)
+{
+	fake_node_set("/libxl/5/vstor-hold", "1");
+	fake_node_set("backend/vbd/5/51712", "");
+	fake_node_set("backend/vbd/5/51712/vstor-held", "8:0");
+}
+
+static bool disk_is_held(void)
+{
+	const char *number = fake_node("backend/vbd/5/51712/physical-device");
+
+	return !number || strcmp(number, "8:0") != 0 || fake_node("/libxl/5/vstor-hold");
+}
+
 static void test_starts_what_was_left(void)
 {
 	char uuid[GUEST_UUID_MAX], path[128];
@@ -107,6 +122,7 @@ static void test_starts_what_was_left(void)
 		fake_reset();
 		d = fake_domain_new(5, "guest--incoming");
 		d->paused = true;
+		hold_a_disk();
 		guest_uuid_text(&d->uuid, uuid);
 		CHECK_EQ(handover_begin(&h, ID2, uuid, "guest", &(struct referee){0}), 0);
 		CHECK_EQ(handover_set(&h, HANDOVER_STARTING), 0);
@@ -114,6 +130,7 @@ static void test_starts_what_was_left(void)
 		ask(announce);
 		CHECK_EQ(answered, HANDOVER_RUNNING);
 		CHECK(!d->paused);
+		CHECK(!disk_is_held());
 		CHECK_STR(d->name, "guest");
 		CHECK_STR(fake.monitored, "guest");
 		CHECK_EQ(fake.announced, announce);
@@ -247,6 +264,28 @@ static void test_claim(void)
 	CHECK_EQ(guest_claim("../../etc/x"), -EINVAL);
 }
 
+/* Its receiver was killed between starting it and letting go of its disks. */
+static void test_lets_go_of_disks(void)
+{
+	char uuid[GUEST_UUID_MAX], path[128];
+	struct fake_domain *d;
+	struct handover h;
+
+	fake_reset();
+	d = fake_domain_new(5, "guest--incoming");
+	hold_a_disk();
+	guest_uuid_text(&d->uuid, uuid);
+	CHECK_EQ(handover_begin(&h, ID2, uuid, "guest", &(struct referee){0}), 0);
+	CHECK_EQ(handover_set(&h, HANDOVER_STARTING), 0);
+	handover_end(&h);
+	CHECK(disk_is_held());
+	ask(false);
+	CHECK_EQ(answered, HANDOVER_RUNNING);
+	CHECK(!disk_is_held());
+	snprintf(path, sizeof(path), "%s/%s", guest_claim_dir, ID2);
+	unlink(path);
+}
+
 int main(void)
 {
 	char dir[] = "/tmp/vstor-handover-XXXXXX", command[64];
@@ -258,6 +297,7 @@ int main(void)
 	CHECK_RUN(test_record);
 	CHECK_RUN(test_rule);
 	CHECK_RUN(test_starts_what_was_left);
+	CHECK_RUN(test_lets_go_of_disks);
 	CHECK_RUN(test_disk_is_silent);
 	CHECK_RUN(test_cap);
 	CHECK_RUN(test_refusals);

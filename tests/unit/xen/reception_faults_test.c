@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -44,7 +45,7 @@ static struct sender {
 	struct loop_timer turn, patience;
 	char why[256]; /* it was refused */
 	void (*at_ready)(void);
-	bool all_said, plugged, refused, running, failed, closed, ended;
+	bool all_said, plugged, refused, running, failed, closed, ended, has_card;
 } w;
 
 /* ---- the sender ---- */
@@ -79,6 +80,9 @@ static void config(libxl_domain_config *c)
 	c->disks->vdev = strdup("xvda");
 	c->disks->pdev_path = strdup(disk);
 	c->disks->readwrite = 1;
+	c->num_nics = w.has_card;
+	c->nics = calloc(1, sizeof(*c->nics));
+	c->nics->script = w.has_card ? strdup("/bin/true") : NULL;
 }
 
 static void describes_guest(void)
@@ -197,12 +201,22 @@ static void on_done(void *arg, enum reception_end end)
 	stop_when_over();
 }
 
-/* libxl does its part: plugs the disk, then restores what has come. */
+/* libxl does its part: plugs the disk, reads, then restores what has come. */
 static void on_turn(void *arg)
 {
+	int n = 0, pipe = w.r->restoring.started ? w.r->restoring.pipe[0] : -1;
+	uint8_t bytes[256];
+
+	if (pipe >= 0 && !ioctl(pipe, FIONREAD, &n) && n > 0)
+		CHECK(read(pipe, bytes, sizeof(bytes)) > 0);
 	loop_timer_set(w.loop, &w.turn, MS_NS, on_turn, arg);
 	w.plugged |= fake.plugs[0] != NULL;
+	if (fake.plugs[0] && fake_node("/libxl/9/vstor-hold")) { /* as the block script does */
+		fake_node_set("backend/vbd/9/51712", "");
+		fake_node_set("backend/vbd/9/51712/vstor-held", "8:0");
+	}
 	fake_plugged(0, 0);
+	fake_plugged(1, 0);
 	if (w.all_said && w.plugged && fake.restore && w.r->restoring.all_here)
 		fake_restore_ends(0);
 }
@@ -246,7 +260,8 @@ static void receive(void)
 	CHECK_EQ(toolstack_open(w.loop, &w.t), 0);
 	CHECK_EQ(channel_new(w.loop, sv[0], sv[0], &cfg, &w.c), 0);
 	CHECK_EQ(reception_new(w.loop, w.t, on_done, NULL, &w.r), 0);
-	reception_silent(w.r);
+	if (!w.has_card)
+		reception_silent(w.r);
 	mine.arg = w.r;
 	w.socket = sv[1];
 	CHECK_EQ(channel_new(w.loop, sv[1], sv[1], &mine, &c), 0);
@@ -347,6 +362,17 @@ static void test_passes_clean(void)
 	receive();
 	CHECK(w.running && !w.refused && !w.failed);
 	CHECK_STR(fake_domain(9)->name, "guest");
+	judge();
+	end();
+}
+
+/* A held disk; nobody waits for the card, as there is no such port on this machine. */
+static void test_lets_go_of_disks(void)
+{
+	begin();
+	w.has_card = true;
+	receive();
+	CHECK_STR(fake_node("backend/vbd/9/51712/physical-device"), "8:0");
 	judge();
 	end();
 }
@@ -559,6 +585,7 @@ int main(void)
 	log_set_destination("syslog"); /* all that fails */
 	fencing_grace = fencing_patience = reception_settle_in = 20 * MS_NS;
 	CHECK_RUN(test_passes_clean);
+	CHECK_RUN(test_lets_go_of_disks);
 	CHECK_RUN(test_does_not_start);
 	CHECK_RUN(test_is_here_already);
 	CHECK_RUN(test_id_used_before);

@@ -20,6 +20,7 @@ static struct restoring r;
 static struct loop_timer timer;
 static bool done;
 static int err;
+static bool hold;
 
 static void on_done(void *arg, int e)
 {
@@ -70,6 +71,9 @@ static void starts(void)
 	struct buf b = {0};
 
 	restoring_start(&r, loop, t, &config, NULL, on_done, NULL);
+	if (hold)
+		restoring_hold_disks(&r);
+	hold = false;
 	buf_put(&b, "LibxlFmt\0\0\0\2\0\0\0\0\1\0\0\0\0\0\0\0", STREAM_PREAMBLE);
 	CHECK(restoring_data(&r, b.data, b.len));
 	buf_free(&b);
@@ -143,12 +147,57 @@ static void test_plugged_after_restored(void)
 	end(1, 1);
 }
 
+/* ---- disks that wait for network cards ---- */
+
+static void holds(int disks, int nics, bool wish, bool really)
+{
+	begin(disks, nics);
+	hold = wish;
+	plugs();
+	CHECK_EQ(fake_node("/libxl/9/vstor-hold") != NULL, really);
+	CHECK_EQ(r.holds, really);
+	for (int i = 0; i < disks + nics; i++)
+		fake_plugged(i, 0);
+	all_here();
+	fake_restore_ends(0);
+	settle();
+	CHECK_EQ(err, 0);
+	CHECK_EQ(r.holds, really); /* the caller is to know */
+	end(disks, nics);
+}
+
+static void test_holds_disks(void)
+{
+	holds(2, 1, true, true);
+	holds(2, 1, false, false);
+	holds(2, 0, true, false); /* they would wait for nothing */
+	holds(0, 1, true, false);
+}
+
+static void test_cannot_hold_disks(void)
+{
+	begin(1, 1);
+	hold = true;
+	fake.fails = "xs_write";
+	plugs();
+	CHECK(!r.holds);
+	for (int i = 0; i < 2; i++)
+		fake_plugged(i, 0);
+	all_here();
+	fake_restore_ends(0);
+	settle();
+	CHECK_EQ(err, 0);
+	end(1, 1);
+}
+
 /* ---- devices that libxl is to plug itself ---- */
 
 static void left_to_libxl(const char *did)
 {
+	hold = true;
 	starts();
 	CHECK_STR(fake.did, did);
+	CHECK(!r.holds); /* nobody would know when to let go of them */
 	CHECK_EQ(config.num_disks, 1);
 	all_here();
 	fake_restore_ends(0);
@@ -310,6 +359,8 @@ int main(void)
 {
 	CHECK_RUN(test_plugged_before_restored);
 	CHECK_RUN(test_plugged_after_restored);
+	CHECK_RUN(test_holds_disks);
+	CHECK_RUN(test_cannot_hold_disks);
 	CHECK_RUN(test_left_to_libxl);
 	CHECK_RUN(test_no_devices);
 	CHECK_RUN(test_plug_fails);
