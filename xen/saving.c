@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/bytes.h"
 #include "core/log.h"
 #include "net/sock.h"
 #include "xen/events.h"
@@ -19,11 +20,37 @@
 #define PREAMBLE_NS (2 * MS_NS) /* libxl needs a few turns of the loop for it */
 #define QUEUE_BYTES (256 << 10) /* enough for 1 Gbit/s over 2 ms */
 
+/* While it is slowed a guest is not silent for as long as it would be when it is stopped; nor for
+ * longer than somebody who types at it can bear. */
+#define SILENT_SHARE 2
+#define SILENT_LEAST (50 * MS_NS)
+#define SILENT_MOST  (500 * MS_NS)
+#define SILENT_LOOKS 4
+
 /* As fast as before, however it ends. */
 static void throttle_end(struct saving *s)
 {
+	loop_timer_del(s->loop, &s->awake);
 	if (s->throttles)
 		throttle_set(&s->throttle, clock_ns(), 100);
+}
+
+static void keep_awake(void *arg)
+{
+	struct saving *s = arg;
+
+	throttle_wake(&s->throttle, clock_ns(), s->silent_ns);
+	loop_timer_set(s->loop, &s->awake, s->silent_ns / SILENT_LOOKS, keep_awake, s);
+}
+
+static void slow(struct saving *s, uint64_t now, unsigned speed)
+{
+	throttle_watch(&s->throttle, now);
+	throttle_set(&s->throttle, now, speed);
+	if (speed == 100)
+		loop_timer_del(s->loop, &s->awake);
+	else if (!s->awake.pos)
+		keep_awake(s);
 }
 
 static void end(struct saving *s, int err)
@@ -104,10 +131,8 @@ static void on_report(void *arg, const char *text)
 		s->rounds++;
 		return;
 	}
-	if (s->throttles && !s->suspend_at && !s->ended) {
-		throttle_watch(&s->throttle, r.at);
-		throttle_set(&s->throttle, r.at, r.speed);
-	}
+	if (s->throttles && !s->suspend_at && !s->ended)
+		slow(s, r.at, r.speed);
 }
 
 static void on_saved(void *arg, int rc)
@@ -176,15 +201,18 @@ void saving_start(struct saving *s, struct loop *l, const struct guest *g,
 	char limits[160], plan[64];
 	int rc;
 
-	*s = (struct saving){.loop = l,
-			     .guest = g,
-			     .pipe = {-1, -1},
-			     .started = true,
-			     .throttle = s->throttle,
-			     .throttles = s->throttles,
-			     .asks = asks,
-			     .done = done,
-			     .arg = arg};
+	*s = (struct saving){
+		.loop = l,
+		.guest = g,
+		.pipe = {-1, -1},
+		.started = true,
+		.throttle = s->throttle,
+		.throttles = s->throttles,
+		.silent_ns =
+			MAX(MIN(precopy.max_downtime_ns / SILENT_SHARE, SILENT_MOST), SILENT_LEAST),
+		.asks = asks,
+		.done = done,
+		.arg = arg};
 	precopy.throttle = s->throttles;
 	precopy_limits_print(&precopy, limits, sizeof(limits));
 	compression_print(&o->compression, plan, sizeof(plan));

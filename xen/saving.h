@@ -32,8 +32,9 @@ struct saving {
 	struct lanes_out *lanes;
 	int pump_err; /* once pumped */
 	struct toolstack_op op;
-	struct loop_timer timer;
-	char cause[256]; /* of a failure; "" when it was called off */
+	struct loop_timer timer, awake;
+	uint64_t silent_ns; /* how long a slowed guest may be kept from running at a stretch */
+	char cause[256];    /* of a failure; "" when it was called off */
 
 	unsigned rounds; /* begun so far; the one with the guest stopped counts too */
 	struct compression_report pages;

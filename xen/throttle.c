@@ -107,7 +107,28 @@ void throttle_set(struct throttle *th, uint64_t now, unsigned speed)
 	}
 	th->lost_ns = (double)throttle_lost(th, now);
 	th->since = now;
+	if (th->cap == th->was)
+		th->ran_at = now;
 	th->cap = cap;
 	if (cap == th->was)
 		th->cpu_at = 0; /* what it used while slowed tells nothing */
+}
+
+/* Without a cap there are no debts (Xen: credit2.c, csched2_dom_cntl()); with it again, none yet.
+ */
+void throttle_wake(struct throttle *th, uint64_t now, uint64_t silent_ns)
+{
+	unsigned vcpus;
+	uint64_t ns;
+
+	if (th->cap == th->was || th->failed || cpu_time(th, &ns, &vcpus))
+		return;
+	if (ns != th->ran_ns) {
+		th->ran_ns = ns;
+		th->ran_at = now;
+	} else if (now - th->ran_at >= silent_ns) {
+		th->failed = throttle_put(th->t, th->domid, 0) ||
+			     throttle_put(th->t, th->domid, th->cap);
+		th->ran_at = now;
+	}
 }

@@ -21,6 +21,7 @@ struct throttle {
 	bool failed;	/* it could not be set: not tried again, but for putting it back */
 	uint64_t since; /* of this cap */
 	double lost_ns; /* work that it could not do so far */
+	uint64_t ran_ns, ran_at; /* its CPU time while slowed, and when that was seen to grow */
 };
 
 /* Looks at the guest, changes nothing. 0; -ENOTSUP: its scheduler has no cap (its name in `why`);
@@ -31,6 +32,13 @@ void throttle_watch(struct throttle *th, uint64_t now);
 /* The guest is to run at `speed` hundredths of what it did; 100: as before. A failure is logged,
  * once. */
 void throttle_set(struct throttle *th, uint64_t now, unsigned speed);
+/*
+ * Once in a while when it is slowed: a guest that has not run at all for so long is let run.
+ * credit2 keeps account of what a guest has used beyond its cap, and a slice can be a hundred times
+ * what a low cap allows in 10 ms; it would pay for that by standing still, for seconds if dom0 came
+ * in between, while its throttle was to be one that it still answers under.
+ */
+void throttle_wake(struct throttle *th, uint64_t now, uint64_t silent_ns);
 /* Work lost to it so far, ns: the integral of 1 - speed. */
 uint64_t throttle_lost(const struct throttle *th, uint64_t now);
 

@@ -123,6 +123,45 @@ static void test_cap_cannot_be_kept(void)
 	end();
 }
 
+/* It has used more than a low cap gives it, and its scheduler lets it stand still for that. */
+static uint64_t stood_from;
+
+static void until_it_is_let_run(void *arg)
+{
+	if (!strstr(fake.did, "cap 5, cap 5, cap 5, ")) {
+		if (!CHECK(clock_ns() - stood_from < 30 * SEC_NS))
+			abort();
+		loop_timer_set(w.loop, &w.timer, 5 * MS_NS, until_it_is_let_run, arg);
+		return;
+	}
+	CHECK_EQ(w.guest->cap, 3);
+	CHECK(clock_ns() - stood_from >= 50 * MS_NS); /* the least, as it has no bound here */
+	helper_reports(PRECOPY_SUSPEND);
+	CHECK_EQ(w.guest->cap, 0);
+	fake_suspends(w.guest);
+	helper_reports(PRECOPY_SUSPENDED);
+	fake_save_ends(0);
+}
+
+static void stands_still(void)
+{
+	helper_begins();
+	helper_wants(3);
+	CHECK_EQ(w.guest->cap, 3);
+	stood_from = clock_ns();
+	until_it_is_let_run(NULL);
+}
+
+static void test_stands_still(void)
+{
+	begin();
+	w.o.saving.precopy.throttle = true;
+	w.copying = stands_still;
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	end();
+}
+
 int main(void)
 {
 	rig_open();
@@ -130,5 +169,6 @@ int main(void)
 	CHECK_RUN(test_slowed_then_called_off);
 	CHECK_RUN(test_slowed_by_one_that_was_killed);
 	CHECK_RUN(test_cap_cannot_be_kept);
+	CHECK_RUN(test_stands_still);
 	return rig_close() || CHECK_DONE();
 }

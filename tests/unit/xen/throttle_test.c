@@ -96,6 +96,58 @@ static void test_lost(void)
 	end();
 }
 
+/* A guest that has overdrawn its account is let run, and keeps its cap. */
+static void test_woken(void)
+{
+	uint64_t now = SEC_NS;
+
+	begin();
+	throttle_init(&th, t, 5, why, sizeof(why));
+	throttle_wake(&th, now += SEC_NS, 200 * MS_NS); /* it is not slowed */
+	CHECK_STR(fake.did, "");
+	throttle_set(&th, now += SEC_NS, 3);
+	CHECK_STR(fake.did, "cap 5, ");
+	for (int i = 0; i < 20; i++) {
+		guest->cpu_ns += MS_NS;
+		throttle_wake(&th, now += 150 * MS_NS, 200 * MS_NS);
+	}
+	CHECK_STR(fake.did, "cap 5, "); /* it runs, now and then */
+	throttle_wake(&th, now += 150 * MS_NS, 200 * MS_NS);
+	CHECK_STR(fake.did, "cap 5, ");
+	throttle_wake(&th, now += 50 * MS_NS, 200 * MS_NS);
+	CHECK_STR(fake.did, "cap 5, cap 5, cap 5, ");
+	CHECK_EQ(guest->cap, 12);
+	/* Again only when it has stood still for as long again. */
+	throttle_wake(&th, now += 150 * MS_NS, 200 * MS_NS);
+	CHECK_STR(fake.did, "cap 5, cap 5, cap 5, ");
+	throttle_wake(&th, now += 50 * MS_NS, 200 * MS_NS);
+	CHECK_STR(fake.did, "cap 5, cap 5, cap 5, cap 5, cap 5, ");
+	/* A slower pace does not count as having run. */
+	throttle_wake(&th, now += 150 * MS_NS, 200 * MS_NS);
+	throttle_set(&th, now, 1);
+	throttle_wake(&th, now += 50 * MS_NS, 200 * MS_NS);
+	CHECK_STR(fake.did, "cap 5, cap 5, cap 5, cap 5, cap 5, cap 5, cap 5, cap 5, ");
+	CHECK_EQ(guest->cap, 4);
+	end();
+}
+
+/* It cannot be given its cap again: it keeps what it has then, and gets its own in the end. */
+static void test_waking_fails(void)
+{
+	begin();
+	guest->cap = 200;
+	throttle_init(&th, t, 5, why, sizeof(why));
+	throttle_set(&th, SEC_NS, 25);
+	CHECK_EQ(guest->cap, 50);
+	fake.fails = "cap";
+	throttle_wake(&th, 2 * SEC_NS, 200 * MS_NS);
+	throttle_wake(&th, 3 * SEC_NS, 200 * MS_NS);
+	CHECK_STR(fake.did, "cap 5, cap 5, ");
+	throttle_set(&th, 3 * SEC_NS, 100);
+	CHECK_EQ(guest->cap, 200);
+	end();
+}
+
 /* A cap that cannot be set is tried once; but what was set is put back. */
 static void test_fails(void)
 {
@@ -119,6 +171,8 @@ int main(void)
 	CHECK_RUN(test_what_it_used);
 	CHECK_RUN(test_its_own_cap);
 	CHECK_RUN(test_lost);
+	CHECK_RUN(test_woken);
+	CHECK_RUN(test_waking_fails);
 	CHECK_RUN(test_fails);
 	return CHECK_DONE();
 }
