@@ -475,8 +475,8 @@ int cmd_migrate(int argc, char **argv)
 		.max_operands = 2,
 		.epilog = "Exit status: 0 it runs on HOST; 1 not moved, it still runs here (unless "
 			  "it ended by\nitself meanwhile: the message says so); 2 usage; 3 it is "
-			  "stopped here, and whether it runs\non HOST is not known: see vstor "
-			  "recover.\n",
+			  "stopped here: it could not be resumed,\nor has no disk that can decide "
+			  "and HOST does not tell whether it runs there: see vstor recover.\n",
 	};
 	int rc = opts_parse(&o, argc, argv);
 
