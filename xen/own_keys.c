@@ -92,8 +92,8 @@ void own_keys_note(uint64_t key)
 	if (!rc)
 		rc = sync_of(own_keys_dir, O_RDONLY | O_DIRECTORY);
 	if (rc)
-		log_warn("%s: %s: after a reboot this host may not know its own reservations: "
-			 "vstor takeover --force",
+		log_warn("%s: %s: after a reboot this host may take its own reservations for "
+			 "another's of its name",
 			 path, strerror(-rc));
 }
 
