@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The receiver when its own calls fail: on files, on the channel and the pipe to the restore
- * helper, and its commands to the disk. The n-th fails, n being counted up until a run passes
- * clean. A sender that the test plays takes part to the end; then a later vstor looks after what is
- * left. Whatever happens, the guest runs here and its disk is this host's, or there is nothing of
- * it here and the sender can have it.
+ * The receiver when the n-th of its calls fails, n being counted up until a run passes clean. A
+ * sender that the test plays takes part; then a later vstor looks after what is left. Whatever
+ * happens, the guest runs here with its disk, or nothing of it is here and the sender can have it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -367,7 +365,6 @@ static void test_passes_clean(void)
 	end();
 }
 
-/* A held disk; nobody waits for the card, as there is no such port on this machine. */
 static void test_lets_go_of_disks(void)
 {
 	begin();
