@@ -77,6 +77,7 @@ static void release_fd(int fd, int flags)
 static void disconnect(struct channel *c)
 {
 	c->state = CHANNEL_ENDED;
+	meanwhile_del(&c->meanwhile);
 	loop_timer_del(c->loop, &c->timer);
 	loop_defer_cancel(c->loop, &c->flush_task);
 	loop_defer_cancel(c->loop, &c->deliver_task);
@@ -277,6 +278,22 @@ static bool send_own(struct channel *c, uint8_t type)
 	return p != NULL;
 }
 
+/* The loop waits for a disk. Calls nobody: whoever waits may be in the midst of a step. What has
+ * become of the connection is found when the loop goes on. */
+static void keep_alive(void *arg)
+{
+	struct channel *c = arg;
+	ssize_t n = 0;
+
+	if (c->goodbye_sent || c->out_broken ||
+	    (!c->sendq.queued && !send_own(c, CHANNEL_KEEPALIVE)))
+		return;
+	while (c->sendq.queued && (n = sendq_write(&c->sendq, c->out)) >= 0) {
+		c->stats.bytes_sent += (uint64_t)n;
+		c->sent_something = true;
+	}
+}
+
 void channel_say_goodbye(struct channel *c)
 {
 	if (c->state == CHANNEL_OPEN && !c->goodbye_sent && !c->out_broken)
@@ -397,6 +414,7 @@ void channel_opened(struct channel *c)
 {
 	c->state = CHANNEL_OPEN;
 	c->quiet = 0;
+	meanwhile_add(&c->meanwhile, keep_alive, c);
 	loop_timer_set(c->loop, &c->timer, c->tick_ns, on_timer, c);
 	if (c->ops.on_open)
 		c->ops.on_open(c->arg);

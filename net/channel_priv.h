@@ -3,6 +3,7 @@
 #ifndef NET_CHANNEL_PRIV_H
 #define NET_CHANNEL_PRIV_H
 
+#include "core/meanwhile.h"
 #include "net/channel.h"
 #include "net/channel_auth.h"
 #include "net/sendq.h"
@@ -57,6 +58,7 @@ struct channel {
 	unsigned quiet;
 	bool sent_something;
 	struct loop_task flush_task, deliver_task;
+	struct meanwhile meanwhile; /* while it is open */
 
 	int in, out, in_flags, out_flags;
 	struct loop_fd in_watch, out_watch; /* one fd for both: in_watch alone */

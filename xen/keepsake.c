@@ -13,6 +13,7 @@
 
 #include "core/buf.h"
 #include "core/log.h"
+#include "core/meanwhile.h"
 #include "xen/message.h"
 
 #define FILE_MAX (1 << 20)
@@ -48,8 +49,8 @@ static int write_file(const char *path, const struct buf *b)
 		return -errno;
 	if (write(fd, b->data, b->len) != (ssize_t)b->len)
 		rc = errno ? -errno : -EIO;
-	if (!rc && fsync(fd))
-		rc = -errno;
+	if (!rc)
+		rc = meanwhile_fsync(fd);
 	close(fd);
 	if (!rc && rename(temporary, path))
 		rc = -errno;

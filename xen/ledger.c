@@ -11,6 +11,7 @@
 
 #include "core/bytes.h"
 #include "core/crc32c.h"
+#include "core/meanwhile.h"
 
 #define VERSION 1u
 #define PLACE	8192
@@ -44,12 +45,11 @@ static int make_dir(void)
 
 static int sync_dir(void)
 {
-	int fd = open(ledger_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+	int fd = open(ledger_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
 
 	if (fd < 0)
 		return -errno;
-	if (fsync(fd))
-		rc = -errno;
+	rc = meanwhile_fsync(fd);
 	close(fd);
 	return rc;
 }
@@ -67,14 +67,6 @@ static int write_all(int fd, const uint8_t *p, size_t n, off_t at)
 		n -= (size_t)k;
 		at += k;
 	}
-	return 0;
-}
-
-static int sync_file(int fd)
-{
-	while (fdatasync(fd))
-		if (errno != EINTR)
-			return -errno;
 	return 0;
 }
 
@@ -101,7 +93,7 @@ int ledger_put(struct ledger *j, const struct buf *text, bool sync)
 	put_be32(place + AT_CRC, sum(place, text->len));
 	rc = write_all(j->fd, place, sizeof(place), j->second ? 0 : PLACE);
 	if (!rc && sync) {
-		rc = sync_file(j->fd);
+		rc = meanwhile_fdatasync(j->fd);
 		j->second ^= !rc;
 	}
 	return rc;
@@ -200,7 +192,7 @@ int ledger_open(struct ledger *j, const char *name, struct buf *text)
 	busy = flock(j->fd, LOCK_EX | LOCK_NB);
 	rc = get(j, text);
 	if (!rc)
-		rc = busy ? -EBUSY : sync_file(j->fd); /* as it may not have been yet */
+		rc = busy ? -EBUSY : meanwhile_fdatasync(j->fd); /* as it may not have been yet */
 	if (rc)
 		ledger_close(j);
 	return rc;

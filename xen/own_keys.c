@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/meanwhile.h"
 
 #define KEPT 1024
 
@@ -44,12 +45,11 @@ static int make_dir(void)
 
 static int sync_of(const char *path, int flags)
 {
-	int fd = open(path, flags | O_CLOEXEC, 0600), rc = 0;
+	int fd = open(path, flags | O_CLOEXEC, 0600), rc;
 
 	if (fd < 0)
 		return -errno;
-	if (fsync(fd))
-		rc = -errno;
+	rc = meanwhile_fsync(fd);
 	close(fd);
 	return rc;
 }

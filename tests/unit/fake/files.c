@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 /* As in fake/xen.c. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
@@ -87,20 +88,22 @@ ssize_t __wrap_pwrite(int fd, const void *p, size_t n, off_t at)
 	return fail ? -1 : __real_pwrite(fd, p, half ? n / 2 : n, at);
 }
 
-int __real_fdatasync(int fd);
-int __wrap_fdatasync(int fd)
+/* In the thread that asks for it, so that the call that fails can be this one. */
+int __wrap_meanwhile_fdatasync(int fd)
 {
 	bool half;
 
-	return fails(true, &half) ? -1 : __real_fdatasync(fd);
+	while (fails(true, &half))
+		if (errno != EINTR)
+			return -errno;
+	return fdatasync(fd) ? -errno : 0;
 }
 
-int __real_fsync(int fd);
-int __wrap_fsync(int fd)
+int __wrap_meanwhile_fsync(int fd)
 {
 	bool half;
 
-	return fails(false, &half) ? -1 : __real_fsync(fd);
+	return fails(false, &half) ? -errno : fsync(fd) ? -errno : 0;
 }
 
 int __real_link(const char *from, const char *to);

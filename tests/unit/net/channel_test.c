@@ -6,8 +6,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "core/meanwhile.h"
 #include "tests/unit/net/channel_side.h"
 
 static struct channel_key key = {.data = "0123456789abcdef", .len = 16};
@@ -238,6 +242,54 @@ static void test_free_in_callbacks(void)
 	pair_end(&p);
 }
 
+/* A disk so busy that it takes three times as long as the peer waits for a word. */
+#define BUSY_DEAD_MS 1000
+int fdatasync(int fd)
+{
+	(void)fd;
+	poll(NULL, 0, 3 * BUSY_DEAD_MS);
+	return 0;
+}
+
+/* The peer, in a process of its own. */
+static bool hears_of_it(int fd)
+{
+	struct side s = {.loop = loop_new(), .free_on_frame = true};
+	struct channel_config cfg = config(&s, true, &key);
+
+	cfg.dead_ns = BUSY_DEAD_MS * MS_NS;
+	CHECK_EQ(channel_new(s.loop, fd, fd, &cfg, &s.c), 0);
+	loop_run(s.loop);
+	return !s.closed && s.frames == 1 && s.type[0] == 16;
+}
+
+static void test_waits_for_a_disk(void)
+{
+	struct side s = {.loop = loop_new()};
+	struct channel_config cfg = config(&s, false, &key);
+	int sv[2], status;
+	pid_t peer;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	peer = fork();
+	if (peer == 0) {
+		close(sv[0]);
+		_exit(!hears_of_it(sv[1]));
+	}
+	close(sv[1]);
+	cfg.dead_ns = BUSY_DEAD_MS * MS_NS;
+	CHECK_EQ(channel_new(s.loop, sv[0], sv[0], &cfg, &s.c), 0);
+	while (!s.opened)
+		settle(s.loop);
+	meanwhile_ns = 20 * MS_NS;
+	CHECK_EQ(meanwhile_fdatasync(0), 0);
+	CHECK_EQ(channel_send(s.c, 16, "x", 1), 0);
+	settle(s.loop);
+	CHECK(waitpid(peer, &status, 0) == peer && status == 0);
+	channel_free(s.c);
+	loop_free(s.loop);
+}
+
 int main(void)
 {
 	CHECK_RUN(test_two_channels);
@@ -246,6 +298,7 @@ int main(void)
 	CHECK_RUN(test_back_pressure);
 	CHECK_RUN(test_peer_ends_while_held);
 	CHECK_RUN(test_held_for_ever);
+	CHECK_RUN(test_waits_for_a_disk);
 	CHECK_RUN(test_largest_frame);
 	CHECK_RUN(test_free_in_callbacks);
 	return CHECK_DONE();
