@@ -96,7 +96,6 @@ static void ask(bool announce)
 	loop_free(l);
 }
 
-/* GO had come: it is started, and the network hears of it unless something else tells it. */
 /* A disk of domain 5 that its killed receiver held. */
 static void hold_a_disk(void)
 {
@@ -112,6 +111,7 @@ static bool disk_is_held(void)
 	return !number || strcmp(number, "8:0") != 0 || fake_node("/libxl/5/vstor-hold");
 }
 
+/* GO had come: it is started, and the network hears of it unless something else tells it. */
 static void test_starts_what_was_left(void)
 {
 	char uuid[GUEST_UUID_MAX], path[128];
