@@ -333,6 +333,25 @@ void disks_release(struct disks *d)
 	disks_fini(d);
 }
 
+void disks_attached(const struct disks *d, char text[DISKS_TEXT])
+{
+	size_t at = 0;
+
+	text[0] = 0;
+	for (int i = 0; i < d->n_attached; i++)
+		if (at + strlen(d->attached[i]) + 2 <= DISKS_TEXT)
+			at += (size_t)sprintf(text + at, "%s%s", at ? " " : "", d->attached[i]);
+}
+
+void disks_release_named(const char *text)
+{
+	char copy[DISKS_TEXT], *rest;
+
+	snprintf(copy, sizeof(copy), "%s", text);
+	for (char *w = strtok_r(copy, " ", &rest); w; w = strtok_r(NULL, " ", &rest))
+		detach(w);
+}
+
 void disks_fini(struct disks *d)
 {
 	for (int i = 0; i < d->n_attached; i++)

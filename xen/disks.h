@@ -54,4 +54,11 @@ dev_t disks_number(const struct disks *d, const char *vdev);
 void disks_release(struct disks *d);
 void disks_fini(struct disks *d);
 
+#define DISKS_TEXT 1024
+/* What disks_release() would detach, for a record (xen/handover.h): device after device, a space
+ * between; what finds no place is left out. */
+void disks_attached(const struct disks *d, char text[DISKS_TEXT]);
+/* Detaches what such a text names, as disks_release(): for one who finds the record. */
+void disks_release_named(const char *text);
+
 #endif

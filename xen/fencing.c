@@ -284,8 +284,11 @@ static void *run(void *arg)
 	case FENCING_CLAIM: f->says = referee_claim(r, false); break;
 	case FENCING_RACE: f->says = referee_claim(r, true); break;
 	case FENCING_RECLAIM: f->says = referee_reclaim(r); break;
-	case FENCING_LEAVE_SOURCE: referee_leave(r, true); break;
-	case FENCING_LEAVE: referee_leave(r, false); break;
+	case FENCING_LEAVE_SOURCE:
+	case FENCING_LEAVE:
+		if (referee_leave(r, f->what == FENCING_LEAVE_SOURCE))
+			f->says = REFEREE_SILENT;
+		break;
 	}
 	eventfd_write(f->fd, 1);
 	return NULL;

@@ -36,8 +36,8 @@ enum fencing_do {
 	FENCING_CLAIM, /* until there is an answer, or the time is up; so RACE and RECLAIM */
 	FENCING_RACE,  /* as CLAIM, with abort, when the source has had time to claim */
 	FENCING_RECLAIM,
-	FENCING_LEAVE_SOURCE,
-	FENCING_LEAVE,
+	FENCING_LEAVE_SOURCE, /* SILENT: not from all of them */
+	FENCING_LEAVE,	      /* the same */
 };
 
 struct fencing {

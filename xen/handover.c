@@ -13,6 +13,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "xen/held_disks.h"
+#include "xen/host.h"
 #include "xen/monitor.h"
 
 #define KEPT_S (30 * 86400) /* what became of a migration */
@@ -43,7 +44,21 @@ static void text_of(const struct handover *h, enum handover_is is, struct buf *b
 	message_put(b, "is", "%s", words[is]);
 	message_put(b, "uuid", "%s", h->uuid);
 	message_put(b, "name", "%s", h->name);
+	message_put(b, "boot", "%s", host_boot_id());
+	message_put(b, "attached", "%s", h->attached);
 	referee_put(b, &h->referee);
+}
+
+/* Devices have other names after a reboot, and those are gone. Earlier versions did not note them.
+ */
+static void read_attached(struct handover *h, const struct buf *b)
+{
+	char boot[64];
+
+	if (message_get(b->data, b->len, "boot", boot, sizeof(boot)) ||
+	    strcmp(boot, host_boot_id()) != 0 ||
+	    message_get(b->data, b->len, "attached", h->attached, sizeof(h->attached)))
+		h->attached[0] = 0;
 }
 
 static int read_text(struct handover *h, const struct buf *b)
@@ -60,11 +75,12 @@ static int read_text(struct handover *h, const struct buf *b)
 		return rc;
 	if (rc)
 		h->referee.n = 0;
+	read_attached(h, b);
 	return handover_parse(word, &h->is);
 }
 
 int handover_begin(struct handover *h, const char *id, const char *uuid, const char *name,
-		   const struct referee *referee)
+		   const struct referee *referee, const struct disks *disks)
 {
 	struct buf b = {0};
 	int rc;
@@ -75,6 +91,7 @@ int handover_begin(struct handover *h, const char *id, const char *uuid, const c
 	snprintf(h->uuid, sizeof(h->uuid), "%s", uuid);
 	snprintf(h->name, sizeof(h->name), "%s", name);
 	h->referee = *referee;
+	disks_attached(disks, h->attached);
 	h->is = HANDOVER_PREPARING;
 	text_of(h, h->is, &b);
 	rc = ledger_create(&h->ledger, id, &b);
@@ -94,6 +111,13 @@ int handover_set(struct handover *h, enum handover_is is)
 	if (!rc)
 		h->is = is;
 	return rc;
+}
+
+void handover_left(struct handover *h)
+{
+	h->referee.n = 0;
+	h->attached[0] = 0;
+	handover_set(h, h->is);
 }
 
 void handover_end(struct handover *h)
@@ -130,16 +154,24 @@ static void ask_deliver(void *arg)
 
 static void on_left(void *arg, enum referee_says says)
 {
-	(void)says;
-	ask_deliver(arg);
+	struct handover_ask *a = arg;
+
+	/* When a disk does not answer the next sweep tries again. */
+	if (says == REFEREE_WON) {
+		disks_release_named(a->h.attached);
+		handover_left(&a->h);
+	}
+	ask_deliver(a);
 }
 
-/* It never starts here: this host's key goes from its disks. */
+/* It never starts here: this host's key goes from its disks, and what was attached for it. */
 static void leave(struct handover_ask *a)
 {
 	if (a->h.referee.n)
 		fencing_start(&a->fencing, a->loop, FENCING_LEAVE, false, &a->h.referee, 0, on_left,
 			      a);
+	else if (a->h.attached[0])
+		on_left(a, REFEREE_WON);
 	else
 		ask_deliver(a);
 }
@@ -237,6 +269,10 @@ static enum guest_life life_of(struct handover_ask *a)
 static void answer(struct handover_ask *a, enum handover_is is)
 {
 	a->answer = is;
+	if (is == HANDOVER_GONE && is == a->h.is && a->leaves) {
+		leave(a);
+		return;
+	}
 	/* A record is as old as its last word. */
 	if (is == HANDOVER_UNKNOWN || is == a->h.is) {
 		ask_deliver(a);
@@ -355,6 +391,7 @@ static void sweep_next(void *arg)
 			continue;
 		remove_old(e->d_name);
 		handover_ask(&s->ask, s->t, s->loop, e->d_name, s->announce, swept, s);
+		s->ask.leaves = true;
 		return;
 	}
 	closedir(s->dir);

@@ -16,6 +16,7 @@
 #ifndef XEN_HANDOVER_H
 #define XEN_HANDOVER_H
 
+#include "xen/disks.h"
 #include "xen/guest.h"
 #include "xen/ledger.h"
 #include "xen/message.h"
@@ -34,14 +35,19 @@ struct handover {
 	enum handover_is is;
 	char uuid[GUEST_UUID_MAX];
 	char name[GUEST_NAME_MAX];
-	struct referee referee; /* n is 0 when no disk is fenced */
+	struct referee referee;	   /* n is 0 when no disk is fenced, or none is any more */
+	char attached[DISKS_TEXT]; /* for this migration; disks_attached() */
 };
 
-/* Makes and locks the journal, as `preparing`. -EEXIST: this id has been used before. */
+/* Makes and locks the journal, as `preparing`, of a guest whose disks are attached here, before
+ * `referee` registers with them: who finds it undoes both. -EEXIST: this id has been used before.
+ */
 int handover_begin(struct handover *h, const char *id, const char *uuid, const char *name,
-		   const struct referee *referee);
+		   const struct referee *referee, const struct disks *disks);
 /* On the disk when it returns, but for `ready`. 0 or -errno: then it is the old word, or this. */
 int handover_set(struct handover *h, enum handover_is is);
+/* Of one that is gone: this host has nothing of its disks any more. */
+void handover_left(struct handover *h);
 /* Unlocks. Harmless when none. */
 void handover_end(struct handover *h);
 /* Opens and locks an existing one. -EBUSY: its process lives (h->is is set all the same); -EINVAL:
@@ -77,6 +83,7 @@ struct handover_ask {
 	struct loop_task task;
 	enum handover_is answer;
 	bool announce;
+	bool leaves; /* nobody waits: what one that is gone has left of its disks goes, too */
 	bool silent; /* UNKNOWN: its disk does not answer */
 	void (*done)(void *arg, enum handover_is is);
 	void *arg;

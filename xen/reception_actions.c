@@ -109,6 +109,13 @@ static void on_restored(void *arg, int err)
 	reception_raise(r, err ? RE_RESTORE_FAILED : RE_RESTORED);
 }
 
+int reception_record(struct reception *r)
+{
+	if (r->handover.ledger.fd >= 0)
+		return 0;
+	return handover_begin(&r->handover, r->id, r->uuid, r->name, &r->referee, &r->disks);
+}
+
 static void restore(struct reception *r)
 {
 	char *incoming;
@@ -119,7 +126,7 @@ static void restore(struct reception *r)
 		reception_raise(r, RE_RESTORE_FAILED);
 		return;
 	}
-	rc = handover_begin(&r->handover, r->id, r->uuid, r->name, &r->referee);
+	rc = reception_record(r);
 	if (rc || asprintf(&incoming, "%s%s", r->name, GUEST_INCOMING) < 0) {
 		because(r->cause, "cannot keep a record in %s: %s", ledger_dir, strerror(-rc));
 		reception_raise(r, RE_RESTORE_FAILED);
@@ -372,13 +379,13 @@ static void end_gone(struct reception *r)
 {
 	struct buf b = {0};
 
-	if (!r->failed_to_destroy)
-		handover_set(&r->handover, HANDOVER_GONE);
-	handover_end(&r->handover);
-	if (r->failed_to_destroy)
+	if (r->failed_to_destroy) {
+		handover_end(&r->handover);
 		disks_release(&r->disks);
-	else
+	} else {
+		handover_set(&r->handover, HANDOVER_GONE);
 		reception_fence_leave(r);
+	}
 	if (r->end == RECEPTION_FAILED)
 		log_error("domain %s: not received: %s", r->name, r->cause);
 	if (!r->c || r->finishing)

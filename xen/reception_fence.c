@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/log.h"
 #include "xen/keepsake.h"
@@ -88,7 +89,19 @@ void reception_fence_join(struct reception *r)
 		reception_raise(r, RE_VERDICTS);
 		return;
 	}
-	/* Without a key the sender only wants to know. */
+	/* Without a key the sender only wants to know. Else: should we be killed with ours at the
+	 * disks, it is known whose it was. */
+	if (f->theirs) {
+		f->mine = referee_destination_key(f);
+		rc = reception_record(r);
+	}
+	if (rc) {
+		verdict(&r->verdicts, VERDICT_NO, "cannot keep a record there in %s: %s",
+			ledger_dir, strerror(-rc));
+		f->n = 0;
+		reception_raise(r, RE_VERDICTS);
+		return;
+	}
 	fencing_start(&r->fencing, r->loop, f->theirs ? FENCING_JOIN : FENCING_CHECK, false, f, 0,
 		      on_joined, r);
 }
@@ -128,12 +141,19 @@ void reception_whose(struct reception *r, enum receiver_action a)
 
 /* ---- the end ---- */
 
+static void left(struct reception *r, bool all)
+{
+	disks_release(&r->disks);
+	if (all)
+		handover_left(&r->handover);
+	handover_end(&r->handover);
+}
+
 static void on_left(void *arg, enum referee_says says)
 {
 	struct reception *r = arg;
 
-	(void)says;
-	disks_release(&r->disks);
+	left(r, says == REFEREE_WON);
 	reception_look(r);
 }
 
@@ -143,5 +163,5 @@ void reception_fence_leave(struct reception *r)
 		fencing_start(&r->fencing, r->loop, FENCING_LEAVE, false, &r->referee, 0, on_left,
 			      r);
 	else
-		disks_release(&r->disks);
+		left(r, true);
 }

@@ -81,6 +81,8 @@ void reception_goodbye(struct reception *r);
 /* How long a guest has to connect its devices whose links are not looked at: 2 s unless a test
  * changes it. */
 extern uint64_t reception_settle_in;
+/* Begins the record, unless it has been. 0 or -errno. */
+int reception_record(struct reception *r);
 void reception_act(struct reception *r, enum receiver_action a);
 
 /* reception_fence.c */

@@ -322,9 +322,10 @@ static int release_left(const char *device, uint64_t key)
 	return rc == -EBADE ? 0 : rc;
 }
 
-int referee_release(const char *device,
-		    void (*told)(void *arg, enum reservation_action a, uint64_t key, bool holds),
-		    void *arg)
+/* only: one key, or 0: all of this host's. */
+static int release(const char *device, uint64_t only,
+		   void (*told)(void *arg, enum reservation_action a, uint64_t key, bool holds),
+		   void *arg)
 {
 	struct reservation *seen = malloc(sizeof(*seen));
 	int rc = seen ? reservation_read(device, seen) : -ENOMEM;
@@ -332,7 +333,7 @@ int referee_release(const char *device,
 	for (unsigned i = 0; rc == 0 && i < seen->n; i++) {
 		const struct reservation_key *k = &seen->keys[i];
 
-		if (!ours(k->key))
+		if (!ours(k->key) || (only && k->key != only))
 			continue;
 		if (told)
 			told(arg, RESERVATION_REGISTER, k->key, k->holds);
@@ -349,6 +350,13 @@ int referee_release(const char *device,
 	}
 	free(seen);
 	return rc;
+}
+
+int referee_release(const char *device,
+		    void (*told)(void *arg, enum reservation_action a, uint64_t key, bool holds),
+		    void *arg)
+{
+	return release(device, 0, told, arg);
 }
 
 bool referee_registered(const char *device)
@@ -442,7 +450,7 @@ enum referee_says referee_join(struct referee *r)
 	struct reservation *seen = malloc(sizeof(*seen));
 	enum referee_says says = REFEREE_WON;
 
-	r->mine = referee_key(referee_host(), (uint16_t)r->theirs);
+	r->mine = referee_destination_key(r);
 	if (!seen)
 		says = silent(r->why, "memory", -ENOMEM);
 	own_keys_note(r->mine);
@@ -497,11 +505,27 @@ enum referee_says referee_reclaim(struct referee *r)
 	return take_all(r, &t);
 }
 
-void referee_leave(struct referee *r, bool source)
+int referee_leave(struct referee *r, bool source)
 {
-	for (unsigned i = 0; i < r->n; i++)
-		if (!source || r->disk[i].took)
-			referee_release(r->disk[i].path, NULL, NULL);
+	int first = 0;
+
+	for (unsigned i = 0; i < r->n; i++) {
+		/* Long after the migration, the destination may hold the same disk for a guest of
+		 * its own by then. */
+		uint64_t only = source ? 0 : r->mine;
+		int rc = (source ? r->disk[i].took : only != 0)
+				 ? release(r->disk[i].path, only, NULL, NULL)
+				 : 0;
+
+		if (!first)
+			first = rc;
+	}
+	return first;
+}
+
+uint64_t referee_destination_key(const struct referee *r)
+{
+	return referee_key(referee_host(), (uint16_t)r->theirs);
 }
 
 /* ---- fields ---- */

@@ -99,6 +99,8 @@ int referee_holder(const char *device, uint64_t *key, char *name, size_t size);
 /* The source, when the migration begins: holds all of them (LOST: another does) under a new key,
  * and clears away what earlier migrations have left. */
 enum referee_says referee_begin(struct referee *r);
+/* The key that referee_join() is going to register, known by `theirs`. */
+uint64_t referee_destination_key(const struct referee *r);
 /* The destination: registers, while `theirs` holds. */
 enum referee_says referee_join(struct referee *r);
 /* Either, after GO: the compare-and-swap of the first disk; the winner then takes the others. WON
@@ -108,9 +110,9 @@ enum referee_says referee_claim(struct referee *r, bool abort);
 /* The source, when the other has promised never to start the guest: takes back what that has taken,
  * under a new key (`mine` changes). */
 enum referee_says referee_reclaim(struct referee *r);
-/* No longer takes part: the destination unregisters; the source gives up what it has only taken for
- * the migration. */
-void referee_leave(struct referee *r, bool source);
+/* No longer takes part: the destination unregisters the migration's key, and no other; the source
+ * gives up what it has only taken for the migration. 0 or the first -errno. */
+int referee_leave(struct referee *r, bool source);
 
 /* As fields of a message, or of a record (xen/message.h): keys and devices. */
 void referee_put(struct buf *b, const struct referee *r);

@@ -70,4 +70,15 @@ static inline void disks_up(void)
 	reservation_sg_io = direct;
 }
 
+static inline bool has(const char *device, uint64_t key)
+{
+	struct reservation r;
+
+	CHECK_EQ(reservation_read(device, &r), 0);
+	for (unsigned i = 0; i < r.n; i++)
+		if (r.keys[i].key == key)
+			return true;
+	return false;
+}
+
 #endif

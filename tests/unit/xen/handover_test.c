@@ -33,11 +33,15 @@ static const struct referee fenced = {.mine = 0x7673000000010007,
 				      .n = 1,
 				      .disk = {{.vdev = "xvda", .path = "/dev/sda"}}};
 
+static const struct disks none;
+
 static void test_record(void)
 {
+	char sda[] = "/dev/sda", sdb[] = "/dev/sdb", *attached[] = {sda, sdb};
+	const struct disks disks = {.attached = attached, .n_attached = 2};
 	struct handover h, seen;
 
-	CHECK_EQ(handover_begin(&h, ID, UUID, "guest one", &fenced), 0);
+	CHECK_EQ(handover_begin(&h, ID, UUID, "guest one", &fenced, &disks), 0);
 	/* its process lives: us */
 	CHECK_EQ(handover_open(&seen, ID), -EBUSY);
 	CHECK_EQ(seen.is, HANDOVER_PREPARING);
@@ -55,10 +59,11 @@ static void test_record(void)
 	CHECK_EQ(seen.referee.n, 1);
 	CHECK(seen.referee.mine == fenced.mine && seen.referee.theirs == fenced.theirs);
 	CHECK_STR(seen.referee.disk[0].path, "/dev/sda");
+	CHECK_STR(seen.attached, "/dev/sda /dev/sdb");
 	CHECK_EQ(handover_set(&seen, HANDOVER_RUNNING), 0);
 	handover_end(&seen);
 	/* an id is used once */
-	CHECK_EQ(handover_begin(&h, ID, UUID, "guest one", &fenced), -EEXIST);
+	CHECK_EQ(handover_begin(&h, ID, UUID, "guest one", &fenced, &(struct disks){0}), -EEXIST);
 }
 
 /* What a killed receiver has left, and what is done with it. */
@@ -124,7 +129,7 @@ static void test_starts_what_was_left(void)
 		d->paused = true;
 		hold_a_disk();
 		guest_uuid_text(&d->uuid, uuid);
-		CHECK_EQ(handover_begin(&h, ID2, uuid, "guest", &(struct referee){0}), 0);
+		CHECK_EQ(handover_begin(&h, ID2, uuid, "guest", &(struct referee){0}, &none), 0);
 		CHECK_EQ(handover_set(&h, HANDOVER_STARTING), 0);
 		handover_end(&h);
 		ask(announce);
@@ -192,7 +197,7 @@ static void test_disk_is_silent(void)
 		be(A);
 		CHECK_EQ(referee_join(&b), REFEREE_WON);
 		a.theirs = b.mine;
-		CHECK_EQ(handover_begin(&h, ID2, uuid, "guest", &b), 0);
+		CHECK_EQ(handover_begin(&h, ID2, uuid, "guest", &b, &none), 0);
 		CHECK_EQ(handover_set(&h, HANDOVER_READY), 0);
 		handover_end(&h);
 		fencing_patience = fencing_grace = 10 * MS_NS;
@@ -214,6 +219,52 @@ static void test_disk_is_silent(void)
 		rig_down();
 		CHECK_EQ(ledger_remove(ID2), 0);
 	}
+}
+
+/*
+ * Its receiver was killed when it had registered: the key goes as soon as the disk answers, also
+ * after the record was settled. What this host holds of that disk by then for a guest of its own
+ * stays.
+ */
+static void test_leaves_the_disks(void)
+{
+	struct referee a = {.n = 1, .disk = {{"xvda", "/dev/0", false}}}, b = a;
+	struct handover h;
+	char why[REFEREE_TEXT];
+
+	fake_reset();
+	disks_up();
+	reservation_sg_io = answers_late;
+	be(B);
+	CHECK_EQ(referee_begin(&a), REFEREE_WON);
+	b.theirs = a.mine;
+	be(A);
+	b.mine = referee_destination_key(&b);
+	CHECK_EQ(handover_begin(&h, ID2, UUID, "guest", &b, &none), 0);
+	CHECK_EQ(referee_join(&b), REFEREE_WON);
+	handover_end(&h);
+	mute = true;
+	sweep();
+	mute = false;
+	CHECK(has("/dev/0", b.mine));
+	sweep();
+	CHECK(!has("/dev/0", b.mine));
+	CHECK_EQ(handover_open(&h, ID2), 0);
+	CHECK_EQ(h.is, HANDOVER_GONE);
+	CHECK_EQ(h.referee.n, 0);
+	handover_end(&h);
+	CHECK_EQ(ledger_remove(ID2), 0);
+
+	CHECK_EQ(handover_begin(&h, ID2, UUID, "guest", &b, &none), 0);
+	handover_end(&h);
+	be(B);
+	CHECK_EQ(referee_release("/dev/0", NULL, NULL), 0);
+	be(A);
+	CHECK_EQ(referee_hold("/dev/0", 0, why), REFEREE_WON);
+	sweep();
+	CHECK(writes(A, 0) && !writes(B, 0));
+	rig_down();
+	CHECK_EQ(ledger_remove(ID2), 0);
 }
 
 static void test_cap(void)
@@ -240,7 +291,7 @@ static void test_refusals(void)
 	char path[128];
 	int fd;
 
-	CHECK_EQ(handover_begin(&h, "../x", UUID, "x", &fenced), -EINVAL);
+	CHECK_EQ(handover_begin(&h, "../x", UUID, "x", &fenced, &none), -EINVAL);
 	CHECK_EQ(handover_open(&h, "../x"), -EINVAL);
 	CHECK_EQ(handover_open(&h, ID2), -ENOENT);
 	snprintf(path, sizeof(path), "%s/%s", guest_claim_dir, ID2);
@@ -275,7 +326,7 @@ static void test_lets_go_of_disks(void)
 	d = fake_domain_new(5, "guest--incoming");
 	hold_a_disk();
 	guest_uuid_text(&d->uuid, uuid);
-	CHECK_EQ(handover_begin(&h, ID2, uuid, "guest", &(struct referee){0}), 0);
+	CHECK_EQ(handover_begin(&h, ID2, uuid, "guest", &(struct referee){0}, &none), 0);
 	CHECK_EQ(handover_set(&h, HANDOVER_STARTING), 0);
 	handover_end(&h);
 	CHECK(disk_is_held());
@@ -299,6 +350,7 @@ int main(void)
 	CHECK_RUN(test_starts_what_was_left);
 	CHECK_RUN(test_lets_go_of_disks);
 	CHECK_RUN(test_disk_is_silent);
+	CHECK_RUN(test_leaves_the_disks);
 	CHECK_RUN(test_cap);
 	CHECK_RUN(test_refusals);
 	CHECK_RUN(test_claim);

@@ -43,7 +43,7 @@ static struct sender {
 	struct referee referee;
 	struct loop_timer turn, patience;
 	char why[256]; /* it was refused */
-	void (*at_ready)(void);
+	void (*at_verdicts)(void), (*at_ready)(void);
 	bool all_said, plugged, refused, running, failed, closed, ended, has_card;
 } w;
 
@@ -146,7 +146,10 @@ static void hears_verdicts(const uint8_t *p, size_t n)
 		return;
 	}
 	w.referee.theirs = there.mine;
-	sends_all();
+	if (w.at_verdicts)
+		w.at_verdicts();
+	else
+		sends_all();
 }
 
 static void on_close(void *arg, int err, const char *text);
@@ -427,11 +430,28 @@ static void test_id_used_before(void)
 	CHECK_EQ(referee_begin(&w.referee), REFEREE_WON);
 	be(HERE);
 	receive();
-	CHECK(w.failed && !w.running && !fake_domain(9));
-	be(THERE);
-	CHECK_EQ(referee_claim(&w.referee, false), REFEREE_WON);
-	be(HERE);
+	CHECK(w.refused && !w.running && !fake_domain(9));
+	CHECK(strstr(w.why, "cannot keep a record there") != NULL);
 	CHECK(writes(THERE, 0) && !writes(HERE, 0));
+	end();
+}
+
+static void is_killed(void)
+{
+	loop_stop(w.loop, 0);
+}
+
+/* Registered with the disk, and nothing of the guest has come yet. */
+static void test_killed_when_checked(void)
+{
+	begin();
+	w.at_verdicts = is_killed;
+	receive();
+	CHECK(has("/dev/0", w.referee.theirs));
+	ask();
+	CHECK_EQ(answer, HANDOVER_GONE);
+	CHECK(!has("/dev/0", w.referee.theirs));
+	judge();
 	end();
 }
 
@@ -587,6 +607,7 @@ int main(void)
 	CHECK_RUN(test_does_not_start);
 	CHECK_RUN(test_is_here_already);
 	CHECK_RUN(test_id_used_before);
+	CHECK_RUN(test_killed_when_checked);
 	CHECK_RUN(test_destroyed_before_go);
 	patience_ns = 60 * MS_NS;
 	fencing_grace = fencing_patience = reception_settle_in = 5 * MS_NS;

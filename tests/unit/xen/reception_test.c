@@ -127,7 +127,8 @@ static void test_answers(void)
 	CHECK_STR(p.answer, "unknown");
 	CHECK_EQ(p.end, RECEPTION_NOTHING);
 
-	CHECK_EQ(handover_begin(&h, ID, UUID, "guest", &(struct referee){0}), 0);
+	CHECK_EQ(handover_begin(&h, ID, UUID, "guest", &(struct referee){0}, &(struct disks){0}),
+		 0);
 	talk(&p, asks);
 	CHECK_STR(p.answer, "busy");
 	handover_set(&h, HANDOVER_RUNNING);

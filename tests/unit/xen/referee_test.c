@@ -8,17 +8,6 @@
 
 #include "tests/unit/xen/referee_rig.h"
 
-static bool has(const char *device, uint64_t key)
-{
-	struct reservation r;
-
-	CHECK_EQ(reservation_read(device, &r), 0);
-	for (unsigned i = 0; i < r.n; i++)
-		if (r.keys[i].key == key)
-			return true;
-	return false;
-}
-
 /* ---- one after the other ---- */
 
 static void test_keys(void)
