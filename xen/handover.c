@@ -15,6 +15,7 @@
 #include "xen/held_disks.h"
 #include "xen/host.h"
 #include "xen/monitor.h"
+#include "xen/weight.h"
 
 #define KEPT_S (30 * 86400) /* what became of a migration */
 
@@ -196,6 +197,14 @@ static void destroy(struct handover_ask *a)
 		toolstack_failed(&a->op, rc);
 }
 
+/* It runs here: what its receiver would have seen to. */
+static void look_after(struct handover_ask *a)
+{
+	held_disks_let_go(a->domid);
+	weight_restore(a->t, a->domid);
+	monitor_start(a->h.name, a->announce);
+}
+
 static void settled(void *arg, int rc)
 {
 	struct handover_ask *a = arg;
@@ -210,10 +219,8 @@ static void settled(void *arg, int rc)
 		handover_set(&a->h, a->answer);
 		log_warn("domain %s: a killed vstor had left it half-way; it has been %s",
 			 a->h.name, starting ? "started" : "destroyed");
-		if (starting) {
-			held_disks_let_go(a->domid);
-			monitor_start(a->h.name, a->announce);
-		}
+		if (starting)
+			look_after(a);
 	}
 	if (rc || starting)
 		ask_deliver(a);
@@ -323,10 +330,8 @@ static void ask_begin(void *arg)
 			      fencing_patience, on_raced, a);
 		break;
 	case HANDOVER_ANSWER_RUNNING:
-		if (a->h.is == HANDOVER_STARTING) {
-			held_disks_let_go(a->domid);
-			monitor_start(a->h.name, a->announce);
-		}
+		if (a->h.is == HANDOVER_STARTING)
+			look_after(a);
 		answer(a, HANDOVER_RUNNING);
 		break;
 	case HANDOVER_ANSWER_GONE: answer(a, HANDOVER_GONE); break;

@@ -17,6 +17,7 @@
 #include "xen/inquiry.h"
 #include "xen/message.h"
 #include "xen/monitor.h"
+#include "xen/weight.h"
 
 /* For a guest whose links are not looked at. */
 uint64_t reception_settle_in = 2 * SEC_NS;
@@ -193,6 +194,7 @@ static void start(struct reception *r)
 		reception_raise(r, RE_UNDONE);
 		return;
 	}
+	weight_lower(r->t, r->restoring.domid);
 	rc = libxl_domain_unpause(toolstack_ctx(r->t), r->restoring.domid,
 				  toolstack_how(r->t, &r->op, on_op, r));
 	if (rc)
@@ -267,6 +269,7 @@ static void look_after(void *arg)
 
 	loop_timer_del(r->loop, &r->later);
 	let_disks_go(r);
+	weight_restore(r->t, r->restoring.domid);
 	r->renamed = !libxl_domain_rename(toolstack_ctx(r->t), r->restoring.domid,
 					  r->config.c_info.name, r->name);
 	if (!r->renamed)

@@ -40,8 +40,10 @@ struct fake_domain *fake_domain_new(uint32_t domid, const char *name)
 
 		if (d->domid)
 			continue;
-		*d = (struct fake_domain){
-			.domid = domid, .scheduler = LIBXL_SCHEDULER_CREDIT2, .vcpus = 1};
+		*d = (struct fake_domain){.domid = domid,
+					  .scheduler = LIBXL_SCHEDULER_CREDIT2,
+					  .weight = 256,
+					  .vcpus = 1};
 		snprintf(d->name, sizeof(d->name), "%s", name);
 		memset(&d->uuid, (int)domid, sizeof(d->uuid));
 		return d;
@@ -271,6 +273,7 @@ int __wrap_libxl_domain_sched_params_get(libxl_ctx *ctx, uint32_t domid,
 	libxl_domain_sched_params_init(p);
 	p->sched = d->scheduler;
 	p->cap = d->cap;
+	p->weight = d->weight;
 	return 0;
 }
 
@@ -279,9 +282,14 @@ int __wrap_libxl_domain_sched_params_set(libxl_ctx *ctx, uint32_t domid,
 {
 	struct fake_domain *d = fake_domain(domid);
 
-	if (fails(ctx, "cap", domid) || !d)
+	bool weight = p->weight != LIBXL_DOMAIN_SCHED_PARAM_WEIGHT_DEFAULT;
+
+	if (fails(ctx, weight ? "weight" : "cap", domid) || !d)
 		return ERROR_FAIL;
-	d->cap = p->cap;
+	if (weight)
+		d->weight = p->weight;
+	if (p->cap != LIBXL_DOMAIN_SCHED_PARAM_CAP_DEFAULT)
+		d->cap = p->cap;
 	return 0;
 }
 

@@ -24,7 +24,7 @@ struct fake_domain {
 	bool log_dirty;
 	uint64_t dirty; /* pages, as the hypervisor counts them */
 	libxl_scheduler scheduler;
-	int cap;
+	int cap, weight;
 	unsigned vcpus;
 	uint64_t cpu_ns;  /* that it has used */
 	int disks;	  /* how many its configuration has */

@@ -315,8 +315,8 @@ static void test_claim(void)
 	CHECK_EQ(guest_claim("../../etc/x"), -EINVAL);
 }
 
-/* Its receiver was killed between starting it and letting go of its disks. */
-static void test_lets_go_of_disks(void)
+/* Its receiver was killed between starting it and letting go of its disks and its processor. */
+static void test_looks_after_it(void)
 {
 	char uuid[GUEST_UUID_MAX], path[128];
 	struct fake_domain *d;
@@ -324,6 +324,8 @@ static void test_lets_go_of_disks(void)
 
 	fake_reset();
 	d = fake_domain_new(5, "guest--incoming");
+	d->weight = 16;
+	fake_node_set("/libxl/5/vstor-weight", "256");
 	hold_a_disk();
 	guest_uuid_text(&d->uuid, uuid);
 	CHECK_EQ(handover_begin(&h, ID2, uuid, "guest", &(struct referee){0}, &none), 0);
@@ -333,6 +335,7 @@ static void test_lets_go_of_disks(void)
 	ask(false);
 	CHECK_EQ(answered, HANDOVER_RUNNING);
 	CHECK(!disk_is_held());
+	CHECK_EQ(d->weight, 256);
 	snprintf(path, sizeof(path), "%s/%s", guest_claim_dir, ID2);
 	unlink(path);
 }
@@ -348,7 +351,7 @@ int main(void)
 	CHECK_RUN(test_record);
 	CHECK_RUN(test_rule);
 	CHECK_RUN(test_starts_what_was_left);
-	CHECK_RUN(test_lets_go_of_disks);
+	CHECK_RUN(test_looks_after_it);
 	CHECK_RUN(test_disk_is_silent);
 	CHECK_RUN(test_leaves_the_disks);
 	CHECK_RUN(test_cap);

@@ -44,6 +44,7 @@ static struct sender {
 	struct loop_timer turn, patience;
 	char why[256]; /* it was refused */
 	void (*at_verdicts)(void), (*at_ready)(void);
+	int weight; /* of the guest when it began to run */
 	bool all_said, plugged, refused, running, failed, closed, ended, has_card;
 } w;
 
@@ -170,7 +171,10 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 			w.at_ready();
 		message_send(w.c, MSG_GO, &(struct buf){0});
 		break;
-	case MSG_RUNNING: w.running = true; break;
+	case MSG_RUNNING:
+		w.running = true;
+		w.weight = fake_domain(9)->weight;
+		break;
 	case MSG_FAILED: w.failed = true; break;
 	case MSG_SETTLED: channel_finish(w.c); break;
 	default: break;
@@ -364,6 +368,8 @@ static void test_passes_clean(void)
 	receive();
 	CHECK(w.running && !w.refused && !w.failed);
 	CHECK_STR(fake_domain(9)->name, "guest");
+	CHECK_EQ(w.weight, 16);
+	CHECK_EQ(fake_domain(9)->weight, 256);
 	judge();
 	end();
 }
