@@ -10,6 +10,7 @@
 #include "xen/devices.h"
 #include "xen/events.h"
 #include "xen/held_disks.h"
+#include "xen/weight.h"
 
 /* What libxl keeps of a guest's configuration; without it no device can be added. */
 #define USERDATA "libxl-json"
@@ -82,6 +83,8 @@ bool plug_start(struct plug *p, struct loop *l, struct toolstack *t, libxl_domai
 	 * would plug them twice. */
 	config->num_disks = config->num_nics = 0;
 	p->holds = hold && p->disks && p->nics && !held_disks_begin(p->domid);
+	if (p->holds) /* long before it runs: then every call would be downtime */
+		weight_lower(t, p->domid);
 	log_debug("domain %u: plugging %d disks, %d network cards", p->domid, p->disks, p->nics);
 	loop_timer_set(l, &p->timer, 0, plug_next, p);
 	return true;

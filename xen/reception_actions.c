@@ -194,7 +194,6 @@ static void start(struct reception *r)
 		reception_raise(r, RE_UNDONE);
 		return;
 	}
-	weight_lower(r->t, r->restoring.domid);
 	rc = libxl_domain_unpause(toolstack_ctx(r->t), r->restoring.domid,
 				  toolstack_how(r->t, &r->op, on_op, r));
 	if (rc)
