@@ -28,12 +28,10 @@
  *    key by REGISTER (never REGISTER AND IGNORE), so that a late PREEMPT of an old migration misses
  *    it; RESERVE if nobody holds it; another's: refused. Then rule 5. (Where the host has another
  *    nexus now, PREEMPT naming its own old key is the same step: it fails when that is gone.)
- * 12 Several paths to a disk (LATE; not in the program yet): who registers may write (Write
- *    Exclusive - Registrants Only), so the destination registers after the suspend only, right
- *    before its PREEMPT. "The other is not registered" then says nothing, and rule 4 becomes: the
- *    source wins by giving its own registration another key, once it has lost the other; then a
- *    PREEMPT that names the old one is refused. Whether a registered destination writes rests on
- *    discipline alone: its guest is paused until it holds the disk.
+ * 12 Several paths to a disk (LATE; tests/fault/paths.pml): each path is a nexus, and who registers
+ *    may write (Write Exclusive - Registrants Only), so the destination registers after the suspend
+ *    only. Rules 3 and 4 become: who holds has won, by whichever path, and both name the source's
+ *    key of the beginning, so that one of them finds it. See there.
  * 11 Without a referee: before GO the sender's, after it the receiver's; promised: the sender's.
  */
 #ifndef DISKS
@@ -70,17 +68,35 @@ mtype = {
 #define A2	 2 /* its next */
 #define B1	 3
 #define A3	 4 /* LATE: the source's, when it has taken the guest back */
-#define KEY(h,d) reg[(h) * DISKS + (d)]
-#define Q(h,d)	 q[(h) * DISKS + (d)]
+#if LATE
+#define PATHS	 2 /* of each host to each disk */
+#define DEPTH	 1 /* commands on their way by each */
+#else
+#define PATHS	 1
+#define DEPTH	 2
+#endif
+#define NEXUS(h,p,d) (((h) * PATHS + (p)) * DISKS + (d))
+#define KEY(h,p,d)   reg[NEXUS(h, p, d)]
+#define Q(h,p,d)     q[NEXUS(h, p, d)]
+#define WRITING(p,d) writing[(p) * DISKS + (d)]
+#if LATE
+#include "tests/fault/paths.pml"
+#else
+#define holds(h,d)	(holder[d] == KEY(h, 0, d))
+#define registered(h,d) (KEY(h, 0, d) != 0)
+#define sent(h,d)	(len(Q(h, 0, d)) > 0)
+#define forget_paths(h)
+#endif
 
 byte faults = FAULTS;
 
 /* ---- the disks ---- */
 
 byte holder[DISKS] = A1;
-byte reg[2 * DISKS];   /* each host's key */
-bool writing[DISKS];   /* a write of the source has passed the reservation, and is not there yet */
-chan q[2 * DISKS] = [2] of { mtype, byte, byte, byte }; /* op, own key, other or new key, life */
+byte at[DISKS];	       /* by which of its paths */
+byte reg[2 * PATHS * DISKS]; /* each nexus's key */
+bool writing[PATHS * DISKS]; /* a write of the source has passed the reservation, and is not there yet */
+chan q[2 * PATHS * DISKS] = [DEPTH] of { mtype, byte, byte, byte }; /* op, own key, other or new key, life */
 mtype reply[2];
 byte life[2];	       /* which life of the host's processes waits for the reply */
 
@@ -102,6 +118,10 @@ mtype step[2], seen[2];
 byte seen_holder[2], seen_own[2];
 bool fresh;	       /* the guest is being started anew on the source */
 bool gave_up;
+#if LATE
+bool gave_up_both;     /* by the other path */
+byte seen_other[2];    /* a key of the other host's that is registered */
+#endif
 
 /* What is told of at the end. */
 bool died_there;       /* at the destination, after that had taken it */
@@ -120,21 +140,25 @@ inline check() {
 	i = 0;
 	do
 	:: i < DISKS ->
-		assert(!FENCED || !runs_here || holder[i] == KEY(A, i));
-		assert(!FENCED || !runs_there || holder[i] == KEY(B, i));
+		assert(!FENCED || !runs_here || holds(A, i));
+		assert(!FENCED || !runs_there || holds(B, i));
 		i++
 	:: else -> break
 	od;
 	i = 0;
 	some("asked", s == S_ASK);
+#if FAULTS > 1
 	some("killed on both sides, and moved", runs_there && life[A] > 0 && life[B] > 0 && !crashed[A] && !crashed[B]);
+#endif
 #if FENCED
 #if LATE
-	some("both may write, by the disk", runs_here && KEY(B, 0) != 0 && written_down);
+	some("both may write, by the disk", runs_here && registered(B, 0) && written_down);
+	some("the same, there", runs_there && registered(A, 0));
+	some("held by the other path", runs_here && at[0] == 1 && written_down);
 #endif
 	some("taken without GO", runs_there && !go_down);
 	some("taken from a crashed host", runs_there && crashed[A] && !go_down);
-	some("a command later than its sender's end", r == R_END && dom[B] == NOTHING && len(Q(B, 0)) > 0);
+	some("a command later than its sender's end", r == R_END && dom[B] == NOTHING && sent(B, 0));
 	some("started afresh", runs_here && again_here);
 	some("refused to be started afresh", again_here && !fresh && runs_there && up[A])
 #endif
@@ -142,32 +166,44 @@ inline check() {
 
 /* ---- a disk ---- */
 
-inline execute(h) {
+#if !LATE
+inline preempt(h, p) {
+	KEY(1 - h, p, d) = 0;
+	if :: holder[d] == other -> holder[d] = own :: else fi;
+	if :: op == PREEMPT_ABORT && h == B -> WRITING(p, d) = false :: else fi
+}
+#define is_registered(k) (KEY(A, 0, d) == (k) || KEY(B, 0, d) == (k))
+#endif
+
+inline execute(h, p) {
 	got = CONFLICT;
 	if
-	:: (op == PREEMPT || op == PREEMPT_ABORT) && KEY(h, d) == own && KEY(1 - h, d) == other ->
-		KEY(1 - h, d) = 0;
-		if :: holder[d] == other -> holder[d] = own :: else fi;
-		if :: op == PREEMPT_ABORT && h == B -> writing[d] = false :: else fi;
+	:: (op == PREEMPT || op == PREEMPT_ABORT) && KEY(h, p, d) == own && is_registered(other) ->
+		preempt(h, p);
 		got = GOOD
-	:: op == REGISTER && KEY(h, d) == own ->
-		KEY(h, d) = other;
-		if :: own != 0 && holder[d] == own -> holder[d] = other :: else fi;
+	:: op == REGISTER && KEY(h, p, d) == own ->
+		KEY(h, p, d) = other;
+		if :: own != 0 && holder[d] == own && at[d] == p -> holder[d] = other :: else fi;
 		got = GOOD
-	:: op == RESERVE && KEY(h, d) == own && holder[d] == 0 -> holder[d] = own; got = GOOD
+	:: op == RESERVE && KEY(h, p, d) == own && holder[d] == 0 -> holder[d] = own; at[d] = p; got = GOOD
 	:: else
 	fi
 }
 
-inline carry_out(h) {
+inline carry_out(h, p) {
 	if
-	:: execute(h)
-	:: faults > 0 -> faults--; execute(h); got = NO_ANSWER
+	:: execute(h, p)
+	:: faults > 0 -> faults--; execute(h, p); got = NO_ANSWER
 	:: faults > 0 -> faults--; got = NO_ANSWER
 	fi;
 	if :: lives == life[h] -> reply[h] = got :: else fi;
 	op = 0; own = 0; other = 0; lives = 0; got = 0
 }
+
+/* The source writes by one of its paths. */
+#define may_write(p) (rings && (!LATE || dom[A] != RUNS) && s != S_END && (LATE -> KEY(A, p, d) != 0 : holder[d] == KEY(A, p, d)) && !WRITING(p, d))
+/* It arrives, and must not arrive amid what another writes. */
+inline arrive(p) { assert(!has_run_there); WRITING(p, d) = false }
 
 proctype Disk(byte d)
 {
@@ -175,39 +211,47 @@ proctype Disk(byte d)
 	byte own, other, lives;
 
 end:	do
-	:: atomic { Q(A, d) ? op, own, other, lives -> carry_out(A) }
-	:: atomic { Q(B, d) ? op, own, other, lives -> carry_out(B) }
-	:: atomic { rings && s != S_END && (LATE -> KEY(A, d) != 0 : holder[d] == KEY(A, d)) && !writing[d] -> writing[d] = true }
-	:: atomic { writing[d] -> /* it arrives, and must not arrive amid what another writes */
-		assert(!has_run_there);
-		writing[d] = false }
+	:: atomic { Q(A, 0, d) ? op, own, other, lives -> carry_out(A, 0) }
+	:: atomic { Q(B, 0, d) ? op, own, other, lives -> carry_out(B, 0) }
+	:: atomic { may_write(0) -> WRITING(0, d) = true }
+	:: atomic { WRITING(0, d) -> arrive(0) }
+#if LATE
+	:: atomic { Q(A, 1, d) ? op, own, other, lives -> carry_out(A, 1) }
+	:: atomic { Q(B, 1, d) ? op, own, other, lives -> carry_out(B, 1) }
+	:: atomic { may_write(1) -> WRITING(1, d) = true }
+	:: atomic { WRITING(1, d) -> arrive(1) }
+#endif
 	od
 }
 
-/* Sends a command about the disk that h is at. */
-inline command(h, op, own, other) {
+/* Sends a command about the disk that h is at, by a path. */
+inline command_by(p, h, op, own, other) {
 	if
-	:: len(Q(h, disk[h])) < 2 -> Q(h, disk[h]) ! op, own, other, life[h]; step[h] = WAIT
-	:: len(Q(h, disk[h])) == 2 -> step[h] = READ
+	:: len(Q(h, p, disk[h])) < DEPTH -> Q(h, p, disk[h]) ! op, own, other, life[h]; step[h] = WAIT
+	:: len(Q(h, p, disk[h])) == DEPTH -> step[h] = READ
 	fi
 }
 
+#if !LATE
+inline command(h, op, own, other) { command_by(0, h, op, own, other) }
+
 inline read_disk(h) {
-	seen_own[h] = KEY(h, disk[h]);
+	seen_own[h] = KEY(h, 0, disk[h]);
 	seen_holder[h] = holder[disk[h]];
 	if
 	:: seen_holder[h] == 0 -> seen[h] = FREE
 	:: seen_holder[h] != 0 && seen_holder[h] != seen_own[h] -> seen[h] = OTHERS
 	:: seen_holder[h] != 0 && seen_holder[h] == seen_own[h] ->
 		if
-		:: KEY(1 - h, disk[h]) == 0 -> seen[h] = MINE
+		:: KEY(1 - h, 0, disk[h]) == 0 -> seen[h] = MINE
 		:: else -> seen[h] = OPEN
 		fi
 	fi;
 	step[h] = ACT
 }
+#endif
 
-inline forget(h) { step[h] = 0; seen[h] = 0; seen_own[h] = 0; seen_holder[h] = 0; disk[h] = 0; reply[h] = 0 }
+inline forget(h) { step[h] = 0; seen[h] = 0; seen_own[h] = 0; seen_holder[h] = 0; disk[h] = 0; reply[h] = 0; forget_paths(h) }
 
 inline begin(h) { forget(h); step[h] = READ }
 
@@ -250,7 +294,13 @@ active proctype Source()
 		dom[A] = RUNS; dom[B] = PAUSED;
 		i = 0;
 		do
-		:: i < DISKS -> holder[i] = A1; KEY(A, i) = A1; KEY(B, i) = (LATE -> 0 : B1); run Disk(i); i++
+		:: i < DISKS -> holder[i] = A1; KEY(A, 0, i) = A1; run Disk(i);
+#if LATE
+			KEY(A, 1, i) = A1;
+#else
+			KEY(B, 0, i) = B1;
+#endif
+			i++
 		:: else -> break
 		od;
 		i = 0
@@ -263,7 +313,7 @@ end:	do
 		:: up[A] && s == S_COPY && dom[A] == RUNS -> dom[A] = PAUSED
 		:: up[A] && (s == S_COPY || s == S_ABORT) && dom[A] == PAUSED && written_down -> e = SE_SAVED
 		:: up[A] && (s == S_COPY || s == S_ABORT) -> e = SE_SAVE_FAILED
-		:: up[A] && (s == S_SETTLE || s == S_READY) && writing[0] == 0 && writing[DISKS - 1] == 0 ->
+		:: up[A] && (s == S_SETTLE || s == S_READY) && !WRITING(0, 0) && !WRITING(PATHS - 1, DISKS - 1) && !WRITING(0, DISKS - 1) && !WRITING(PATHS - 1, 0) ->
 			rings = false; e = SE_QUIET
 		:: up[A] && s == S_RESUME -> dom[A] = RUNS; rings = true; e = SE_DONE
 		:: up[A] && s == S_DESTROY ->
@@ -283,15 +333,15 @@ end:	do
 			if :: go_down && !promised -> e = SE_TAKEN :: else -> e = SE_WON fi;
 			skip
 		:: FENCED && up[A] && s == S_TAKE && step[A] == READ -> read_disk(A)
+#if LATE
+		:: up[A] && s == S_TAKE && step[A] == ACT -> source_takes()
+#else
 		:: up[A] && s == S_TAKE && step[A] == ACT ->
 			step[A] = READ;
 			if
-			:: LATE && !promised && (seen[A] == MINE || seen[A] == OPEN) && seen_own[A] == A1 ->
-				command(A, REGISTER, A1, A3)
-			:: (!LATE || promised || seen_own[A] != A1) && seen[A] == MINE && disk[A] < DISKS - 1 -> disk[A]++
-			:: (!LATE || promised || seen_own[A] != A1) && seen[A] == MINE && disk[A] == DISKS - 1 ->
-				forget(A); e = SE_WON
-			:: (!LATE || promised || seen_own[A] != A1) && seen[A] == OPEN -> command(A, PREEMPT, seen_own[A], B1)
+			:: seen[A] == MINE && disk[A] < DISKS - 1 -> disk[A]++
+			:: seen[A] == MINE && disk[A] == DISKS - 1 -> forget(A); e = SE_WON
+			:: seen[A] == OPEN -> command(A, PREEMPT, seen_own[A], B1)
 			:: else ->
 				if
 				:: !promised && disk[A] == 0 -> forget(A); e = SE_TAKEN
@@ -302,6 +352,7 @@ end:	do
 					command(A, PREEMPT, seen_own[A], seen_holder[A])
 				fi
 			fi
+#endif
 		:: step[A] == WAIT && reply[A] != 0 -> reply[A] = 0; step[A] = READ
 		/* the disk is mute for long; or that command only, which may be carried out yet */
 		:: step[A] == WAIT && reply[A] == 0 && faults > 0 -> faults--; life[A]++; step[A] = READ
@@ -335,7 +386,7 @@ end:	do
 		:: up[A] && faults > 0 ->
 			faults--; bury(A); line = false; hears = false; up[A] = false; crashed[A] = true;
 			had_all = dom[B] == PAUSED && (r == R_READY || r == R_TAKE || r == R_START) &&
-				(LATE || KEY(B, 0) == B1) && holder[0] != A2 && holder[0] != A3 && len(Q(A, 0)) == 0;
+				(LATE || KEY(B, 0, 0) == B1) && holder[0] != A2 && holder[0] != A3 && !sent(A, 0);
 			rings = false; fresh = false; promised = false; in_take = false;
 			if :: dom[A] != NOTHING -> dom[A] = LOST :: else fi;
 			s = S_END
@@ -345,6 +396,9 @@ end:	do
 		:: up[A] && dom[A] == LOST && !fresh && step[A] == 0 && !again_here ->
 			fresh = true; again_here = true; begin(A)
 		:: fresh && step[A] == READ -> read_disk(A)
+#if LATE
+		:: fresh && step[A] == ACT -> started_afresh()
+#else
 		:: fresh && step[A] == ACT ->
 			if
 			:: seen_own[A] != A2 && (disk[A] > 0 || seen[A] != OTHERS) ->
@@ -358,6 +412,7 @@ end:	do
 			:: seen_own[A] == A2 && (seen[A] == MINE || seen[A] == OPEN) && disk[A] == DISKS - 1 ->
 				fresh = false; forget(A); dom[A] = RUNS
 			fi
+#endif
 #endif
 		fi;
 		sender() }
@@ -417,13 +472,14 @@ end:	do
 			if :: go_heard -> e = RE_WON :: else -> e = RE_TAKEN fi;
 			skip
 		:: FENCED && up[B] && r == R_TAKE && step[B] == READ -> read_disk(B)
+#if LATE
+		:: up[B] && r == R_TAKE && step[B] == ACT -> destination_takes()
+#else
 		:: up[B] && r == R_TAKE && step[B] == ACT ->
 			step[B] = READ;
 			if
 			:: (seen[B] == MINE || seen[B] == OPEN) && disk[B] < DISKS - 1 -> disk[B]++
 			:: (seen[B] == MINE || seen[B] == OPEN) && disk[B] == DISKS - 1 -> forget(B); e = RE_WON
-			:: LATE && seen_own[B] == 0 && ((seen[B] == OTHERS && seen_holder[B] == A1) || disk[B] > 0) ->
-				command(B, REGISTER, 0, B1)
 			:: seen[B] == OTHERS && seen_own[B] == B1 && (seen_holder[B] == A1 || disk[B] > 0) ->
 				command(B, (go_heard -> PREEMPT : PREEMPT_ABORT), B1, seen_holder[B])
 			:: seen[B] == FREE && seen_own[B] == B1 && disk[B] > 0 -> command(B, RESERVE, B1, 0)
@@ -431,6 +487,7 @@ end:	do
 				assert(disk[B] == 0);
 				forget(B); e = RE_TAKEN
 			fi
+#endif
 		:: step[B] == WAIT && reply[B] != 0 -> reply[B] = 0; step[B] = READ
 		:: step[B] == WAIT && reply[B] == 0 && faults > 0 -> faults--; life[B]++; step[B] = READ
 		/* rule 7 */
@@ -447,7 +504,7 @@ end:	do
 		:: up[B] && faults > 0 ->
 			faults--; bury(B); line = false; go = false; all_said = false; up[B] = false; crashed[B] = true;
 			if
-			:: holder[0] == B1 || len(Q(B, 0)) > 0 || record == HANDOVER_STARTING || record == HANDOVER_RUNNING ->
+			:: holder[0] == B1 || sent(B, 0) || record == HANDOVER_STARTING || record == HANDOVER_RUNNING ->
 				died_there = true
 			:: else
 			fi;
@@ -457,8 +514,12 @@ end:	do
 			if :: record == HANDOVER_PREPARING || record == HANDOVER_READY -> record = HANDOVER_GONE :: else fi
 #if FENCED
 		/* Gone, it gives up what it has of the disks. */
-		:: up[B] && r == R_END && record == HANDOVER_GONE && !gave_up && len(Q(B, 0)) < 2 && KEY(B, 0) == B1 ->
-			gave_up = true; Q(B, 0) ! REGISTER, B1, 0, life[B]
+		:: up[B] && r == R_END && record == HANDOVER_GONE && !gave_up && len(Q(B, 0, 0)) < DEPTH && KEY(B, 0, 0) == B1 ->
+			gave_up = true; Q(B, 0, 0) ! REGISTER, B1, 0, life[B]
+#if LATE
+		:: up[B] && r == R_END && record == HANDOVER_GONE && !gave_up_both && len(Q(B, 1, 0)) < DEPTH && KEY(B, 1, 0) == B1 ->
+			gave_up_both = true; Q(B, 1, 0) ! REGISTER, B1, 0, life[B]
+#endif
 #endif
 		:: line && faults > 0 -> faults--; line = false;
 			if
