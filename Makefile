@@ -157,7 +157,7 @@ $(B)/lab-tool-$(XEN_SERIES): $(LAB_OBJ)
 
 # Two hosts that let a disk decide between them: tests/attach.
 JUDGE := $(O)/tests/attach/judge.o
-$(B)/judge: $(JUDGE) $(patsubst %,$(H)/xen/%.o,referee reservation message own_keys disk_id) $(O)/low.a
+$(B)/judge: $(JUDGE) $(patsubst %,$(H)/xen/%.o,referee referee_paths referee_seen paths reservation message own_keys disk_id) $(O)/low.a
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections -s -o $@ $^
 
 -include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS) $(FUZZ_OBJS) $(LAB_OBJ) $(JUDGE))

@@ -10,7 +10,6 @@
 #include "xen/disk_id.h"
 #include "xen/fencing.h"
 #include "xen/hotplug.h"
-#include "xen/reservation.h"
 
 #define SCRIPT "block-vstor"
 
@@ -54,7 +53,7 @@ static const char *look(struct config_disk *d, dev_t number, char id[DISK_ID_MAX
 
 	if (why)
 		return why;
-	switch (reservation_check(d->path)) {
+	switch (referee_check(d->path)) {
 	case 0: break;
 	case -EOPNOTSUPP: return "it has no reservations";
 	case -ENOLCK: return "it forgets its reservations when its target is restarted";

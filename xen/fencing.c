@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "xen/fencing.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -18,7 +17,7 @@
 #include "core/log.h"
 #include "xen/disk_id.h"
 #include "xen/hotplug.h"
-#include "xen/reservation.h"
+#include "xen/paths.h"
 
 #define AGAIN_NS (300 * MS_NS)
 
@@ -36,41 +35,10 @@ static bool exists(const char *dir, const char *name)
 	return access(path, F_OK) == 0;
 }
 
-/* What the device mapper has made: several paths to one disk (multipath-tools names those so), or
- * a volume. */
-static const char *mapped(const char *dir)
-{
-	static _Thread_local char text[200];
-	char path[300], uuid[8] = "", names[100] = "";
-	struct dirent *e;
-	size_t n = 0;
-	FILE *f;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "%s/dm/uuid", dir);
-	f = fopen(path, "re");
-	if (f) {
-		if (!fgets(uuid, sizeof(uuid), f))
-			uuid[0] = 0;
-		fclose(f);
-	}
-	if (strncmp(uuid, "mpath-", 6) != 0)
-		return "it is a volume of the device mapper's";
-	snprintf(path, sizeof(path), "%s/slaves", dir);
-	d = opendir(path);
-	while (d && (e = readdir(d)) && n < 60)
-		if (e->d_name[0] != '.')
-			n += (size_t)snprintf(names + n, 36, "%s%.30s", n ? ", " : "", e->d_name);
-	if (d)
-		closedir(d);
-	snprintf(text, sizeof(text), "it has several paths (%s), and a reservation is one path's",
-		 names);
-	return text;
-}
-
 const char *fencing_device(dev_t number, char path[32])
 {
 	char dir[256], target[PATH_MAX];
+	const char *misfit;
 	ssize_t n;
 
 	snprintf(dir, sizeof(dir), "%s/dev/block/%u:%u", disk_id_sysfs, major(number),
@@ -81,10 +49,11 @@ const char *fencing_device(dev_t number, char path[32])
 	target[n] = 0;
 	if (exists(dir, "partition"))
 		return "it is a part of a disk, which is reserved as a whole";
-	if (exists(dir, "dm"))
-		return mapped(dir);
-	if (!exists(dir, "device/scsi_disk"))
-		return "it is no SCSI disk";
+	misfit = exists(dir, "dm")		    ? paths_misfit(dir)
+		 : !exists(dir, "device/scsi_disk") ? "it is no SCSI disk"
+						    : NULL;
+	if (misfit)
+		return misfit;
 	if ((size_t)snprintf(path, 32, "/dev/%s", strrchr(target, '/') + 1) >= 32)
 		return "its device has a long name";
 	return NULL;
@@ -204,7 +173,7 @@ static void check(struct fencing *f)
 
 	for (unsigned i = 0; i < r->n; i++) {
 		const char *path = r->disk[i].path;
-		int rc = reservation_check(path);
+		int rc = referee_check(path);
 		char why[160];
 
 		if (rc == 0) {
@@ -288,6 +257,11 @@ static void *run(void *arg)
 	case FENCING_LEAVE:
 		if (referee_leave(r, f->what == FENCING_LEAVE_SOURCE))
 			f->says = REFEREE_SILENT;
+		break;
+	case FENCING_MEND:
+		for (unsigned i = 0; i < r->n; i++)
+			if (referee_mend(r->disk[i].path) < 0)
+				f->says = REFEREE_SILENT;
 		break;
 	}
 	eventfd_write(f->fd, 1);

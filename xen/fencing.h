@@ -18,8 +18,8 @@
  * v may be NULL.
  */
 void fencing_list(uint32_t domid, bool lenient, struct referee *r, struct verdicts *v);
-/* The device of a SCSI disk of this host, "/dev/sdb", for its number; NULL, or why it cannot be
- * fenced; until the next call. */
+/* The device of a SCSI disk of this host, "/dev/sdb", or of one by several paths, "/dev/dm-3", for
+ * its number; NULL, or why it cannot be fenced; until the next call. */
 const char *fencing_device(dev_t number, char path[32]);
 
 /* For whoever has somebody else to ask when the disk is silent: how long it is asked before that.
@@ -38,6 +38,7 @@ enum fencing_do {
 	FENCING_RECLAIM,
 	FENCING_LEAVE_SOURCE, /* SILENT: not from all of them */
 	FENCING_LEAVE,	      /* the same */
+	FENCING_MEND,	      /* referee_mend(); SILENT: not all of them */
 };
 
 struct fencing {

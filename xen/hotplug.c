@@ -13,6 +13,7 @@
 #include "core/opts.h"
 #include "xen/guest.h"
 #include "xen/held_disks.h"
+#include "xen/paths.h"
 #include "xen/referee.h"
 #include "xen/release.h"
 #include "xen/reservation.h"
@@ -262,12 +263,18 @@ static bool incoming(struct xs_handle *xs, const char *backend)
 static int reserve(struct xs_handle *xs, const char *backend, const struct iscsi_disk *d,
 		   char error[ATTACH_ERROR])
 {
-	char why[REFEREE_TEXT], name[ISCSI_NAME + 1];
+	char why[REFEREE_TEXT], name[ISCSI_NAME + 1], map[32];
 	uint64_t victim = 0;
+	dev_t number;
 	int rc;
 
 	if (!writable(xs, backend))
 		return 0;
+	/* What is held by this path belongs to the others, too. */
+	if (paths_map_of(d->dev, map, &number) &&
+	    hotplug_guest_of(number, backend, name, sizeof(name)))
+		return attach_failed(error, -EBUSY, "%s is a path of %s, which is a disk of %s",
+				     d->path, map, name);
 	rc = reservation_check(d->path);
 	if (rc == -EOPNOTSUPP || rc == -ENOLCK) {
 		log_info("%s: not reserved: its target %s", d->path,
@@ -418,11 +425,16 @@ static bool serves(struct xs_handle *xs, const char *domid, const char *devid, c
 
 bool hotplug_guest_of(dev_t dev, const char *except, char *who, size_t size)
 {
-	struct xs_handle *xs = xs_open(0);
+	struct xs_handle *xs;
+	char map[32];
+	dev_t above;
 	char number[32], path[PATH_LEN], **doms, **devs;
 	unsigned n_doms = 0, n_devs;
 	bool found = false;
 
+	if (paths_map_of(dev, map, &above) && hotplug_guest_of(above, except, who, size))
+		return true;
+	xs = xs_open(0);
 	if (!xs)
 		return false;
 	snprintf(number, sizeof(number), "%x:%x", major(dev), minor(dev));

@@ -12,6 +12,7 @@
 #include "xen/config_disks.h"
 #include "xen/hotplug.h"
 #include "xen/keepsake.h"
+#include "xen/paths.h"
 
 struct leftover {
 	const char *path;
@@ -33,14 +34,18 @@ static void tell(void *arg, enum reservation_action a, uint64_t key, bool holds)
 /* One disk; 0, or 1 after one logged line. */
 static int release(struct leftover *l, const char *path)
 {
-	char who[128];
+	char who[128], map[32];
 	struct stat st;
+	dev_t number;
 	int rc;
 
 	if (stat(path, &st) == 0 && hotplug_guest_of(st.st_rdev, NULL, who, sizeof(who))) {
 		log_info("%s stays reserved: it is a disk of %s", path, who);
 		return 0;
 	}
+	/* By all of its paths, also those that do not answer. */
+	if (stat(path, &st) == 0 && paths_map_of(st.st_rdev, map, &number))
+		path = map;
 	l->path = path;
 	rc = referee_release(path, tell, l);
 	if (rc && rc != -EOPNOTSUPP) {

@@ -13,9 +13,11 @@
 #include "xen/disk_id.h"
 #include "xen/message.h"
 #include "xen/own_keys.h"
+#include "xen/paths.h"
+#include "xen/referee_paths.h"
+#include "xen/referee_seen.h"
 
-#define TAG	 0x7673u /* "vs" */
-#define ATTEMPTS 8	 /* of a step that others disturb, or whose answer is lost */
+#define TAG 0x7673u /* "vs" */
 
 /* ---- keys ---- */
 
@@ -47,85 +49,6 @@ uint32_t referee_host_of(uint64_t key)
 	return (uint32_t)(key >> 16);
 }
 
-static bool ours(uint64_t key)
-{
-	return referee_is_key(key) && referee_host_of(key) == referee_host();
-}
-
-/* ---- what a disk tells ---- */
-
-static const struct reservation_key *find_key(const struct reservation *r, uint64_t key)
-{
-	for (unsigned i = 0; i < r->n; i++)
-		if (r->keys[i].key == key)
-			return &r->keys[i];
-	return NULL;
-}
-
-/* What this host has registered; 0: nothing. */
-static uint64_t own_key(const struct reservation *r)
-{
-	for (unsigned i = 0; i < r->n; i++)
-		if (ours(r->keys[i].key))
-			return r->keys[i].key;
-	return 0;
-}
-
-static const struct reservation_key *holder_of(const struct reservation *r)
-{
-	for (unsigned i = 0; i < r->n; i++)
-		if (r->keys[i].holds)
-			return &r->keys[i];
-	return NULL;
-}
-
-/* The initiator's name, of "name,i,0xISID". */
-static void name_of(const struct reservation_key *k, char *name, size_t size)
-{
-	size_t n = strcspn(k->initiator, ",");
-
-	snprintf(name, size, "%.*s", (int)n, n ? k->initiator : "?");
-	if (!n)
-		snprintf(name, size, "a host without an iSCSI name");
-}
-
-static enum referee_says silent(char *why, const char *device, int rc)
-{
-	snprintf(why, REFEREE_TEXT, "%s does not answer: %s", device, strerror(-rc));
-	return REFEREE_SILENT;
-}
-
-static enum referee_says namesake(char *why, const char *device)
-{
-	snprintf(why, REFEREE_TEXT,
-		 "%s: another host has the name, and so the keys, of this one: give each an "
-		 "InitiatorName of its own in /etc/iscsi/initiatorname.iscsi",
-		 device);
-	return REFEREE_LOST;
-}
-
-static enum referee_says held(char *why, const char *device, const struct reservation_key *k)
-{
-	char name[RESERVATION_NAME_MAX];
-
-	if (ours(k->key))
-		return namesake(why, device);
-	name_of(k, name, sizeof(name));
-	snprintf(why, REFEREE_TEXT, "%s is held by %s (key 0x%" PRIx64 "%s)", device, name, k->key,
-		 referee_is_key(k->key) ? "" : ", not vstor's");
-	return REFEREE_LOST;
-}
-
-static enum referee_says taken_off(char *why, const char *device, const struct reservation *seen)
-{
-	const struct reservation_key *holder = holder_of(seen);
-
-	if (holder)
-		return held(why, device, holder);
-	snprintf(why, REFEREE_TEXT, "this host's key has been taken off %s", device);
-	return REFEREE_LOST;
-}
-
 /* A key of this host that this nexus does not have, and by which the disk is held. True: what had
  * it is no more, so that it can be taken; else `says` and why tell. */
 static bool left_by_us(const char *device, uint64_t key, enum referee_says *says, char *why)
@@ -134,7 +57,7 @@ static bool left_by_us(const char *device, uint64_t key, enum referee_says *says
 
 	*says = REFEREE_LOST;
 	if (!own_keys_has(key)) {
-		namesake(why, device);
+		why_namesake(why, device);
 		return false;
 	}
 	if (!disk_id_twin(device, twin))
@@ -144,15 +67,6 @@ static bool left_by_us(const char *device, uint64_t key, enum referee_says *says
 		 "too",
 		 device, key, twin);
 	return false;
-}
-
-static enum referee_says foreign_key(char *why, const char *device)
-{
-	snprintf(why, REFEREE_TEXT,
-		 "another program has registered a key for this host with %s: remove that first "
-		 "(sg_persist --out --register)",
-		 device);
-	return REFEREE_LOST;
 }
 
 /* ---- one disk ---- */
@@ -165,41 +79,42 @@ struct taking {
 	enum reservation_action by;
 	bool eager;  /* without looking first: what was found at the beginning still holds */
 	bool afresh; /* it may be registered with, and reserved if nobody holds it */
+	bool renews; /* whatever key this host has there is replaced */
 };
 
 /* The next step towards holding the disk alone; false: says is what there is to say. */
 static bool step(const char *device, const struct taking *t, const struct reservation *seen,
 		 enum referee_says *says, char *why)
 {
-	const struct reservation_key *holder = holder_of(seen);
-	bool in = find_key(seen, t->mine), mine = holder && holder->key == t->mine, theirs;
+	const struct reservation_key *holder = seen_holder(seen);
+	bool in = seen_key(seen, t->mine), mine = holder && holder->key == t->mine, theirs;
 	uint64_t victim = t->victim;
 
-	if (t->any && holder && !mine && referee_is_key(holder->key) && !ours(holder->key))
+	if (t->any && holder && !mine && referee_is_key(holder->key) && !referee_ours(holder->key))
 		victim = holder->key;
-	if (t->afresh && holder && !mine && ours(holder->key) && holder->key != victim) {
+	if (t->afresh && holder && !mine && referee_ours(holder->key) && holder->key != victim) {
 		if (!left_by_us(device, holder->key, says, why))
 			return false;
 		victim = holder->key;
 	}
-	theirs = victim && find_key(seen, victim);
+	theirs = victim && seen_key(seen, victim);
 
 	*says = REFEREE_WON;
 	if (mine && !theirs)
 		return false;
 	/* Who is not registered any more has lost; and if nobody holds it, the guest has ended. */
 	if (!t->afresh && (!in || !holder)) {
-		*says = taken_off(why, device, seen);
+		*says = why_taken_off(why, device, seen);
 		return false;
 	}
 	if (holder && !mine && holder->key != victim) {
-		*says = held(why, device, holder);
+		*says = why_held(why, device, holder);
 		return false;
 	}
 	if (!in) {
 		if (reservation_out(device, RESERVATION_REGISTER, 0, t->mine) != -EBADE)
 			return true;
-		*says = foreign_key(why, device);
+		*says = why_foreign(why, device);
 		return false;
 	}
 	/* The victim may hold, or be about to: only without its key it can do neither. */
@@ -224,12 +139,12 @@ static enum referee_says take(const char *device, const struct taking *t, char *
 		free(seen);
 		return REFEREE_WON;
 	}
-	for (int i = 0; rc == 0 && again && i < ATTEMPTS; i++) {
+	for (int i = 0; rc == 0 && again && i < REFEREE_ATTEMPTS; i++) {
 		rc = reservation_read(device, seen);
 		again = rc || step(device, t, seen, &says, why);
 	}
 	if (again)
-		says = silent(why, device, rc ? rc : -EBUSY);
+		says = why_silent(why, device, rc ? rc : -EBUSY);
 	free(seen);
 	return says;
 }
@@ -242,7 +157,7 @@ static int replace(const char *device, const struct reservation *seen, uint64_t 
 		uint64_t old = seen->keys[i].key;
 		int rc;
 
-		if (!ours(old) || old == key)
+		if (!referee_ours(old) || old == key)
 			continue;
 		rc = reservation_out(device, RESERVATION_REGISTER, old, key);
 		if (rc != -EBADE) /* else it is another nexus's, or just gone */
@@ -259,9 +174,9 @@ static int renew(const char *device, uint64_t key, bool *there)
 	int rc = seen ? -EAGAIN : -ENOMEM;
 
 	*there = false;
-	for (int i = 0; rc == -EAGAIN && i < ATTEMPTS; i++) {
+	for (int i = 0; rc == -EAGAIN && i < REFEREE_ATTEMPTS; i++) {
 		rc = reservation_read(device, seen);
-		if (rc || find_key(seen, key))
+		if (rc || seen_key(seen, key))
 			break;
 		rc = replace(device, seen, key);
 		if (rc == 0)
@@ -274,33 +189,27 @@ static int renew(const char *device, uint64_t key, bool *there)
 	return rc;
 }
 
-static int new_key(uint64_t *key)
-{
-	uint16_t generation;
-	int rc = random_bytes(&generation, sizeof(generation));
-
-	*key = referee_key(referee_host(), generation);
-	if (!rc)
-		own_keys_note(*key);
-	return rc;
-}
-
 /* Holds it under that key. */
 static enum referee_says hold(const char *device, struct taking *t, bool *there, char *why)
 {
 	int rc = renew(device, t->mine, there);
 
 	t->afresh = true;
-	return rc ? silent(why, device, rc) : take(device, t, why);
+	return rc ? why_silent(why, device, rc) : take(device, t, why);
 }
 
 enum referee_says referee_hold(const char *device, uint64_t victim, char why[REFEREE_TEXT])
 {
 	struct taking t = {.victim = victim, .by = RESERVATION_PREEMPT_AND_ABORT};
+	struct paths_taking p = {.victim = victim, .by = t.by, .afresh = true};
 	bool there;
-	int rc = new_key(&t.mine);
+	int rc = referee_new_key(&t.mine);
 
-	return rc ? silent(why, device, rc) : hold(device, &t, &there, why);
+	if (rc)
+		return why_silent(why, device, rc);
+	p.mine = t.mine;
+	return paths_is_map(device) ? referee_paths_take(device, &p, NULL, why)
+				    : hold(device, &t, &there, why);
 }
 
 /* What an earlier nexus of this host holds: only another's PREEMPT removes that. */
@@ -313,7 +222,7 @@ static int release_left(const char *device, uint64_t key)
 
 	if (!left_by_us(device, key, &says, why))
 		return 0; /* it is not ours to give up */
-	rc = new_key(&temporary);
+	rc = referee_new_key(&temporary);
 	if (!rc)
 		rc = reservation_out(device, RESERVATION_REGISTER, 0, temporary);
 	if (!rc)
@@ -327,13 +236,17 @@ static int release(const char *device, uint64_t only,
 		   void (*told)(void *arg, enum reservation_action a, uint64_t key, bool holds),
 		   void *arg)
 {
-	struct reservation *seen = malloc(sizeof(*seen));
-	int rc = seen ? reservation_read(device, seen) : -ENOMEM;
+	struct reservation *seen;
+	int rc;
 
+	if (paths_is_map(device))
+		return referee_paths_release(device, only, told, arg);
+	seen = malloc(sizeof(*seen));
+	rc = seen ? reservation_read(device, seen) : -ENOMEM;
 	for (unsigned i = 0; rc == 0 && i < seen->n; i++) {
 		const struct reservation_key *k = &seen->keys[i];
 
-		if (!ours(k->key) || (only && k->key != only))
+		if (!referee_ours(k->key) || (only && k->key != only))
 			continue;
 		if (told)
 			told(arg, RESERVATION_REGISTER, k->key, k->holds);
@@ -359,10 +272,26 @@ int referee_release(const char *device,
 	return release(device, 0, told, arg);
 }
 
+static int read_any(const char *device, struct reservation *seen)
+{
+	return paths_is_map(device) ? referee_paths_read(device, seen)
+				    : reservation_read(device, seen);
+}
+
+int referee_check(const char *device)
+{
+	return paths_is_map(device) ? referee_paths_check(device) : reservation_check(device);
+}
+
+int referee_mend(const char *device)
+{
+	return paths_is_map(device) ? referee_paths_mend(device) : 0;
+}
+
 bool referee_registered(const char *device)
 {
 	struct reservation *seen = malloc(sizeof(*seen));
-	bool is = seen && reservation_read(device, seen) == 0 && own_key(seen);
+	bool is = seen && read_any(device, seen) == 0 && seen_own(seen);
 
 	free(seen);
 	return is;
@@ -371,12 +300,12 @@ bool referee_registered(const char *device)
 int referee_holder(const char *device, uint64_t *key, char *name, size_t size)
 {
 	struct reservation *seen = malloc(sizeof(*seen));
-	int rc = seen ? reservation_read(device, seen) : -ENOMEM;
-	const struct reservation_key *holder = rc ? NULL : holder_of(seen);
+	int rc = seen ? read_any(device, seen) : -ENOMEM;
+	const struct reservation_key *holder = rc ? NULL : seen_holder(seen);
 
-	*key = holder && !ours(holder->key) ? holder->key : 0;
+	*key = holder && !referee_ours(holder->key) ? holder->key : 0;
 	if (*key)
-		name_of(holder, name, size);
+		seen_name(holder, name, size);
 	free(seen);
 	return rc;
 }
@@ -397,22 +326,34 @@ static void clear_others(const char *device, uint64_t mine)
 	free(seen);
 }
 
+static enum referee_says begin(const char *device, uint64_t mine, bool *there, char *why)
+{
+	struct taking t = {.mine = mine, .by = RESERVATION_PREEMPT_AND_ABORT};
+	struct paths_taking p = {.mine = mine, .by = t.by, .afresh = true, .all = true};
+	enum referee_says says;
+
+	if (paths_is_map(device))
+		return referee_paths_take(device, &p, there, why);
+	says = hold(device, &t, there, why);
+	if (says == REFEREE_WON)
+		clear_others(device, mine);
+	return says;
+}
+
 enum referee_says referee_begin(struct referee *r)
 {
 	enum referee_says says = REFEREE_WON;
 	bool there = false;
 
 	r->theirs = 0;
-	if (new_key(&r->mine))
-		return silent(r->why, "the random number generator", -EIO);
+	r->joined = false;
+	if (referee_new_key(&r->mine))
+		return why_silent(r->why, "the random number generator", -EIO);
 	for (unsigned i = 0; says == REFEREE_WON && i < r->n; i++) {
 		struct referee_disk *d = &r->disk[i];
-		struct taking t = {.mine = r->mine, .by = RESERVATION_PREEMPT_AND_ABORT};
 
-		says = hold(d->path, &t, &there, r->why);
+		says = begin(d->path, r->mine, &there, r->why);
 		d->took = says == REFEREE_WON && !there;
-		if (says == REFEREE_WON)
-			clear_others(d->path, r->mine);
 	}
 	return says;
 }
@@ -424,15 +365,22 @@ static enum referee_says join_disk(struct referee *r, const char *device, struct
 	const struct reservation_key *holder;
 	int rc = -EAGAIN;
 
-	for (int i = 0; i < ATTEMPTS; i++) {
+	for (int i = 0; i < REFEREE_ATTEMPTS; i++) {
 		rc = reservation_read(device, seen);
 		if (rc)
 			break;
-		holder = holder_of(seen);
+		holder = seen_holder(seen);
 		if (!holder || holder->key != r->theirs)
-			return holder ? held(r->why, device, holder)
-				      : taken_off(r->why, device, seen);
-		if (find_key(seen, r->mine))
+			return holder ? why_held(r->why, device, holder)
+				      : why_taken_off(r->why, device, seen);
+		if (seen->type == RESERVATION_REGISTRANTS_ONLY) {
+			snprintf(r->why, REFEREE_TEXT,
+				 "%s has one path, and several where the guest is: give both hosts "
+				 "the one or the other",
+				 device);
+			return REFEREE_LOST;
+		}
+		if (seen_key(seen, r->mine))
 			return REFEREE_WON;
 		/* What an earlier attempt has left goes first. */
 		rc = replace(device, seen, 0);
@@ -440,9 +388,9 @@ static enum referee_says join_disk(struct referee *r, const char *device, struct
 			continue;
 		rc = reservation_out(device, RESERVATION_REGISTER, 0, r->mine);
 		if (rc == -EBADE)
-			return foreign_key(r->why, device);
+			return why_foreign(r->why, device);
 	}
-	return silent(r->why, device, rc < 0 ? rc : -EBUSY);
+	return why_silent(r->why, device, rc < 0 ? rc : -EBUSY);
 }
 
 enum referee_says referee_join(struct referee *r)
@@ -452,24 +400,48 @@ enum referee_says referee_join(struct referee *r)
 
 	r->mine = referee_destination_key(r);
 	if (!seen)
-		says = silent(r->why, "memory", -ENOMEM);
+		says = why_silent(r->why, "memory", -ENOMEM);
 	own_keys_note(r->mine);
 	if (r->mine == r->theirs)
-		says = namesake(r->why, r->n ? r->disk[0].path : "?");
+		says = why_namesake(r->why, r->n ? r->disk[0].path : "?");
 	for (unsigned i = 0; says == REFEREE_WON && i < r->n; i++)
-		says = join_disk(r, r->disk[i].path, seen);
+		says = paths_is_map(r->disk[i].path)
+			       ? referee_paths_look(r->disk[i].path, r->theirs, r->why)
+			       : join_disk(r, r->disk[i].path, seen);
+	r->joined = true;
 	free(seen);
 	return says;
 }
 
 /* ---- both ---- */
 
-static enum referee_says take_all(struct referee *r, struct taking *t)
+/* `own`: as the source, which takes back what it has held. */
+static enum referee_says take_paths(const char *map, const struct taking *t, bool own, char *why)
+{
+	const struct paths_taking p = {.mine = own ? referee_paths_next(t->mine) : t->mine,
+				       .was = own ? t->mine : 0,
+				       .victim = own && !t->afresh ? 0 : t->victim,
+				       .any = t->any,
+				       .afresh = t->afresh,
+				       .by = t->by};
+
+	if (own)
+		own_keys_note(p.mine);
+	return referee_paths_take(map, &p, NULL, why);
+}
+
+static enum referee_says take_all(struct referee *r, struct taking *t, bool own)
 {
 	enum referee_says says = REFEREE_WON;
 
 	for (unsigned i = 0; says == REFEREE_WON && i < r->n; i++) {
-		says = take(r->disk[i].path, t, r->why);
+		const char *path = r->disk[i].path;
+		bool there;
+
+		if (paths_is_map(path))
+			says = take_paths(path, t, own, r->why);
+		else
+			says = t->renews ? hold(path, t, &there, r->why) : take(path, t, r->why);
 		/* The first has decided: what stands in the way of the others can only be late. */
 		if (i && says == REFEREE_LOST)
 			says = REFEREE_SILENT;
@@ -485,24 +457,26 @@ enum referee_says referee_claim(struct referee *r, bool abort)
 			   .by = abort ? RESERVATION_PREEMPT_AND_ABORT : RESERVATION_PREEMPT,
 			   .eager = true};
 
-	return take_all(r, &t);
+	return take_all(r, &t, !abort && !r->joined);
 }
 
 enum referee_says referee_reclaim(struct referee *r)
 {
 	struct taking t = {.victim = r->theirs, .by = RESERVATION_PREEMPT, .afresh = true};
 	struct reservation *seen = malloc(sizeof(*seen));
-	int rc = seen ? reservation_read(r->disk[0].path, seen) : -ENOMEM;
+	int rc = seen ? read_any(r->disk[0].path, seen) : -ENOMEM;
 
-	/* A key that was taken off is never used again. */
-	t.mine = rc ? 0 : own_key(seen);
+	/* A key that was taken off is never used again; by several paths a late PREEMPT may name
+	 * the one that holds. */
+	t.renews = paths_is_map(r->disk[0].path);
+	t.mine = rc || t.renews ? 0 : seen_own(seen);
 	if (!rc && !t.mine)
-		rc = new_key(&t.mine);
+		rc = referee_new_key(&t.mine);
 	free(seen);
 	if (rc)
-		return silent(r->why, r->disk[0].path, rc);
+		return why_silent(r->why, r->disk[0].path, rc);
 	r->mine = t.mine;
-	return take_all(r, &t);
+	return take_all(r, &t, false);
 }
 
 int referee_leave(struct referee *r, bool source)

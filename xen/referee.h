@@ -23,14 +23,31 @@
  * The nexus is an initiator's name and ISID. vstor attach derives that from the portal: the same
  * after a reboot. By open-iscsi, or by another portal, it is another one then: what the old nexus
  * has left is known by its key (xen/own_keys.h), and taken from it, unless this host has the disk
- *by another device as well, where a guest may use it.
+ * by another device as well, where a guest may use it.
  *
- * A disk by several paths (dm-multipath) has several nexuses, and Write Exclusive is one's: it is
- * not fenced. Registrants Only would do, but there who registers may write: the destination could
- * register only when the source has stopped; then "the other is not registered" says nothing any
- * more, and the source would have to win by changing its own key, on the holding path first, so
- *that a late PREEMPT misses it. Nor can a part of a disk, a disk that forgets reservations when it
- *loses power (PTPL_C), and one that two guests of a host share. --no-fence lets them be.
+ * A disk by several paths (dm-multipath) has several nexuses, and Write Exclusive is one's. It is
+ * held for Registrants Only, by all of them (xen/referee_paths.h): there who registers may write.
+ * What the disk still sees to: one host holds, and who takes it removes all that the other has
+ * registered, so that the other's late writes are refused from then on. What rests on discipline,
+ * as the disk lets it pass:
+ *	- The destination registers when the source has stopped, not before, and may write from then
+ *	  on: it does not, as its guest is paused until it holds. Nor does it when it has lost, and
+ *	  has not given that up yet, nor has the source removed it.
+ *	- A REGISTER that arrives when who sent it is long gone gives that host rights of which its
+ *	  programs know nothing: no guest of it runs there then. The next migration removes them, or
+ *	  vstor recover --release there.
+ *	- Other programs of a host that has registered may write; other programs' keys are refused
+ *	  when a migration begins.
+ *	- A path that comes, or comes back, after the disk was taken is not registered: its writes
+ *	  are refused, and dm-multipath makes an I/O error of that. Who runs or moves the guest
+ *	  registers it (xen/path_watch.h), within a second or two, for which multipathd does not
+ *	  wait. So all paths have to answer when a migration begins, on both hosts.
+ * Of a guest that xl has started such a disk is held from its first migration on, not before:
+ * block-vstor attaches no maps. Both hosts have to have one path to it, or both several.
+ *
+ * Not fenced are parts of a disk, other volumes of the device mapper, a disk that forgets
+ * reservations when it loses power (PTPL_C), and one that two guests of a host share. --no-fence
+ * lets them be.
  */
 #ifndef XEN_REFEREE_H
 #define XEN_REFEREE_H
@@ -47,13 +64,14 @@
 
 struct referee_disk {
 	char vdev[16];
-	char path[32]; /* of the device here */
+	char path[32]; /* of the device here, or of the map (xen/paths.h) */
 	bool took;     /* nobody held it when the migration began */
 };
 
 /* A guest's disks that are fenced, as one host sees them. Plain data: it may be copied. */
 struct referee {
 	uint64_t mine, theirs; /* keys of the migration; 0: none yet */
+	bool joined;	       /* it is the destination's */
 	unsigned n;
 	struct referee_disk disk[REFEREE_DISKS]; /* in the order of their identities */
 	char why[REFEREE_TEXT];			 /* what the last call was refused for */
@@ -83,11 +101,15 @@ uint32_t referee_host_of(uint64_t key);
  * new key. LOST: why names the holder. May be repeated. */
 enum referee_says referee_hold(const char *device, uint64_t victim, char why[REFEREE_TEXT]);
 /* Gives up what this host has registered, and with it what it holds; told(arg, action, key, holds)
- * before each command (NULL: nobody is told), but for those of a key that is only there for
- * another's removal. 0 or -errno; nothing to give up is well. */
+ * of each command (NULL: nobody is told), but for those of a key that is only there for another's
+ * removal. 0 or -errno; nothing to give up is well. */
 int referee_release(const char *device,
 		    void (*told)(void *arg, enum reservation_action a, uint64_t key, bool holds),
 		    void *arg);
+/* Whether the disk can be held, as reservation_check() says; by several paths by each of them. */
+int referee_check(const char *device);
+/* Registers by paths that have come since the disk was held: how many there were, or -errno. */
+int referee_mend(const char *device);
 /* Whether this host has registered a key with the disk. */
 bool referee_registered(const char *device);
 /* Who holds the disk, if another than this host: the key, 0 if nobody; `name` gets the initiator's.

@@ -21,8 +21,7 @@ enum { GOOD = 0x00, CHECK_CONDITION = 0x02, BUSY = 0x08, CONFLICT = 0x18, TASK_S
 enum { ILLEGAL_REQUEST = 5, UNIT_ATTENTION = 6 }; /* sense keys */
 
 #define PTPL_C	     0x01 /* byte 2 of the capabilities */
-#define TMV	     0x80 /* byte 3 */
-#define WR_EX	     0x02 /* byte 4 */
+#define TMV	     0x80 /* byte 3: byte 4 has a bit for each type */
 #define APTPL	     0x01 /* byte 20 of PERSISTENT RESERVE OUT's parameters */
 #define PARAMETERS   24
 #define TIMEOUT_MS   10000
@@ -168,7 +167,7 @@ int reservation_read(const char *device, struct reservation *r)
 	return rc;
 }
 
-int reservation_check(const char *device)
+int reservation_check_type(const char *device, unsigned type)
 {
 	uint8_t p[8] = {0};
 	unsigned len = sizeof(p);
@@ -176,9 +175,14 @@ int reservation_check(const char *device)
 
 	if (rc)
 		return rc;
-	if (len < sizeof(p) || (p[3] & TMV && !(p[4] & WR_EX)))
+	if (len < sizeof(p) || (p[3] & TMV && !(p[4] & 1u << type)))
 		return -EOPNOTSUPP;
 	return p[2] & PTPL_C ? 0 : -ENOLCK;
+}
+
+int reservation_check(const char *device)
+{
+	return reservation_check_type(device, RESERVATION_WRITE_EXCLUSIVE);
 }
 
 const char *reservation_action_name(enum reservation_action a)
@@ -192,9 +196,10 @@ const char *reservation_action_name(enum reservation_action a)
 	return "PREEMPT AND ABORT";
 }
 
-int reservation_out(const char *device, enum reservation_action a, uint64_t key, uint64_t other)
+int reservation_out_type(const char *device, enum reservation_action a, unsigned type, uint64_t key,
+			 uint64_t other)
 {
-	uint8_t cdb[10] = {PERSISTENT_RESERVE_OUT, (uint8_t)a, RESERVATION_WRITE_EXCLUSIVE};
+	uint8_t cdb[10] = {PERSISTENT_RESERVE_OUT, (uint8_t)a, (uint8_t)type};
 	uint8_t p[PARAMETERS] = {0};
 	unsigned len = sizeof(p);
 
@@ -204,4 +209,9 @@ int reservation_out(const char *device, enum reservation_action a, uint64_t key,
 	if (a == RESERVATION_REGISTER) /* the last word of whoever registers counts for all */
 		p[20] = APTPL;
 	return run(device, cdb, true, p, &len);
+}
+
+int reservation_out(const char *device, enum reservation_action a, uint64_t key, uint64_t other)
+{
+	return reservation_out_type(device, a, RESERVATION_WRITE_EXCLUSIVE, key, other);
 }

@@ -14,9 +14,10 @@
 
 #include <scsi/sg.h>
 
-#define RESERVATION_WRITE_EXCLUSIVE 1
-#define RESERVATION_NAME_MAX	    241 /* "iqn...,i,0xISID", with its end */
-#define RESERVATION_SEEN_MAX	    128
+#define RESERVATION_WRITE_EXCLUSIVE  1
+#define RESERVATION_REGISTRANTS_ONLY 5	 /* Write Exclusive - Registrants Only */
+#define RESERVATION_NAME_MAX	     241 /* "iqn...,i,0xISID", with its end */
+#define RESERVATION_SEEN_MAX	     128
 
 struct reservation_key {
 	uint64_t key;
@@ -40,6 +41,8 @@ int reservation_read(const char *device, struct reservation *r);
  * -EOPNOTSUPP: it has no reservations; -ENOLCK: it forgets them; else it does not answer.
  */
 int reservation_check(const char *device);
+/* The same, of another type. */
+int reservation_check_type(const char *device, unsigned type);
 
 enum reservation_action {
 	RESERVATION_REGISTER = 0,
@@ -56,6 +59,9 @@ const char *reservation_action_name(enum reservation_action a);
  * -EOPNOTSUPP: the disk refuses the command; else it is not known whether it was done.
  */
 int reservation_out(const char *device, enum reservation_action a, uint64_t key, uint64_t other);
+/* The same, for another type. */
+int reservation_out_type(const char *device, enum reservation_action a, unsigned type, uint64_t key,
+			 uint64_t other);
 
 /* How commands get to the disk: SG_IO. A test puts a target of its own there. 0 or -errno. */
 extern int (*reservation_sg_io)(const char *device, struct sg_io_hdr *io);

@@ -517,8 +517,8 @@ static void test_parts_and_volumes(void)
 		{"0/partition", "1", "it is a part of a disk"},
 		{"0/dm/uuid", "LVM-8xYz", "it is a volume of the device mapper's: --no-fence"},
 		{"0/dm/uuid", "mpath-360014051",
-		 "fence: disk xvda: cannot be fenced: it has several paths (sdx), "
-		 "and a reservation is one path's: --no-fence moves the guest"}};
+		 "fence: disk xvda: cannot be fenced: its path sdx is no SCSI disk: --no-fence "
+		 "moves the guest"}};
 	char path[300];
 
 	for (unsigned i = 0; i < ARRAY_SIZE(marks); i++) {

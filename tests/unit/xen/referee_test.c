@@ -3,10 +3,9 @@
  * commands and answers lost. */
 #include "xen/referee.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
-#include "tests/unit/xen/referee_rig.h"
+#include "tests/unit/xen/referee_race.h"
 
 /* ---- one after the other ---- */
 
@@ -363,81 +362,14 @@ static void test_fields(void)
 
 /* ---- the race ---- */
 
-/* Each command is one moment; whose turn it is, the schedule says, and what is lost. */
-static struct race {
-	pthread_mutex_t lock;
-	pthread_cond_t turn;
-	unsigned schedule, at; /* bits: who is next */
-	unsigned fault;	       /* the command that is lost, counted from 1; 0: none */
-	bool only_answer;      /* it is done, and the answer is lost */
-	bool over[2];
-	unsigned commands;
-	enum referee_says says[2];
-} race = {.lock = PTHREAD_MUTEX_INITIALIZER, .turn = PTHREAD_COND_INITIALIZER};
-
-static _Thread_local unsigned racer;
-
-static unsigned next_one(void)
-{
-	unsigned who = race.schedule >> race.at & 1;
-
-	return race.over[who] ? !who : who;
-}
-
-static int raced(const char *device, struct sg_io_hdr *io)
-{
-	int rc = 0;
-
-	pthread_mutex_lock(&race.lock);
-	while (next_one() != racer)
-		pthread_cond_wait(&race.turn, &race.lock);
-	if (++race.commands == race.fault) {
-		if (race.only_answer)
-			execute(racer, device, io);
-		io->host_status = 0x0e;
-	} else {
-		rc = execute(racer, device, io);
-	}
-	if (race.at < 31)
-		race.at++;
-	pthread_cond_broadcast(&race.turn);
-	pthread_mutex_unlock(&race.lock);
-	return rc;
-}
-
-static void *run_racer(void *arg)
-{
-	struct referee *r = arg;
-
-	racer = r == &b;
-	be(racer);
-	race.says[racer] = referee_claim(r, false);
-	pthread_mutex_lock(&race.lock);
-	race.over[racer] = true;
-	pthread_cond_broadcast(&race.turn);
-	pthread_mutex_unlock(&race.lock);
-	return NULL;
-}
-
 static unsigned won[2], silent_once;
 
 static void run_race(unsigned schedule, unsigned fault, bool only_answer)
 {
-	pthread_t t[2];
-
 	a = b = two;
 	reservation_sg_io = direct;
 	prepare();
-	race.schedule = schedule;
-	race.fault = fault;
-	race.only_answer = only_answer;
-	race.at = race.commands = 0;
-	race.over[0] = race.over[1] = false;
-	reservation_sg_io = raced;
-	pthread_create(&t[A], NULL, run_racer, &a);
-	pthread_create(&t[B], NULL, run_racer, &b);
-	pthread_join(t[A], NULL);
-	pthread_join(t[B], NULL);
+	run_both(schedule, fault, only_answer);
 	reservation_sg_io = direct;
 	/* Never two; and who has heard nothing asks again. */
 	CHECK(!(race.says[A] == REFEREE_WON && race.says[B] == REFEREE_WON));

@@ -19,13 +19,16 @@
 #include "tests/unit/check.h"
 
 #define LUNS   2
-#define HOSTS  3
+#ifndef HOSTS
+#define HOSTS 3
+#endif
 #define BLOCKS 131072 /* of 512 bytes: 64 MiB */
 
-static const char *const host_names[HOSTS] = {
-	"iqn.2026-11.test:a,i,0x400000000001",
-	"iqn.2026-11.test:b,i,0x400000000002",
-	"iqn.2026-11.test:c,i,0x400000000003",
+/* The second three are the same initiators by another path. */
+static const char *const host_names[] = {
+	"iqn.2026-11.test:a,i,0x400000000001", "iqn.2026-11.test:b,i,0x400000000002",
+	"iqn.2026-11.test:c,i,0x400000000003", "iqn.2026-11.test:a,i,0x400000000011",
+	"iqn.2026-11.test:b,i,0x400000000012", "iqn.2026-11.test:c,i,0x400000000013",
 };
 
 static struct rig {
