@@ -397,6 +397,7 @@ void migration_free(struct migration *m)
 	data_net_close(&m->data);
 	settle_stop(&m->settle);
 	fencing_fini(&m->fencing);
+	path_watch_stop(&m->paths);
 	quiesce_stop(&m->quiesce);
 	inquiry_stop(&m->inquiry);
 	loop_timer_del(m->loop, &m->limit);

@@ -18,6 +18,8 @@ static void on_begun(void *arg, enum referee_says says)
 	struct migration *m = arg;
 
 	m->referee = m->fencing.r;
+	if (says == REFEREE_WON && !m->o.check_only)
+		path_watch_start(&m->paths, m->loop, &m->referee);
 	if (says != REFEREE_WON)
 		m->referee.mine = 0; /* the verdicts tell why; there is nothing to join */
 	verdicts_merge(&m->verdicts, m->fencing.v.fields.data, m->fencing.v.fields.len);
@@ -107,6 +109,7 @@ static void keep(struct migration *m)
 
 void migration_fence_end(struct migration *m)
 {
+	path_watch_stop(&m->paths);
 	if (m->end == MIGRATION_MOVED)
 		keep(m);
 	if (m->fencing.running) {

@@ -12,6 +12,7 @@
 #include "xen/guest.h"
 #include "xen/message.h"
 #include "xen/migration.h"
+#include "xen/path_watch.h"
 #include "xen/quiesce.h"
 #include "xen/share.h"
 #include "xen/departure.h"
@@ -45,6 +46,7 @@ struct migration {
 	bool same_host; /* the receiver is on this very host */
 	struct referee referee;
 	struct fencing fencing;
+	struct path_watch paths;
 	enum referee_says disk_says; /* when it was last asked whose the guest is */
 	bool promised;		     /* the receiver has said that it never starts it */
 	bool unheard;	/* it is the receiver's by the disk's word, but that has not said so */

@@ -18,6 +18,7 @@
 #include "xen/config_disks.h"
 #include "xen/guest.h"
 #include "xen/guest_claim.h"
+#include "xen/path_watch.h"
 
 #define DUMPS	 "/var/lib/xen/dump" /* xl's, too */
 #define GAP_MIN	 (2 * SEC_NS)	     /* as xl: what is left of the old domain needs it to go */
@@ -36,6 +37,7 @@ struct monitor {
 	libxl_evgen_domain_death *death;
 	struct toolstack_op op;
 	struct loop_timer timer;
+	struct path_watch paths;
 	struct loop_task task;
 	struct announce announce;
 	bool announces;
@@ -119,6 +121,7 @@ static const libxl_event_hooks hooks = {
 
 static void unwatch(struct monitor *m)
 {
+	path_watch_stop(&m->paths);
 	if (m->death)
 		libxl_evdisable_domain_death(toolstack_ctx(m->t), m->death);
 	m->death = NULL;
@@ -128,7 +131,11 @@ static void unwatch(struct monitor *m)
 /* What has happened before is told as well. */
 static void watch(struct monitor *m)
 {
+	struct referee r;
+
 	unwatch(m);
+	fencing_list(m->guest.domid, true, &r, NULL);
+	path_watch_start(&m->paths, m->loop, &r);
 	if (libxl_evenable_domain_death(toolstack_ctx(m->t), m->guest.domid, 0, &m->death) == 0)
 		return;
 	log_error("domain %s: cannot be watched: %s", m->guest.name,
