@@ -35,7 +35,8 @@ int hotplug_remove(const char *xenbus_path);
 
 /*
  * True when a guest's disk backend (other than `except`, an xenbus path or NULL) is served by that
- * block device, or by the dm-multipath map that it is a path of; who ("guest d1, disk 51712") then. False without xenstore.
+ * block device, or by the dm-multipath map that it is a path of; who ("guest d1, disk 51712") then.
+ * False without xenstore.
  */
 bool hotplug_guest_of(dev_t dev, const char *except, char *who, size_t size);
 

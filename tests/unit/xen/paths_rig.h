@@ -42,7 +42,7 @@ static inline int lose(struct sg_io_hdr *io)
 	return 0;
 }
 
-static inline int send(const char *device, struct sg_io_hdr *io)
+static inline int send_by_path(const char *device, struct sg_io_hdr *io)
 {
 	unsigned nexus = host + (device[6] == 'b' ? SECOND : 0);
 	enum fault f = ++way.commands == way.at ? way.fault : ARRIVES;
@@ -123,7 +123,7 @@ static inline void paths_up(void)
 {
 	disks_up();
 	mend_ways();
-	reservation_sg_io = race_execute = send;
+	reservation_sg_io = race_execute = send_by_path;
 	a = b = by_paths;
 }
 

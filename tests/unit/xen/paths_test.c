@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <sys/sysmacros.h>
 
+#include "tests/unit/fake/xen.h"
 #include "tests/unit/xen/paths_rig.h"
 #include "xen/fencing.h"
+#include "xen/hotplug.h"
 #include "xen/path_watch.h"
 
 static void test_lists(void)
@@ -79,6 +81,24 @@ static void test_devices(void)
 	CHECK(!paths_map_of(makedev(8, 48), map, &number));
 }
 
+/* A path is a disk of the guest's that has the map: it is neither held nor given up by itself. */
+static void test_guest_of_map(void)
+{
+	char who[128];
+
+	fake_reset();
+	fake_node_set("backend/vbd/9", "");
+	fake_node_set("backend/vbd/9/51712", "");
+	fake_node_set("backend/vbd/9/51712/physical-device", "fd:3");
+	fake_node_set("/local/domain/9/name", "web1");
+	CHECK(hotplug_guest_of(makedev(253, 3), NULL, who, sizeof(who)));
+	CHECK(hotplug_guest_of(makedev(8, 16), NULL, who, sizeof(who)));
+	CHECK_STR(who, "guest web1, disk 51712");
+	CHECK(!hotplug_guest_of(makedev(8, 16), "backend/vbd/9/51712", who, sizeof(who)));
+	CHECK(!hotplug_guest_of(makedev(8, 32), NULL, who, sizeof(who)));
+	CHECK_EQ(fake.open, 0);
+}
+
 /* ---- paths that come ---- */
 
 static struct path_watch watch;
@@ -136,6 +156,7 @@ int main(void)
 	make_sysfs();
 	CHECK_RUN(test_lists);
 	CHECK_RUN(test_devices);
+	CHECK_RUN(test_guest_of_map);
 	CHECK_RUN(test_comes);
 	return remove_sysfs() != 0 || CHECK_DONE();
 }

@@ -18,7 +18,7 @@
 #include "storage/scsi/scsi.h"
 #include "tests/unit/check.h"
 
-#define LUNS   2
+#define LUNS 2
 #ifndef HOSTS
 #define HOSTS 3
 #endif
