@@ -9,6 +9,9 @@
 /* Fewer bytes fit into the buffers on the way, and tell nothing of its speed. */
 #define WINDOW_BYTES (2ull << 20)
 #define WINDOW_NS    (200 * MS_NS)
+/* A round of fewer takes what a round takes: of that, a page of it is not to be charged with all.
+ */
+#define ROUND_PAGES 1024.0
 
 /* The bound rises over so many rounds; a guest that is slowed does not wait for that. */
 #define BOUND_STEPS 8u
@@ -83,9 +86,10 @@ static void ran(struct precopy *p, uint64_t now)
 
 /* ---- what sending costs ---- */
 
-static void average(double *a, double x)
+/* A new figure counts by its weight against all before it. */
+static void learn(double *known, double x, double weight)
 {
-	*a = *a > 0 ? (*a + x) / 2 : x;
+	*known = *known > 0 ? *known + MIN(weight, 1) * (x - *known) : x;
 }
 
 static void window_close(struct precopy *p, uint64_t now)
@@ -93,11 +97,11 @@ static void window_close(struct precopy *p, uint64_t now)
 	double ns = (double)(now - p->window.at);
 
 	if (p->window.bytes >= WINDOW_BYTES && ns > 0)
-		average(&p->rate, (double)p->window.bytes * SEC_NS / ns);
+		learn(&p->rate, (double)p->window.bytes * SEC_NS / ns, 0.5);
 	/* Of the bulk in round 0 only until there are pages that the guest has written. */
 	if (p->window.pages && p->round == 0 && p->window.bytes >= WINDOW_BYTES) {
-		average(&p->page_ns, ns / (double)p->window.pages);
-		average(&p->page_bytes, (double)p->window.bytes / (double)p->window.pages);
+		learn(&p->page_ns, ns / (double)p->window.pages, 0.5);
+		learn(&p->page_bytes, (double)p->window.bytes / (double)p->window.pages, 0.5);
 	}
 	p->window = (struct precopy_window){.at = now};
 }
@@ -124,11 +128,13 @@ void precopy_left_out(struct precopy *p, uint64_t pages)
 
 static void round_close(struct precopy *p, uint64_t now)
 {
+	double weight = (double)p->sent_pages / ROUND_PAGES;
+
 	window_close(p, now);
 	if (p->round == 0 || !p->sent_pages)
 		return;
-	p->page_ns = (double)(now - p->began) / (double)p->sent_pages;
-	p->page_bytes = (double)p->sent_bytes / (double)p->sent_pages;
+	learn(&p->page_ns, (double)(now - p->began) / (double)p->sent_pages, weight);
+	learn(&p->page_bytes, (double)p->sent_bytes / (double)p->sent_pages, weight);
 }
 
 /* A round of few pages fits into the buffers: then the way's speed tells more than the time. */

@@ -262,6 +262,30 @@ static void test_cost_of_dirty_pages(void)
 	CHECK(p.predicted_ns > 9900 * SLOW_NS && p.predicted_ns < 10100 * SLOW_NS);
 }
 
+/* A host that is busy lets 64 pages take a tenth of a second: that is the round's, not the pages'.
+ */
+static void test_rounds_of_few_pages(void)
+{
+	struct precopy p;
+	uint64_t now = 1;
+	double before;
+
+	precopy_init(&p, &limits, 0);
+	precopy_before(&p, now, 0, 65536);
+	for (unsigned i = 0; i < 64; i++)
+		precopy_sent(&p, now += BATCH * SLOW_NS, BATCH, BATCH, BATCH * PRECOPY_PAGE);
+	precopy_after(&p, now, 2000, 0);
+	round_of(&p, &now, 1, 2000, SLOW_NS, 270);
+	before = p.page_ns;
+	for (unsigned round = 2; round < 5; round++) {
+		precopy_before(&p, now, round, 270);
+		precopy_left_out(&p, 206);
+		precopy_sent(&p, now += 100 * MS_NS, 270, 64, 64 * PRECOPY_PAGE);
+		CHECK_EQ(precopy_after(&p, now, 270, 0), PRECOPY_STOP);
+	}
+	CHECK(p.page_ns < 2 * before);
+}
+
 static void test_no_time_no_division(void)
 {
 	struct precopy p;
@@ -407,6 +431,7 @@ int main(void)
 	CHECK_RUN(test_slows_a_busy_guest);
 	CHECK_RUN(test_holes_do_not_count);
 	CHECK_RUN(test_cost_of_dirty_pages);
+	CHECK_RUN(test_rounds_of_few_pages);
 	CHECK_RUN(test_no_time_no_division);
 	CHECK_RUN(test_words);
 	CHECK_RUN(test_price);
