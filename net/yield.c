@@ -11,7 +11,7 @@
 #include "core/loop.h"
 
 #define FALLS	0.8  /* at most to this in one step */
-#define GAIN_UP 0.1  /* by this, with an empty queue */
+#define GAIN_UP 0.05 /* by this, with an empty queue */
 #define LEAST	0.25 /* of the best: others get their share, not all of it */
 #define SMOOTH	0.25
 #define WAITS	0.5 /* of the looks found something that waits: the way is what it waits for */
@@ -58,6 +58,11 @@ double yield_rate(struct yield *y, double queue_us, double carried)
 	return y->rate;
 }
 
+bool yield_waits(const struct yield *y)
+{
+	return y->waits > WAITS;
+}
+
 void yield_step(struct yield *y, uint64_t now, bool on)
 {
 	struct tcp_info i;
@@ -71,7 +76,7 @@ void yield_step(struct yield *y, uint64_t now, bool on)
 	/* What is limited by its source makes no queue: the delay is another's, or a busy host's.
 	 */
 	y->waits += SMOOTH * ((i.tcpi_notsent_bytes != 0) - y->waits);
-	on = on && y->waits > WAITS;
+	on = on && yield_waits(y);
 	if (on) {
 		pace(y, yield_rate(y, (double)i.tcpi_rtt - (double)i.tcpi_min_rtt, carried));
 	} else {

@@ -288,6 +288,7 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	if (o->timeout_ns)
 		loop_timer_set(l, &m->limit, o->timeout_ns, on_limit, m);
 	device_watch_start(&m->devices, m->guest.domid);
+	share_watch(&m->share, m->guest.domid);
 	enter(m, S_CONNECT);
 	connect_peer(m);
 	guest_read(&m->guest, on_guest, m);

@@ -309,7 +309,7 @@ static void start_copy(void *arg)
 	saving_start(&m->saving, m->loop, &m->guest, &m->o.saving, m->c, MSG_DATA, on_asks,
 		     on_saved, m);
 	if (!m->data.lanes) /* they have the other networks to themselves */
-		share_start(&m->share, m->loop, m->c, m->guest.domid);
+		share_start(&m->share, m->loop, m->c);
 }
 
 static void on_data_room(void *arg)
