@@ -9,11 +9,12 @@
 #include "core/bytes.h"
 #include "net/sock.h"
 
-#define BULK	  (256u << 10) /* payload of one frame: what a cache holds */
-#define FRAMES	  4u	       /* at once: all that a pipe holds */
-#define RUN_BYTES (2u << 20)   /* then others on the loop have their turn */
+#define BULK   (512u << 10) /* payload of one frame */
+#define FRAMES 2u	    /* at once: all that a pipe holds */
+#define BRIEF  (256u << 10) /* payload where others wait behind it */
 
 static void on_readable(void *arg, unsigned events);
+static void on_kicked(void *arg);
 
 /* ---- pipe to channel ---- */
 
@@ -28,6 +29,7 @@ int channel_pump_start(struct loop *l, struct channel_pump *p, struct channel *c
 	int rc = sock_nonblock(fd, true);
 	*p = (struct channel_pump){
 		.loop = l, .c = c, .fd = fd, .type = type, .done = done, .arg = arg};
+	p->kicked = (struct loop_task){.fn = on_kicked, .arg = p};
 	return rc ? rc : listen_to(p);
 }
 
@@ -36,6 +38,7 @@ void channel_pump_stop(struct channel_pump *p)
 	if (p->loop) {
 		loop_fd_del(p->loop, &p->watch);
 		loop_timer_del(p->loop, &p->timer);
+		loop_defer_cancel(p->loop, &p->kicked);
 	}
 	p->loop = NULL;
 }
@@ -105,9 +108,11 @@ static unsigned places(struct channel_pump *p, struct iovec v[FRAMES])
 	}
 	(void)ioctl(p->fd, FIONREAD, &waits);
 	max = (size_t)MAX(waits, 1);
-	if (max > BULK && !p->brief && !p->rate)
+	if (p->brief || p->rate)
+		max = MIN(max, BRIEF);
+	else if (max > BULK)
 		return channel_reserve_frames(p->c, BULK, FRAMES, v) ? FRAMES : 0;
-	v[0] = (struct iovec){NULL, MIN(max, BULK)};
+	v[0] = (struct iovec){NULL, max};
 	v[0].iov_base = channel_reserve(p->c, v[0].iov_len);
 	return v[0].iov_base ? 1 : 0;
 }
@@ -125,42 +130,54 @@ static void commit(struct channel_pump *p, const struct iovec *v, size_t n)
 	}
 }
 
-static void on_readable(void *arg, unsigned events)
+/* Takes what the channel has room for, and sees to it that there is a next time. */
+static void take(struct channel_pump *p)
 {
-	struct channel_pump *p = arg;
-	const size_t full = p->lanes ? LANES_PIECE : BULK;
 	struct iovec v[FRAMES];
 	unsigned count;
 	ssize_t n;
+	int rc = 0;
 
-	(void)events;
-	for (size_t took = 0; took < RUN_BYTES; took += (size_t)n) {
-		if (!has_credit(p))
-			return;
-		count = places(p, v);
-		if (!count) {
-			/* Not only deaf: the pipe's end would be reported for ever. */
-			loop_fd_del(p->loop, &p->watch);
-			return;
-		}
-		do {
-			n = readv(p->fd, v, (int)count);
-		} while (n < 0 && errno == EINTR);
-		if (n > 0)
-			commit(p, v, (size_t)n);
-		else if (n == 0 || errno != EAGAIN)
-			pump_done(p, n ? -errno : 0);
-		/* That was all: to ask again is two system calls more a frame. */
-		if (n < (ssize_t)full)
-			return;
+	if (!has_credit(p))
+		return;
+	count = places(p, v);
+	if (!count) {
+		/* Not only deaf: the pipe's end would be reported for ever. */
+		loop_fd_del(p->loop, &p->watch);
+		return;
 	}
+	do {
+		n = readv(p->fd, v, (int)count);
+	} while (n < 0 && errno == EINTR);
+	if (n == 0 || (n < 0 && errno != EAGAIN)) {
+		pump_done(p, n ? -errno : 0);
+		return;
+	}
+	if (n > 0)
+		commit(p, v, (size_t)n);
+	/* Without room there is a kick to come. To listen until then costs two system calls. */
+	if (n < 0 || p->lanes || channel_writable(p->c))
+		rc = listen_to(p);
+	if (rc)
+		pump_done(p, rc);
+}
+
+static void on_readable(void *arg, unsigned events)
+{
+	(void)events;
+	take(arg);
+}
+
+static void on_kicked(void *arg)
+{
+	take(arg);
 }
 
 void channel_pump_kick(struct channel_pump *p)
 {
-	int rc = p->loop ? listen_to(p) : 0;
-	if (rc)
-		pump_done(p, rc);
+	/* The pipe is full as a rule: it need not be listened to for that. */
+	if (p->loop && !p->watch.on)
+		loop_defer(p->loop, &p->kicked);
 }
 
 /* ---- channel to pipe ---- */

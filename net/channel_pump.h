@@ -25,6 +25,7 @@ struct channel_pump {
 	uint64_t credit_at;
 	struct loop_fd watch;
 	struct loop_timer timer;
+	struct loop_task kicked;
 	void (*done)(void *arg, int err);
 	void *arg;
 };

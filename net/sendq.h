@@ -10,7 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The largest frame of a channel, or four that are as long together; pages come as they are used.
+/* The largest frame of a channel, or several that are as long together; pages come as they are
+ * used.
  */
 #define SENDQ_CHUNK ((1u << 20) + 256)
 
