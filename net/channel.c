@@ -52,6 +52,7 @@ int channel_alloc(struct loop *l, const struct channel_config *cfg, struct chann
 	c->sendq.keep = (unsigned)(c->high_water / SENDQ_CHUNK + 1);
 	snprintf(c->peer, sizeof(c->peer), "%s", cfg->peer ? cfg->peer : "peer");
 	c->in = c->out = -1;
+	c->expected = 1;
 	c->flush_task = (struct loop_task){.fn = on_flush, .arg = c};
 	c->deliver_task = (struct loop_task){.fn = on_deliver, .arg = c};
 	*out = c;
@@ -323,14 +324,17 @@ static void set_events(struct channel *c)
 void channel_flush(struct channel *c)
 {
 	ssize_t n = 0;
-	while (c->sendq.queued && !c->out_broken) {
+	while (c->sendq.queued && !c->out_broken && n >= 0) {
+		size_t waits = c->sendq.queued;
 		n = sendq_write(&c->sendq, c->out);
 		if (n < 0)
 			break;
 		c->stats.bytes_sent += (uint64_t)n;
 		c->sent_something = true;
 		if (c->goodbye_received)
-			c->quiet = 0; /* the peer says nothing more, but takes what we have */
+			c->quiet = 0;  /* the peer says nothing more, but takes what we have */
+		if ((size_t)n < waits) /* it would say so, if it were asked again */
+			n = -EAGAIN;
 	}
 	c->blocked = n < 0;
 	/* What the peer said before it left may still be there to be read, and say why. */
@@ -365,6 +369,7 @@ static void on_event(void *arg, unsigned events)
 	} else if (events & LOOP_READ && c->state != CHANNEL_ENDED) {
 		for (unsigned i = 0; i < READS_PER_RUN && channel_fill(c); i++)
 			;
+		channel_expect(c);
 		set_events(c);
 	}
 	leave(c);
@@ -403,6 +408,7 @@ static void on_deliver(void *arg)
 			rc = loop_fd_add(c->loop, &c->in_watch, c->in, LOOP_READ, on_event, c);
 		if (rc)
 			channel_fail(c, rc, "cannot be watched: %s", strerror(-rc));
+		channel_expect(c);
 		set_events(c);
 	}
 	leave(c);
@@ -434,6 +440,13 @@ static void tick(struct channel *c)
 			     (double)(HELD_TIMES * patience * c->tick_ns) / (double)SEC_NS);
 		return;
 	}
+	if (!c->held && c->expected > 1) { /* over a slow link all of that may take longer */
+		channel_fill(c);
+		if (c->state == CHANNEL_ENDED)
+			return;
+		channel_expect(c);
+		set_events(c);
+	}
 	if (!c->held && ++c->quiet > patience) {
 		channel_fail(c, -ETIMEDOUT,
 			     "nothing heard for %.1f s: the host or the link is down",
@@ -460,22 +473,24 @@ static void on_timer(void *arg)
 
 /* ---- beginning ---- */
 
-static int prepare(int fd, int *flags)
+static int prepare(int fd, int *flags, bool *socket)
 {
 	struct stat st;
 	*flags = fcntl(fd, F_GETFL);
 	if (*flags < 0 || fstat(fd, &st) < 0 || fcntl(fd, F_SETFL, *flags | O_NONBLOCK) < 0)
 		return -errno;
-	if (S_ISSOCK(st.st_mode))
+	*socket = S_ISSOCK(st.st_mode);
+	if (*socket)
 		sock_nodelay(fd);
 	return 0;
 }
 
 int channel_start(struct channel *c, int in, int out)
 {
-	int rc = prepare(in, &c->in_flags);
+	bool out_socket;
+	int rc = prepare(in, &c->in_flags, &c->socket);
 	if (rc == 0 && in != out)
-		rc = prepare(out, &c->out_flags);
+		rc = prepare(out, &c->out_flags, &out_socket);
 	if (rc == 0)
 		rc = channel_hello_make(c->hello, c->server, c->auth, c->dead_ns);
 	if (rc == 0)

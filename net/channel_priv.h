@@ -9,6 +9,7 @@
 #include "net/sendq.h"
 
 #define CHANNEL_READ	    (64u << 10)	 /* what one read may take beyond the frame it is for */
+#define CHANNEL_EXPECT_MAX  (257u << 10) /* a quarter of what a socket is asked to hold */
 #define CHANNEL_QUIET_TICKS 4		 /* keepalive intervals in the dead time */
 #define CHANNEL_TICK_MIN_NS (50 * MS_NS) /* whatever the peer asks for */
 
@@ -71,6 +72,9 @@ struct channel {
 
 	uint8_t *rbuf;
 	size_t rpos, rend, rcap;
+	bool socket;	 /* that is what `in` is */
+	bool roomy;	 /* it has been asked to hold what is expected, and more */
+	size_t expected; /* bytes that it wakes us for */
 	struct channel_stats stats;
 };
 
@@ -105,6 +109,11 @@ static inline size_t channel_mac_len(const struct channel *c)
 
 /* Reads once and takes what is complete; false when there is no more for now. */
 bool channel_fill(struct channel *c);
+/*
+ * Before the loop waits: a socket wakes us when the rest of a long frame is there, not for each
+ * packet of it. What has come of it before is looked at with each tick.
+ */
+void channel_expect(struct channel *c);
 /* Takes what is complete, a held frame first. */
 void channel_deliver(struct channel *c);
 

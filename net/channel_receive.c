@@ -8,6 +8,7 @@
 
 #include "core/bytes.h"
 #include "net/channel_priv.h"
+#include "net/sock.h"
 
 static size_t available(const struct channel *c)
 {
@@ -199,13 +200,49 @@ void channel_deliver(struct channel *c)
 		c->rpos = c->rend = 0;
 }
 
+/* Bytes that are still to come of the frame at rpos, when it is a long one; else 0. */
+static size_t rest_of_bulk(const struct channel *c)
+{
+	size_t have = available(c), need = frame_need(c);
+	if (c->state != CHANNEL_OPEN || have < CHANNEL_HEAD_LEN)
+		return 0;
+	return need >= have + CHANNEL_READ ? need - have : 0;
+}
+
+/* What of it is to come at once: equal pieces, so that a row of equal frames changes nothing. */
+static size_t piece_of(size_t rest)
+{
+	size_t pieces = (rest + CHANNEL_EXPECT_MAX - 1) / CHANNEL_EXPECT_MAX;
+	return (rest + pieces - 1) / pieces;
+}
+
+void channel_expect(struct channel *c)
+{
+	size_t bulk = rest_of_bulk(c), expected = bulk ? piece_of(bulk) : 1;
+	/* While a frame is held nothing is read. */
+	if (!c->socket || c->held || c->state == CHANNEL_ENDED || expected == c->expected)
+		return;
+	/* While a piece is taken off, the next one is on its way. */
+	if (bulk && !c->roomy)
+		sock_wake_at(c->in, (int)(2 * CHANNEL_EXPECT_MAX));
+	c->roomy |= bulk != 0;
+	c->expected = expected;
+	sock_wake_at(c->in, (int)expected);
+}
+
 bool channel_fill(struct channel *c)
 {
 	size_t want = states[c->state].need(c) - available(c), room_left;
+	size_t bulk = rest_of_bulk(c);
 	ssize_t n;
-	/* From who has not proved the key yet, not a byte more than that takes. */
-	if (c->state == CHANNEL_OPEN)
-		want = MAX(want, CHANNEL_READ);
+	if (bulk)
+		want = piece_of(bulk);
+	if (bulk && want == bulk)
+		/* With the next one's head it is known at once how much to expect then. */
+		want += CHANNEL_HEAD_LEN;
+	if (!bulk && c->state == CHANNEL_OPEN)
+		/* From who has not proved the key yet, not a byte more than that takes. */
+		want = CHANNEL_READ;
 	if (c->rcap - c->rend < want) {
 		memmove(c->rbuf, c->rbuf + c->rpos, available(c));
 		c->rend -= c->rpos;
@@ -218,7 +255,8 @@ bool channel_fill(struct channel *c)
 		c->stats.bytes_received += (uint64_t)n;
 		c->quiet = 0;
 		channel_deliver(c);
-		return (size_t)n == want && !c->held && c->state != CHANNEL_ENDED;
+		/* Of a long frame the next one's rest is waited for, not looked for in vain. */
+		return (size_t)n == want && !bulk && !c->held && c->state != CHANNEL_ENDED;
 	}
 	if (n == 0)
 		channel_fail(c, -ECONNRESET, "%s%s", states[c->state].eof,

@@ -240,6 +240,11 @@ void sock_bound_sending(int fd, int bytes)
 	set(fd, SOL_SOCKET, SO_SNDBUF, bytes);
 }
 
+void sock_wake_at(int fd, int bytes)
+{
+	set(fd, SOL_SOCKET, SO_RCVLOWAT, bytes);
+}
+
 void sock_keepalive(int fd, uint64_t dead_ns)
 {
 	uint64_t s = MAX(dead_ns / SEC_NS, 2u);

@@ -120,6 +120,9 @@ uint16_t sock_listen_port(const struct sock_listener *s);
 void sock_nodelay(int fd);
 /* Bounds what lies in the kernel on its way out of a connection, that on the wire included. */
 void sock_bound_sending(int fd, int bytes);
+/* It is readable when so many bytes are there (1: any), at its end, or when it can hold no more;
+ * the buffer for what comes in grows to twice that. */
+void sock_wake_at(int fd, int bytes);
 /*
  * Keepalive probes while idle and TCP_USER_TIMEOUT while data is unacknowledged (RFC 5482), so that
  * a cut link ends in ETIMEDOUT after about dead_ns (at least 2 s) either way. Since Linux 5.11 a

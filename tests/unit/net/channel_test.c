@@ -3,7 +3,9 @@
  */
 #include "net/channel.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <poll.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/meanwhile.h"
+#include "net/channel_auth.h"
 #include "tests/unit/net/channel_side.h"
 
 static struct channel_key key = {.data = "0123456789abcdef", .len = 16};
@@ -224,6 +227,76 @@ static void test_largest_frame(void)
 	pair_end(&p);
 }
 
+/* Two ends of a TCP connection. */
+static void tcp_pair(int sv[2])
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(at);
+	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK_EQ(bind(l, (struct sockaddr *)&at, n), 0);
+	CHECK_EQ(listen(l, 1), 0);
+	CHECK_EQ(getsockname(l, (struct sockaddr *)&at, &n), 0);
+	sv[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK_EQ(connect(sv[0], (struct sockaddr *)&at, n), 0);
+	sv[1] = accept(l, NULL, NULL);
+	CHECK(sv[1] >= 0);
+	close(l);
+}
+
+/* How much has to be there for the channel to be woken. */
+static int wakes_at(const struct channel *c)
+{
+	int bytes = 0;
+	socklen_t n = sizeof(bytes);
+	CHECK_EQ(getsockopt(channel_socket(c), SOL_SOCKET, SO_RCVLOWAT, &bytes, &n), 0);
+	return bytes;
+}
+
+static void put(int fd, const void *p, size_t n)
+{
+	CHECK_EQ(send(fd, p, n, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+/* The rest of a long frame is waited for at once; of a peer that is slow it is heard all the same,
+ * and the end of one that goes amid a frame. */
+static void test_long_frame_comes_slowly(void)
+{
+	static const uint8_t piece[4096];
+	uint8_t hello[CHANNEL_HELLO_LEN],
+		head[CHANNEL_HEAD_LEN] = {16, 0, 0, 0, 0, 8}; /* 512 KiB */
+	struct side s = {.loop = loop_new()};
+	struct channel_config cfg = config(&s, false, NULL);
+	int sv[2], most = 0;
+
+	tcp_pair(sv);
+	cfg.dead_ns = 200 * MS_NS;
+	CHECK_EQ(channel_hello_make(hello, true, false, 10 * SEC_NS), 0);
+	CHECK_EQ(channel_new(s.loop, sv[0], sv[0], &cfg, &s.c), 0);
+	put(sv[1], hello, sizeof(hello));
+	while (!s.opened)
+		settle(s.loop);
+	for (unsigned frame = 1; frame <= 2; frame++) {
+		put(sv[1], head, sizeof(head));
+		for (unsigned i = 0; i < (512 << 10) / sizeof(piece) && s.c; i++) {
+			put(sv[1], piece, sizeof(piece));
+			wait_ms(s.loop, 10);
+			most = s.c ? MAX(most, wakes_at(s.c)) : 0;
+		}
+		for (unsigned i = 0; i < 3000 && s.c && s.frames < frame; i++)
+			wait_ms(s.loop, 1);
+		CHECK_EQ(s.frames, frame);
+		CHECK_EQ(s.len[frame - 1], 512 << 10);
+		CHECK_EQ(wakes_at(s.c), 1);
+		CHECK(most >= 256 << 10);
+	}
+	put(sv[1], head, sizeof(head));
+	settle(s.loop);
+	close(sv[1]);
+	run(s.loop);
+	CHECK_EQ(s.err, -ECONNRESET);
+	loop_free(s.loop);
+}
+
 static void test_free_in_callbacks(void)
 {
 	struct pair p;
@@ -300,6 +373,7 @@ int main(void)
 	CHECK_RUN(test_held_for_ever);
 	CHECK_RUN(test_waits_for_a_disk);
 	CHECK_RUN(test_largest_frame);
+	CHECK_RUN(test_long_frame_comes_slowly);
 	CHECK_RUN(test_free_in_callbacks);
 	return CHECK_DONE();
 }
