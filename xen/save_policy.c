@@ -18,6 +18,7 @@
 #include "xen/turn.h"
 
 #define LOOK_NS	    (150 * MS_NS)
+#define TELL_NS	    (500 * MS_NS) /* how often of that, when there is nothing to do about it */
 #define WAIT_NS	    (250 * MS_NS) /* how often one that waits for its turn is heard of */
 #define TURN_ROUNDS 4u		  /* that one may hold the turn and run on */
 
@@ -27,7 +28,8 @@ static struct {
 	uint32_t domid;
 	struct dirty_peek *peek; /* NULL: none can be had, or the guest does not run */
 	int fd;			 /* the stream's; -1: nothing written yet */
-	uint64_t looked_at;
+	uint64_t looked_at, told_at;
+	unsigned told_speed;
 	bool suspended;
 	/* That the hypervisor counted before round 0: what an earlier save, called off, has left is
 	 * forgotten only when libxc fetches the bitmap for round 1 (xen/arch/x86/mm/paging.c). */
@@ -91,6 +93,11 @@ void save_policy_sent(int fd, const struct save_pages_batch *b)
 	dirty = save.suspended ? UINT64_MAX : dirty_pages();
 	if (dirty != UINT64_MAX)
 		precopy_look(p, now, dirty);
+	/* To hear of it takes the other end of fd 1 a dozen system calls. */
+	if (!save.suspended && p->speed == save.told_speed && now - save.told_at < TELL_NS)
+		return;
+	save.told_at = now;
+	save.told_speed = p->speed;
 	report(PRECOPY_LOOK, now, PRECOPY_GO_ON);
 }
 
