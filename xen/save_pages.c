@@ -19,6 +19,7 @@
 #define KEEP_NS		(100 * MS_NS) /* how long small records wait for more of them */
 #define PAGE_BROKEN	0xdu	      /* as types of pages */
 #define PAGE_NOT_THERE	0xfu
+#define LOOK_EVERY	64 /* records of holes, until it is looked whether that is still wanted */
 #define CACHE_LEAST	(256u << 10) /* less of it is none */
 #define DOMAIN_HEADER	16u
 #define DOMAIN_HVM	2u
@@ -35,6 +36,7 @@ static struct {
 	struct codec_pace pace;
 	int fd, pipe_size;
 	bool hvm; /* or PVH: as the stream's domain header says */
+	unsigned needless;
 	uint64_t written_at, left_out, cache_bytes;
 	struct save_pages_filter filter; /* look is NULL: none */
 	void (*sent)(int fd, const struct save_pages_batch *b);
@@ -104,6 +106,8 @@ void save_pages_start(int fd, const struct compression_plan *plan,
 	out.sent = sent;
 	out.left_out = 0;
 	out.hvm = false;
+	out.needless = 0;
+	out.written_at = clock_ns(); /* nothing waits yet */
 	out.cache_bytes = 0;
 	out.fd = fd;
 	out.pipe_size = fcntl(fd, F_GETPIPE_SZ);
@@ -211,9 +215,7 @@ static int encode(const struct iovec *iov, int n, struct save_pages_batch *b)
 	}
 	if (page != end)
 		return -EINVAL;
-	rc = out.hvm && all_holes(pfn, count)
-		     ? 0
-		     : page_encoder_record(out.encoder, pfn, count, pages, contents);
+	rc = page_encoder_record(out.encoder, pfn, count, pages, contents);
 	*b = (struct save_pages_batch){
 		.pfns = count,
 		.pages = contents,
@@ -222,6 +224,14 @@ static int encode(const struct iovec *iov, int n, struct save_pages_batch *b)
 	};
 	out.left_out += b->left_out;
 	return rc;
+}
+
+/* A record that is not sent, with the encoder or without. */
+static bool needless(const struct iovec *iov, int n)
+{
+	return out.hvm && n == IOV_PAGES &&
+	       all_holes(iov[IOV_PFNS].iov_base,
+			 (uint32_t)(iov[IOV_PFNS].iov_len / sizeof(uint64_t)));
 }
 
 static int write_plain(const struct iovec *iov, int n, struct save_pages_batch *b)
@@ -235,13 +245,23 @@ static int write_plain(const struct iovec *iov, int n, struct save_pages_batch *
 
 static int send_pages(const struct iovec *iov, int n)
 {
-	struct save_pages_batch b;
-	int rc = out.encoder ? encode(iov, n, &b) : -EINVAL;
+	struct save_pages_batch b = {.pfns = iov[IOV_PFNS].iov_len / sizeof(uint64_t)};
+	int rc = -EINVAL;
 
+	if (needless(iov, n)) {
+		/* Only a write tells that libxl has called it off, and of these there are many. */
+		if (out.needless++ % LOOK_EVERY == 0 && save_pages_called_off()) {
+			errno = EBADF;
+			return -1;
+		}
+		rc = 0;
+	} else if (out.encoder) {
+		rc = encode(iov, n, &b);
+	}
 	if (rc == -EINVAL)
 		rc = save_pages_flush() ? -1 : write_plain(iov, n, &b);
-	/* Only a write tells that libxl has called it off. */
-	else if (rc == 0 && clock_ns() - out.written_at > KEEP_NS)
+	/* As above. */
+	else if (rc == 0 && out.encoder && clock_ns() - out.written_at > KEEP_NS)
 		rc = page_encoder_flush(out.encoder);
 	if (rc == 0)
 		out.sent(out.fd, &b);
