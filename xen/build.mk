@@ -28,9 +28,9 @@ XEN_LDLIBS := -L$(XEN)/lib -lxlsavehelper -Wl,--whole-archive -lxenguest -Wl,--n
 	-lxenforeignmemory -lxengnttab -lxenevtchn -lxencall -lxentoollog -lxentoolcore -Wl,--end-group \
 	-lyajl -luuid -lz -lzstd -lm
 # Our pre-copy policy steps in where the save helper sets its callbacks up, our codec where libxc writes
-# and reads; the helpers' memory is kept; what is restored gets superpages; a request to xenstore is one write.
+# and reads; nobody listens to libxc's progress; the helpers' memory is kept; what is restored gets superpages; a request to xenstore is one write.
 XEN_WRAP := helper_setcallbacks_save write_exact writev_exact read_exact xencall_alloc_buffer xencall_free_buffer \
-	xc_domain_populate_physmap_exact helper_stub_restore_results xs_write_all sigaction
+	xc_domain_populate_physmap_exact helper_stub_restore_results helper_stub_progress xs_write_all sigaction
 XEN_LINK := $(addprefix -Wl$(comma)--wrap=,$(XEN_WRAP))
 # For a program without xen/: libxenguest's memory is libc's.
 XEN_LINK_PLAIN := $(foreach f,malloc calloc realloc free,-Wl$(comma)--defsym=kept_$(f)=$(f))

@@ -35,6 +35,9 @@ void __wrap_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflag
 void __real_helper_stub_restore_results(xen_pfn_t store, xen_pfn_t console, void *user);
 void __wrap_helper_stub_restore_results(xen_pfn_t store, xen_pfn_t console, void *user);
 
+void __wrap_helper_stub_progress(const char *context, const char *doing_what, unsigned long done,
+				 unsigned long total, void *user);
+
 static uint32_t domid;
 
 void __wrap_helper_setcallbacks_save(struct save_callbacks *cbs, unsigned cbflags)
@@ -51,6 +54,21 @@ void __wrap_helper_stub_restore_results(xen_pfn_t store, xen_pfn_t console, void
 	snprintf(text, sizeof(text), RESTORING_REPORT, clock_ns());
 	helper_stub_log(XTL_DEBUG, (uint32_t)-1, TOOLSTACK_REPORT, text, NULL);
 	__real_helper_stub_restore_results(store, console, user);
+}
+
+/*
+ * libxc tells of each 4 MiB of guest physical memory, holes included, of which a PVH guest has some
+ * thousand: each time two writes here, and some ten system calls of libxl's. Nobody listens to it;
+ * save_policy.c tells more.
+ */
+void __wrap_helper_stub_progress(const char *context, const char *doing_what, unsigned long done,
+				 unsigned long total, void *user)
+{
+	(void)context;
+	(void)doing_what;
+	(void)done;
+	(void)total;
+	(void)user;
 }
 
 /*
