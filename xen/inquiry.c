@@ -13,6 +13,7 @@
 #define GOODBYE_NS (2 * SEC_NS)
 
 uint64_t inquiry_patience = 60 * SEC_NS;
+uint64_t inquiry_silence = 20 * SEC_NS;
 
 static void attempt(void *arg);
 static void on_late(void *arg);
@@ -34,6 +35,13 @@ static void again(struct inquiry *q, const char *cause)
 		end(q, HANDOVER_UNKNOWN);
 	else
 		loop_timer_set(q->loop, &q->timer, AGAIN_NS, attempt, q);
+}
+
+/* It lives, and will know. */
+static void busy(struct inquiry *q)
+{
+	q->deadline = MAX(q->deadline, MIN(clock_ns() + q->silence_ns, q->last));
+	again(q, "it is still being started there");
 }
 
 static void on_open(void *arg)
@@ -70,7 +78,7 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 		 message_get(p, n, "is", word, sizeof(word)) || handover_parse(word, &is))
 		again(q, "it does not speak this protocol");
 	else if (is == HANDOVER_BUSY)
-		again(q, "it is still being started there");
+		busy(q);
 	else
 		answered(q, is);
 	return true;
@@ -116,13 +124,17 @@ static void attempt(void *arg)
 }
 
 void inquiry_start(struct inquiry *q, struct loop *l, const struct migration_way *way,
-		   const char *id, uint64_t limit_ns, void (*done)(void *arg, enum handover_is is),
-		   void *arg)
+		   const char *id, uint64_t silence_ns, uint64_t limit_ns,
+		   void (*done)(void *arg, enum handover_is is), void *arg)
 {
+	uint64_t now = clock_ns();
+
 	*q = (struct inquiry){.loop = l,
 			      .way = way,
 			      .id = id,
-			      .deadline = clock_ns() + limit_ns,
+			      .silence_ns = silence_ns,
+			      .deadline = now + MIN(silence_ns, limit_ns),
+			      .last = now + limit_ns,
 			      .done = done,
 			      .arg = arg};
 	loop_timer_set(l, &q->timer, 0, attempt, q);

@@ -481,6 +481,7 @@ static void on_asked(void *arg, enum handover_is is)
 
 static void ask(struct migration *m)
 {
+	uint64_t silence = m->disk_says == REFEREE_LOST ? inquiry_silence : inquiry_patience;
 	char waits[400];
 
 	if (m->disk_says == REFEREE_SILENT && migration_waits(m, waits, sizeof(waits)))
@@ -489,7 +490,8 @@ static void ask(struct migration *m)
 		log_warn("domain %s: the channel was lost at the moment of the hand-over (%s): "
 			 "asking %s what became of it",
 			 m->guest.name, m->cause, m->o.way.host);
-	inquiry_start(&m->inquiry, m->loop, &m->o.way, m->id, inquiry_patience, on_asked, m);
+	inquiry_start(&m->inquiry, m->loop, &m->o.way, m->id, silence, inquiry_patience, on_asked,
+		      m);
 }
 
 static void on_cleared(void *arg, int rc)

@@ -343,7 +343,8 @@ static void destroy(struct reception *r)
 }
 
 /* The sender cannot have destroyed its copy yet: as long as it hears us it waits for our word, and
- * then it asks for a while (inquiry_patience) before it goes by the disk's alone. */
+ * then it asks for a while, the longer if we are heard (xen/inquiry.h), before it goes by the
+ * disk's alone. */
 static bool sender_has_its_copy(const struct reception *r)
 {
 	return !r->won || (r->c && !r->raced && clock_ns() - r->go_at < inquiry_patience / 2);

@@ -179,8 +179,10 @@ static void on_asked(void *arg, enum handover_is is)
 
 static void ask(struct recovery *r)
 {
-	inquiry_start(&r->inquiry, r->loop, r->way, r->note->id,
-		      share_of(r, fenced(r) ? inquiry_patience : UINT64_MAX), on_asked, r);
+	uint64_t limit = share_of(r, fenced(r) ? inquiry_patience : UINT64_MAX);
+
+	inquiry_start(&r->inquiry, r->loop, r->way, r->note->id, r->lost ? inquiry_silence : limit,
+		      limit, on_asked, r);
 }
 
 struct recovery_result recovery_run(const struct recovery_note *note,

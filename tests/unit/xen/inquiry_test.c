@@ -89,14 +89,15 @@ static void on_done(void *arg, enum handover_is is)
 	loop_stop(o->loop, 0);
 }
 
-static enum handover_is answer_to(const char *const *words, uint64_t limit_ns, unsigned int *opened)
+static enum handover_is asked_for(const char *const *words, uint64_t silence_ns, uint64_t limit_ns,
+				  unsigned int *opened)
 {
 	struct oracle o = {.loop = loop_new(), .words = words, .is = HANDOVER_BUSY};
 	const struct migration_way way = {.open = open_way, .arg = &o, .host = "oracle"};
 	struct inquiry q = {0};
 
 	inquiry_stop(&q);
-	inquiry_start(&q, o.loop, &way, ID, limit_ns, on_done, &o);
+	inquiry_start(&q, o.loop, &way, ID, silence_ns, limit_ns, on_done, &o);
 	CHECK(!o.done);
 	loop_run(o.loop);
 	inquiry_stop(&q);
@@ -104,6 +105,11 @@ static enum handover_is answer_to(const char *const *words, uint64_t limit_ns, u
 	loop_free(o.loop);
 	*opened = o.opened;
 	return o.is;
+}
+
+static enum handover_is answer_to(const char *const *words, uint64_t limit_ns, unsigned int *opened)
+{
+	return asked_for(words, limit_ns, limit_ns, opened);
 }
 
 static void test_answers(void)
@@ -146,6 +152,23 @@ static void test_silence(void)
 	CHECK_EQ(opened, 1);
 }
 
+/* Who says that it is at it is asked for longer than who says nothing; but not for ever. */
+static void test_at_it(void)
+{
+	static const char *const at_it[] = {"busy", "busy", "gone", NULL},
+				 *const unreachable[] = {"unreachable", "unreachable",
+							 "unreachable", "gone", NULL},
+				 *const for_ever[] = {"busy", "busy", "busy", "busy", NULL};
+	unsigned int opened;
+
+	CHECK_EQ(asked_for(at_it, 3 * SEC_NS, 60 * SEC_NS, &opened), HANDOVER_GONE);
+	CHECK_EQ(opened, 3);
+	CHECK_EQ(asked_for(unreachable, 3 * SEC_NS, 60 * SEC_NS, &opened), HANDOVER_UNKNOWN);
+	CHECK(opened < 4);
+	CHECK_EQ(asked_for(for_ever, 3 * SEC_NS, 3 * SEC_NS, &opened), HANDOVER_UNKNOWN);
+	CHECK(opened < 4);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -153,5 +176,6 @@ int main(void)
 	CHECK_RUN(test_asks_again);
 	CHECK_RUN(test_gives_up);
 	CHECK_RUN(test_silence);
+	CHECK_RUN(test_at_it);
 	return CHECK_DONE();
 }

@@ -1,75 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The sender when the guest's disks are fenced: they decide who runs it, whatever the receiver says
  * or does not say. */
-#include "tests/unit/xen/disks.h"
+#include "tests/unit/xen/host_disks.h"
 #include "tests/unit/xen/migration_rig.h"
-#include "xen/disk_id.h"
 
 static struct referee b; /* the receiver's */
 static unsigned disks = 2;
-
-/* ---- the host's disks: 8:0 and 8:1 ---- */
-
-static char *node(const char *path)
-{
-	unsigned n;
-	char what[64], *text = NULL;
-
-	if (sscanf(path, "/local/domain/5/device/vbd/%u/%63s", &n, what) == 2 &&
-	    strcmp(what, "backend") == 0 && asprintf(&text, "/back/%u", n) > 0)
-		return text;
-	if (sscanf(path, "/back/%u/%63s", &n, what) != 2)
-		return NULL;
-	if (strcmp(what, "mode") == 0)
-		return strdup(n == 7 ? "r" : "w");
-	if (strcmp(what, "physical-device") == 0 && asprintf(&text, "8:%x", n) > 0)
-		return text;
-	if (strcmp(what, "dev") == 0 && asprintf(&text, "xvd%c", 'a' + n) > 0)
-		return text;
-	return NULL;
-}
-
-static void make(const char *path, const char *line)
-{
-	char all[300];
-	FILE *f;
-
-	snprintf(all, sizeof(all), "%s/%s", dir, path);
-	if (!line) {
-		mkdir(all, 0700);
-		return;
-	}
-	f = fopen(all, "w");
-	fprintf(f, "%s\n", line);
-	fclose(f);
-}
-
-/* The second disk has the lower identity. */
-static void make_sysfs(void)
-{
-	static const char *const dirs[] = {"dev",
-					   "dev/block",
-					   "0",
-					   "0/device",
-					   "1",
-					   "1/device",
-					   "0/device/scsi_disk",
-					   "1/device/scsi_disk"};
-	char path[300];
-
-	for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++)
-		make(dirs[i], NULL);
-	make("0/device/wwid", "naa.2");
-	make("1/device/wwid", "naa.1");
-	for (unsigned i = 0; i < 2; i++) {
-		char target[16];
-
-		snprintf(path, sizeof(path), "%s/dev/block/8:%u", dir, i);
-		snprintf(target, sizeof(target), "../../%u", i);
-		CHECK_EQ(symlink(target, path), 0);
-	}
-	disk_id_sysfs = dir;
-}
 
 /* ---- the receiver ---- */
 
@@ -215,6 +151,17 @@ static void test_lost_after_it_has_taken_it(void)
 	migrate();
 	CHECK_EQ(w.result.end, MIGRATION_MOVED);
 	CHECK(w.result.unheard);
+	check_owner(B);
+	over();
+
+	/* With its host, for good. */
+	fenced(plays);
+	at_go = claims_and_vanishes;
+	inquiry_silence = 30 * MS_NS;
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK(w.result.unheard);
+	CHECK(w.result.total_ns < inquiry_patience);
 	check_owner(B);
 	over();
 }
@@ -577,7 +524,7 @@ int main(void)
 {
 	rig_open();
 	log_set_level("error");
-	make_sysfs();
+	make_sysfs(dir);
 	CHECK_RUN(test_moves);
 	CHECK_RUN(test_lost_after_go);
 	CHECK_RUN(test_lost_after_it_has_taken_it);
