@@ -17,6 +17,7 @@ int cmd_receive(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
 int cmd_takeover(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
 int cmd_evacuate(int argc, char **argv);
 int cmd_balance(int argc, char **argv);
 int cmd_bench(int argc, char **argv);

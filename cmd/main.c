@@ -34,6 +34,7 @@ static const struct command {
 	{"block-vstor", cmd_block_script, NULL, true},
 	{"keeper", cmd_keeper, NULL, false},
 	{"monitor", cmd_monitor, NULL, true},
+	{"watch", cmd_watch, NULL, true},
 	{"libxl-save-helper", save_helper_main, NULL, true},
 };
 

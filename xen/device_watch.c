@@ -22,9 +22,9 @@ static bool events(struct device_watch *w)
 	return any || errno != EAGAIN;
 }
 
-void device_watch_start(struct device_watch *w, uint32_t domid)
+void device_watch_start(struct device_watch *w, const char *path)
 {
-	snprintf(w->path, sizeof(w->path), "/libxl/%u/device", domid);
+	snprintf(w->path, sizeof(w->path), "%s", path);
 	w->xs = xs_open(0);
 	if (!w->xs)
 		return;

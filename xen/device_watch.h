@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Whether a guest gets or loses devices, by what libxl writes into xenstore when it does. */
+/* Whether a guest gets or loses devices, by what is written into xenstore when it does. */
 #ifndef XEN_DEVICE_WATCH_H
 #define XEN_DEVICE_WATCH_H
 
@@ -13,8 +13,8 @@ struct device_watch {
 	char path[64];
 };
 
-/* From now on. */
-void device_watch_start(struct device_watch *w, uint32_t domid);
+/* From now on; path: what is written there, or below. */
+void device_watch_start(struct device_watch *w, const char *path);
 /* Whether anything has been done to its devices, or may have been, until now. */
 bool device_watch_touched(struct device_watch *w);
 /* Harmless when all zero. */

@@ -11,7 +11,8 @@ extern const char *guest_claim_dir;
 
 /*
  * One migration of a guest at a time: a lock that lives as long as the descriptor, in whatever
- * processes have it. The descriptor, or -EBUSY, or another -errno.
+ * processes have it. (By a domain's number in the place of its uuid: one watch at its disk.) The
+ * descriptor, or -EBUSY, or another -errno.
  */
 int guest_claim(const char *uuid);
 /*

@@ -11,6 +11,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/opts.h"
+#include "xen/disk_watch.h"
 #include "xen/guest.h"
 #include "xen/held_disks.h"
 #include "xen/paths.h"
@@ -235,16 +236,24 @@ static bool writable(struct xs_handle *xs, const char *backend)
 	return is;
 }
 
+/* Whose disk it is; 0: nobody's. */
+static unsigned domid_of(const char *backend)
+{
+	const char *vbd = strstr(backend, "backend/vbd/");
+	unsigned domid;
+
+	return vbd && sscanf(vbd, "backend/vbd/%u/", &domid) == 1 ? domid : 0;
+}
+
 /* True for a guest that is being received, by vstor or by xl: both give it such a name. */
 static bool incoming(struct xs_handle *xs, const char *backend)
 {
+	unsigned domid = domid_of(backend);
 	char path[64], *name;
-	const char *vbd = strstr(backend, "backend/vbd/");
-	unsigned domid;
 	size_t n;
 	bool is;
 
-	if (!vbd || sscanf(vbd, "backend/vbd/%u/", &domid) != 1)
+	if (!domid)
 		return false;
 	snprintf(path, sizeof(path), "/local/domain/%u", domid);
 	name = read_node(xs, path, "name");
@@ -261,7 +270,7 @@ static bool incoming(struct xs_handle *xs, const char *backend)
  * from, where it is suspended by now.
  */
 static int reserve(struct xs_handle *xs, const char *backend, const struct iscsi_disk *d,
-		   char error[ATTACH_ERROR])
+		   bool *reserved, char error[ATTACH_ERROR])
 {
 	char why[REFEREE_TEXT], name[ISCSI_NAME + 1], map[32];
 	uint64_t victim = 0;
@@ -293,7 +302,7 @@ static int reserve(struct xs_handle *xs, const char *backend, const struct iscsi
 		return attach_failed(error, rc, "%s does not say who has reserved it: %s", d->path,
 				     strerror(-rc));
 	switch (referee_hold(d->path, victim, why)) {
-	case REFEREE_WON: return 0;
+	case REFEREE_WON: *reserved = true; return 0;
 	case REFEREE_LOST:
 		return attach_failed(error, -EBUSY,
 				     "%s: a guest runs there with it; if that host is dead: vstor "
@@ -317,7 +326,7 @@ static void give_up(const struct iscsi_session *s, const struct iscsi_disk *d)
 /* ---- add and remove ------------------------------------------------------------------------- */
 
 static int attach_and_reserve(struct xs_handle *xs, const char *backend,
-			      const struct hotplug_words *w, struct attachment *a,
+			      const struct hotplug_words *w, struct attachment *a, bool *reserved,
 			      char error[ATTACH_ERROR])
 {
 	char ignored[ATTACH_ERROR];
@@ -325,7 +334,7 @@ static int attach_and_reserve(struct xs_handle *xs, const char *backend,
 
 	if (err)
 		return err;
-	err = reserve(xs, backend, &a->disk, error);
+	err = reserve(xs, backend, &a->disk, reserved, error);
 	if (err && !a->existed)
 		attach_end(&w->r, a, false, ignored);
 	return err;
@@ -337,6 +346,7 @@ int hotplug_add(const char *xenbus_path)
 	char error[ATTACH_ERROR], misfit[RELEASE_TEXT];
 	struct hotplug_words w;
 	struct attachment a;
+	bool reserved = false;
 	int err;
 
 	if (!xs)
@@ -345,9 +355,11 @@ int hotplug_add(const char *xenbus_path)
 	err = release_check(misfit);
 	err = err ? fail(xs, xenbus_path, err, misfit) : read_words(xs, xenbus_path, &w);
 	if (!err) {
-		err = attach_and_reserve(xs, xenbus_path, &w, &a, error);
+		err = attach_and_reserve(xs, xenbus_path, &w, &a, &reserved, error);
 		err = err ? fail(xs, xenbus_path, err, error) : connected(xs, xenbus_path, &a.disk);
 	}
+	if (!err && reserved && domid_of(xenbus_path))
+		disk_watch_start(domid_of(xenbus_path));
 	xs_close(xs);
 	return err;
 }

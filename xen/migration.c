@@ -240,6 +240,7 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	struct migration *m = calloc(1, sizeof(*m));
 	uint8_t id[MIGRATION_ID_LEN / 2];
 	struct pause pause;
+	char devices[64];
 	int rc;
 
 	if (!m)
@@ -287,7 +288,8 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	m->o.saving.precopy.patient = o->timeout_ns != 0;
 	if (o->timeout_ns)
 		loop_timer_set(l, &m->limit, o->timeout_ns, on_limit, m);
-	device_watch_start(&m->devices, m->guest.domid);
+	snprintf(devices, sizeof(devices), "/libxl/%u/device", m->guest.domid); /* libxl's notes */
+	device_watch_start(&m->devices, devices);
 	share_watch(&m->share, m->guest.domid);
 	enter(m, S_CONNECT);
 	connect_peer(m);

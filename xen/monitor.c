@@ -16,6 +16,7 @@
 #include "core/self.h"
 #include "xen/addresses.h"
 #include "xen/config_disks.h"
+#include "xen/disk_watch.h"
 #include "xen/guest.h"
 #include "xen/guest_claim.h"
 #include "xen/path_watch.h"
@@ -205,6 +206,7 @@ static void on_created(void *arg, int rc)
 		return;
 	}
 	write_lock(m);
+	disk_watch_start(m->guest.domid);
 	rc = libxl_domain_unpause(toolstack_ctx(m->t), m->guest.domid,
 				  toolstack_how(m->t, &m->op, on_started, m));
 	if (rc)
@@ -452,6 +454,7 @@ int monitor_run(struct loop *l, struct toolstack *t, const char *domain, bool an
 			  strerror(-rc));
 	} else {
 		m.born = clock_ns();
+		disk_watch_start(m.guest.domid); /* of disks without block-vstor, too */
 		libxl_event_register_callbacks(toolstack_ctx(t), &hooks, &m);
 		read_config(&m, on_first_read);
 		status = loop_run(l);

@@ -212,6 +212,37 @@ enum referee_says referee_hold(const char *device, uint64_t victim, char why[REF
 				    : hold(device, &t, &there, why);
 }
 
+static int enter(const char *device, uint64_t key)
+{
+	bool there = false;
+	int rc = renew(device, key, &there);
+
+	return rc || there ? rc : reservation_out(device, RESERVATION_REGISTER, 0, key);
+}
+
+int referee_announce(const char *device, uint64_t victim)
+{
+	struct paths p = {0};
+	uint64_t key;
+	int rc;
+
+	do
+		rc = referee_new_key(&key);
+	while (!rc && (uint16_t)key == (uint16_t)victim);
+	if (rc)
+		return rc;
+	if (!paths_is_map(device))
+		return enter(device, key);
+	/* One path is enough to be seen. */
+	rc = paths_list(device, false, &p);
+	for (unsigned i = 0; i < p.n; i++) {
+		rc = enter(p.path[i], key);
+		if (!rc)
+			break;
+	}
+	return rc;
+}
+
 /* What an earlier nexus of this host holds: only another's PREEMPT removes that. */
 static int release_left(const char *device, uint64_t key)
 {
@@ -272,7 +303,7 @@ int referee_release(const char *device,
 	return release(device, 0, told, arg);
 }
 
-static int read_any(const char *device, struct reservation *seen)
+int referee_read(const char *device, struct reservation *seen)
 {
 	return paths_is_map(device) ? referee_paths_read(device, seen)
 				    : reservation_read(device, seen);
@@ -291,7 +322,7 @@ int referee_mend(const char *device)
 bool referee_registered(const char *device)
 {
 	struct reservation *seen = malloc(sizeof(*seen));
-	bool is = seen && read_any(device, seen) == 0 && seen_own(seen);
+	bool is = seen && referee_read(device, seen) == 0 && seen_own(seen);
 
 	free(seen);
 	return is;
@@ -300,7 +331,7 @@ bool referee_registered(const char *device)
 int referee_holder(const char *device, uint64_t *key, char *name, size_t size)
 {
 	struct reservation *seen = malloc(sizeof(*seen));
-	int rc = seen ? read_any(device, seen) : -ENOMEM;
+	int rc = seen ? referee_read(device, seen) : -ENOMEM;
 	const struct reservation_key *holder = rc ? NULL : seen_holder(seen);
 
 	*key = holder && !referee_ours(holder->key) ? holder->key : 0;
@@ -464,7 +495,7 @@ enum referee_says referee_reclaim(struct referee *r)
 {
 	struct taking t = {.victim = r->theirs, .by = RESERVATION_PREEMPT, .afresh = true};
 	struct reservation *seen = malloc(sizeof(*seen));
-	int rc = seen ? read_any(r->disk[0].path, seen) : -ENOMEM;
+	int rc = seen ? referee_read(r->disk[0].path, seen) : -ENOMEM;
 
 	/* A key that was taken off is never used again; by several paths a late PREEMPT may name
 	 * the one that holds. */

@@ -100,6 +100,9 @@ uint32_t referee_host_of(uint64_t key);
 /* Holds the disk, if nobody else does, or from `victim` (0: nobody), by PREEMPT AND ABORT; under a
  * new key. LOST: why names the holder. May be repeated. */
 enum referee_says referee_hold(const char *device, uint64_t victim, char why[REFEREE_TEXT]);
+/* Registers, under a new key, with a disk that `victim` holds: whoever watches it there
+ * (xen/disk_watch.h) knows that it is about to be taken. 0 or -errno. */
+int referee_announce(const char *device, uint64_t victim);
 /* Gives up what this host has registered, and with it what it holds; told(arg, action, key, holds)
  * of each command (NULL: nobody is told), but for those of a key that is only there for another's
  * removal. 0 or -errno; nothing to give up is well. */
@@ -110,6 +113,8 @@ int referee_release(const char *device,
 int referee_check(const char *device);
 /* Registers by paths that have come since the disk was held: how many there were, or -errno. */
 int referee_mend(const char *device);
+/* As reservation_read(), by whichever path answers. */
+int referee_read(const char *device, struct reservation *seen);
 /* Whether this host has registered a key with the disk. */
 bool referee_registered(const char *device);
 /* Who holds the disk, if another than this host: the key, 0 if nobody; `name` gets the initiator's.

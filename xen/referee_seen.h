@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the referee (xen/referee.h) reads out of a disk's answer, and how it says so; for its rooms
- * referee.c and referee_paths.c. */
+ * referee.c and referee_paths.c, and for who watches it. */
 #ifndef XEN_REFEREE_SEEN_H
 #define XEN_REFEREE_SEEN_H
 

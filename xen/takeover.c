@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "net/ping.h"
 #include "xen/config_disks.h"
+#include "xen/disk_watch.h"
 #include "xen/keepsake.h"
 #include "xen/monitor.h"
 
@@ -32,7 +33,8 @@ struct takeover {
 	struct keepsake kept;
 	libxl_domain_config config;
 	struct config_disks disks;
-	unsigned held; /* of them */
+	unsigned held;	/* of them */
+	bool announced; /* to who holds the first */
 	struct toolstack_op op;
 	uint32_t domid;
 
@@ -320,6 +322,34 @@ static int open_disks(struct takeover *k)
 	return rc;
 }
 
+static void on_grace(void *arg)
+{
+	struct takeover *k = arg;
+
+	loop_stop(k->loop, 0);
+}
+
+/* Should its host live, the guest is paused there before it can see an error. */
+static int announce(struct takeover *k, const struct config_disk *d, uint64_t victim,
+		    const char *holder)
+{
+	struct loop_timer timer = {0};
+	int rc = referee_announce(d->path, victim);
+
+	k->announced = true;
+	if (rc) {
+		log_error("domain %s: this host cannot register with %s: %s", k->o->domain, d->path,
+			  strerror(-rc));
+		return rc;
+	}
+	printf("disk %s (%s): should %s live, it has %d s to stop the guest there\n", d->vdev,
+	       d->path, holder, (int)(DISK_WATCH_GRACE_NS / SEC_NS));
+	fflush(stdout);
+	loop_timer_set(k->loop, &timer, DISK_WATCH_GRACE_NS, on_grace, k);
+	loop_run(k->loop);
+	return 0;
+}
+
 /* Its device was there, and is no more. */
 static bool vanished(int rc)
 {
@@ -339,6 +369,8 @@ static int fence_one(struct takeover *k, const struct config_disk *d, bool first
 		return rc;
 	}
 	rc = first ? check_dead(k, victim, name) : 0;
+	if (!rc && first && victim)
+		rc = announce(k, d, victim, name);
 	if (rc)
 		return rc;
 	if (referee_hold(d->path, victim, why) != REFEREE_WON) {
@@ -356,8 +388,11 @@ static int fence_one(struct takeover *k, const struct config_disk *d, bool first
 
 static void give_back(struct takeover *k)
 {
+	if (k->announced && !k->held)
+		k->held = 1;
 	while (k->held)
 		referee_release(k->disks.disk[--k->held].path, NULL, NULL);
+	k->announced = false;
 }
 
 static int fence(struct takeover *k)

@@ -518,6 +518,16 @@ int __wrap_monitor_start(const char *domain, bool announce)
 	return 0;
 }
 
+int __wrap_libxl_domain_pause(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *how)
+{
+	struct fake_domain *d = fake_domain(domid);
+
+	if (fails(ctx, "pause", domid) || !d)
+		return ends(how, ERROR_FAIL);
+	d->paused = true;
+	return ends(how, 0);
+}
+
 int __wrap_libxl_domain_unpause(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *how)
 {
 	struct fake_domain *d = fake_domain(domid);

@@ -347,8 +347,16 @@ static void test_hold(void)
 	CHECK(!referee_registered("/dev/dm-0"));
 	CHECK_EQ(referee_holder("/dev/dm-0", &key, name, sizeof(name)), 0);
 	CHECK_STR(name, "iqn.2026-11.test:a");
-	/* Its host is dead. */
+	/* Its host may be dead: it is told by whichever path there is, and then not asked. */
+	way.down[B] = true;
+	CHECK_EQ(referee_announce("/dev/dm-0", key), 0);
+	CHECK(referee_registered("/dev/dm-0"));
+	CHECK_EQ(key_count(), 3);
+	CHECK_EQ(held_by("/dev/0b"), key);
+	CHECK(writes(A, 0) && writes(A + SECOND, 0));
+	way.down[B] = false;
 	CHECK_EQ(referee_hold("/dev/dm-0", key, why), REFEREE_WON);
+	CHECK_EQ(key_count(), 2);
 	CHECK(writes(B, 0) && writes(B + SECOND, 0) && !writes(A, 0) && !writes(A + SECOND, 0));
 	CHECK_EQ(rig.aborted, 2);
 	/* It is given up by all paths. */
