@@ -276,7 +276,10 @@ left_on() { # HOST
 		ls /var/lib/vstor | grep -- -; ls /run/vstor 2>/dev/null | grep -v '^keeper\|^pause-\|lock$\|monitor$'
 		[ '$guest' != '^\$' ] || ls /sys/class/net | grep ^vif
 		[ '$guest' = '^\$' ] || lab-tool state $GUEST | grep -v ', log-dirty off, cap 0,'
-		n=\$(pids vstor monitor | wc -l); [ \$n = 0 ] || [ \$n = 1 -a '$guest' != '^\$' ] || echo \"\$n monitors\"
+		for one in monitor watch; do
+			n=\$(pids vstor \$one | wc -l)
+			[ \$n = 0 ] || [ \$n = 1 -a '$guest' != '^\$' ] || echo \"\$n times \$one\"
+		done
 		true"
 }
 
@@ -347,9 +350,9 @@ brought_back() {
 
 # What is struck down at the moment, and all that must be afterwards.
 strikes() { # WHAT WHEN
-	local what=$1 when=$2 status=gone host name booting
+	local what=$1 when=$2 status=gone host name booting struck told=
 
-	held "$what" "$when" && strike "$what" || return
+	held "$what" "$when" && struck=$(now) && strike "$what" || return
 	read -r host name <<<"$(gate_of "$when")"
 	[ "$host" = "$DEAD" ] || on "$host" "rm -f /tmp/$name.held"
 	case $what in
@@ -360,6 +363,7 @@ strikes() { # WHAT WHEN
 	esac
 	if [ "$DEAD" != "$FROM" ]; then
 		status=$(ended 150) || { fail "vstor migrate does not end"; return; }
+		told=$(since "$struck")
 	fi
 	[ "$what" != data ] || mend data
 	one_guest "$LIMIT" || {
@@ -370,8 +374,13 @@ strikes() { # WHAT WHEN
 			return
 		}
 	}
-	STORY="status $status, then on host ${AT:-none}"
+	STORY="status $status${told:+ after $told s}, then on host ${AT:-none}"
 	echo "$STORY"
+	# A host that is gone for good cannot be waited for.
+	if [ "$what" = destination-dead ] && awk -v told="$told" -v limit="$LIMIT" 'BEGIN { exit told <= limit }'; then
+		fail "it was told too late"
+		return
+	fi
 	status_true "$status" || return
 	if [ -z "$AT" ]; then
 		brought_back "$what" || return
@@ -424,4 +433,32 @@ takeover() {
 	answers "$LIMIT" && disks_sound && host_back || return
 	DEAD=
 	nothing_left && echo "taken over by host $AT"
+}
+
+# The same although its host lives: the guest ends there before it sees an error, and never do both run.
+takeover_by_force() {
+	local taker here there errors complains="cat /var/log/xen/guest-*.log | grep -ci 'I/O error\|read-only'"
+
+	FROM=$(where)
+	TO=$(other "$FROM")
+	# So the taker knows the guest, whatever has become of earlier migrations.
+	on "$FROM" "vstor migrate --check --tcp 7002 --key-file /root/key $GUEST ${ADDRESS[$TO]} 2>&1" ||
+		{ fail "it cannot be checked"; return; }
+	errors=$(on "$FROM" "$complains")
+	: >"$RUN/events"
+	LAB_WAIT=120 on "$TO" "vstor takeover --force $GUEST 2>&1" &
+	taker=$!
+	while kill -0 "$taker" 2>/dev/null; do
+		guests_on "$FROM"
+		here=$?
+		guests_on "$TO"
+		there=$?
+		[ $here$there != 22 ] || { fail "TWO GUESTS"; return; }
+	done
+	wait "$taker" || { fail "it is not taken over"; return; }
+	one_guest "$LIMIT" && [ "$AT" = "$TO" ] || { fail "it runs on host ${AT:-none}"; return; }
+	echo "$AT" >"$RUN/where"
+	wait_line "$RUN/events" "GUEST READY" 120 || { fail "the guest that was taken over does not start"; return; }
+	[ "$(on "$FROM" "$complains")" = "$errors" ] || { fail "it has seen errors"; return; }
+	answers "$LIMIT" && disks_sound && nothing_left && echo "taken from host $FROM, which lives, by host $AT"
 }
