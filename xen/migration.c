@@ -239,7 +239,6 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 {
 	struct migration *m = calloc(1, sizeof(*m));
 	uint8_t id[MIGRATION_ID_LEN / 2];
-	struct pause pause;
 	char devices[64];
 	int rc;
 
@@ -282,9 +281,6 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 	migration_note(m, false);
 	if (o->timeout_ns && o->saving.precopy.force)
 		m->o.saving.precopy.stop_at = m->began + o->timeout_ns;
-	pause_known(o->way.host, &pause);
-	m->o.saving.precopy.fixed_ns = pause.fixed_ns;
-	m->o.saving.precopy.late_pages = pause.pages;
 	m->o.saving.precopy.patient = o->timeout_ns != 0;
 	if (o->timeout_ns)
 		loop_timer_set(l, &m->limit, o->timeout_ns, on_limit, m);

@@ -15,6 +15,7 @@
 #include "xen/disk_id.h"
 #include "xen/guest_claim.h"
 #include "xen/host.h"
+#include "xen/pause.h"
 #include "xen/recovery.h"
 #include "xen/turn.h"
 
@@ -287,10 +288,22 @@ static void note_cap(struct migration *m)
 		 m->guest.name, guest_claim_dir, strerror(-rc));
 }
 
+/* ssh's own handshake is long, and no work of that kind. */
+static void expect_pause(struct migration *m)
+{
+	struct pause p;
+
+	pause_known(m->o.way.host, m->o.way.port ? clock_ns() - m->began : 0, &p);
+	m->o.saving.precopy.fixed_ns = p.fixed_ns;
+	m->o.saving.precopy.late_pages = p.pages;
+}
+
 static void start_copy(void *arg)
 {
 	struct migration *m = arg;
 	struct recovery_note n;
+
+	expect_pause(m);
 
 	m->throttled = saving_throttle(&m->saving, &m->guest, &m->o.saving, &m->cap);
 	if (m->throttled)

@@ -37,12 +37,13 @@ static bool last(const char *file, struct pause *p)
 	return known;
 }
 
-void pause_known(const char *host, struct pause *p)
+void pause_known(const char *host, uint64_t prepared_ns, struct pause *p)
 {
+	uint64_t prior = MIN(MAX(prepared_ns / 2, PAUSE_PRIOR_NS), PAUSE_PRIOR_MOST_NS);
 	char file[256];
 
 	if (path(host, file, sizeof(file)) || !last(file, p))
-		*p = (struct pause){PAUSE_PRIOR_NS, PAUSE_PRIOR_PAGES};
+		*p = (struct pause){prior, PAUSE_PRIOR_PAGES};
 }
 
 void pause_learn(const char *host, const struct pause *p)

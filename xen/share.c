@@ -12,7 +12,7 @@
 #define STARVED	  0.05		/* of the most that they did: less is idle */
 #define SETTLES	  4u   /* of a trial this part, until a change of pace has reached the disks */
 #define GAIN	  1.25 /* what the disks do more when it yields: less may be chance */
-#define FAIRER	  1.2  /* and the product of what both get: yielding takes long */
+#define FAIRER	  1.5  /* and the product of what both get: yielding takes long */
 
 const char *share_backends = "/sys/bus/xen-backend/devices";
 
@@ -118,9 +118,10 @@ bool share_choose(struct share_choice *c, const struct share_count *now)
 	c->last = *now;
 	if (!busy) {
 		/* Of whom it takes nothing. What has not been tried to the end has to begin again;
-		 * that yielding gains nothing is remembered. */
-		if (c->does != SHARE_TAKES)
-			*c = (struct share_choice){.most = c->most, .last = c->last};
+		 * what came of a trial stands. */
+		if (c->does == SHARE_TRIES_TAKING || c->does == SHARE_TRIES_YIELDING)
+			*c = (struct share_choice){
+				.most = c->most, .last = c->last, .take_ns = c->take_ns};
 		return false;
 	}
 	if (!c->from.at && ns >= span(c) / SETTLES)

@@ -17,7 +17,7 @@
 #define SHARE_BUSY 50
 /* How long each way is tried: the disks are made to lose no longer than it takes to see it. */
 #define SHARE_TRY_YIELDING_NS 2000000000ull
-#define SHARE_TRY_TAKING_NS   1000000000ull
+#define SHARE_TRY_TAKING_NS   1500000000ull
 /* How long the better one is then kept; not to yield, twice as long each time that it is. */
 #define SHARE_YIELD_NS	   60000000000ull
 #define SHARE_TAKE_NS	   15000000000ull

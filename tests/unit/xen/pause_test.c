@@ -15,7 +15,7 @@ static uint64_t ns(const char *host)
 {
 	struct pause p;
 
-	pause_known(host, &p);
+	pause_known(host, 0, &p);
 	return p.fixed_ns;
 }
 
@@ -32,12 +32,25 @@ static void test_learns(void)
 	learn("b", 400 * MS_NS, 100);
 	CHECK_EQ(ns("b"), 400 * MS_NS);
 	learn("b", 200 * MS_NS, 300);
-	pause_known("b", &p);
+	pause_known("b", 5 * SEC_NS, &p);
 	CHECK_EQ(p.fixed_ns, 300 * MS_NS);
 	CHECK_EQ(p.pages, 200);
 	CHECK_EQ(ns("c"), PAUSE_PRIOR_NS); /* another host is another pause */
 	learn("b", 600 * SEC_NS, 7);	   /* somebody pulled a plug */
 	CHECK_EQ(ns("b"), 300 * MS_NS);
+}
+
+/* Of a host of which nothing is known: as slow as it was so far. */
+static void test_slow_host(void)
+{
+	struct pause p;
+
+	pause_known("slow", 100 * MS_NS, &p);
+	CHECK_EQ(p.fixed_ns, PAUSE_PRIOR_NS);
+	pause_known("slow", 1200 * MS_NS, &p);
+	CHECK_EQ(p.fixed_ns, 600 * MS_NS);
+	pause_known("slow", 100 * SEC_NS, &p); /* a disk that did not answer */
+	CHECK_EQ(p.fixed_ns, PAUSE_PRIOR_MOST_NS);
 }
 
 static void test_nonsense(void)
@@ -68,6 +81,7 @@ int main(void)
 		return 1;
 	guest_claim_dir = dir;
 	CHECK_RUN(test_learns);
+	CHECK_RUN(test_slow_host);
 	CHECK_RUN(test_nonsense);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	CHECK_EQ(system(command), 0);

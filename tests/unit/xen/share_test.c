@@ -184,9 +184,13 @@ static void test_idle_disks(void)
 	m.alone = 300;
 	part(&m, 4);
 	CHECK(part(&m, 10) == 1);
-	/* So also while it yields for good. */
+	/* So also while it yields for good, which a moment without a request does not end. */
 	m.alone = 0;
 	CHECK(part(&m, 10) == 0);
+	m.alone = 300;
+	look(&m);
+	CHECK_EQ(m.choice.does, SHARE_YIELDS);
+	CHECK(m.yields);
 }
 
 /* The guest's pages have all been sent for now: nothing is learnt from that, nor given up for it.
