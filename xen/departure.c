@@ -20,6 +20,7 @@ static void put(struct buf *b, const char *uuid, const struct recovery_note *n,
 	message_put(b, "boot", "%s", host_boot_id());
 	message_put(b, "domid", "%u", n->guest.domid);
 	message_put(b, "asked", "%d", n->guest.asked);
+	message_put(b, "promised", "%d", n->promised);
 	message_put(b, "host", "%s", way->host);
 	message_put(b, "port", "%u", way->port);
 	if (way->ssh)
@@ -83,7 +84,7 @@ static int number(const struct buf *b, const char *key, uint64_t *out)
 static int get(const struct buf *b, struct departed *d)
 {
 	struct recovery_note *n = &d->note;
-	uint64_t domid, asked;
+	uint64_t domid, asked, promised;
 	char boot[64];
 	int rc;
 
@@ -100,6 +101,7 @@ static int get(const struct buf *b, struct departed *d)
 	message_get(b->data, b->len, "key_file", d->key_file, sizeof(d->key_file));
 	n->guest.domid = (uint32_t)domid;
 	n->guest.asked = n->handed_over = asked;
+	n->promised = !number(b, "promised", &promised) && promised; /* earlier: not noted */
 	d->this_boot = strcmp(boot, host_boot_id()) == 0;
 	rc = referee_get(b->data, b->len, &n->referee);
 	if (rc == -EINVAL)

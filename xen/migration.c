@@ -70,6 +70,7 @@ struct recovery_note migration_note(struct migration *m, bool handed_over)
 {
 	struct recovery_note n = {.guest = migration_settle_guest(m, m->asked),
 				  .handed_over = handed_over,
+				  .promised = m->promised,
 				  .referee = m->referee};
 
 	snprintf(n.id, sizeof(n.id), "%s", m->id);

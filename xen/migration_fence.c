@@ -4,6 +4,7 @@
 #include "xen/migration_priv.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "core/log.h"
 #include "xen/keepsake.h"
@@ -69,13 +70,30 @@ static void on_claimed(void *arg, enum referee_says says)
 	migration_raise(m, m->state == S_ASK && says == REFEREE_WON ? SE_MUTE : events[says]);
 }
 
+/* Before it is acted upon: the disk is then taken under a new key, and whoever comes after a killed
+ * sender would take that for another's, if the receiver cannot be asked any more. When it cannot be
+ * recorded, it can be asked. */
+static void note_promise(struct migration *m)
+{
+	struct recovery_note n;
+	int rc;
+
+	m->promised = true;
+	n = migration_note(m, true);
+	rc = departure_note(&m->departure, &n, &m->o.way);
+	if (rc)
+		log_warn("domain %s: its journal cannot be written: %s", m->guest.name,
+			 strerror(-rc));
+}
+
 void migration_whose(struct migration *m, enum sender_action a)
 {
 	/* Whatever the receiver still holds, it gives up, or takes for its own, when it hears no
 	 * more of us. */
 	migration_drop_channel(m);
 	quiesce_stop(&m->quiesce);
-	m->promised |= a == SA_RECLAIM;
+	if (a == SA_RECLAIM && !m->promised)
+		note_promise(m);
 	/* The kernel may keep a command for as long as it waits for a lost target. */
 	if (m->fencing.running)
 		return;

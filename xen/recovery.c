@@ -191,6 +191,7 @@ struct recovery_result recovery_run(const struct recovery_note *note,
 	struct recovery r = {.note = note,
 			     .loop = loop_new(),
 			     .way = way,
+			     .promised = note->promised,
 			     .deadline = limit_ns ? clock_ns() + limit_ns : 0,
 			     .result = {.end = RECOVERY_OPEN}};
 	struct loop_task first = {.fn = settle, .arg = &r};
@@ -200,7 +201,7 @@ struct recovery_result recovery_run(const struct recovery_note *note,
 	r.host = way->host;
 	if (fenced(&r) && (note->guest.asked || note->handed_over))
 		claim(&r);
-	else if (note->handed_over)
+	else if (note->handed_over && !note->promised)
 		ask(&r);
 	else
 		loop_defer(r.loop, &first);

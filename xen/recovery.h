@@ -12,6 +12,7 @@
 struct recovery_note {
 	struct settle_guest guest;
 	bool handed_over;	/* GO has been said, or is about to be */
+	bool promised;		/* after which the receiver has said that it never starts it */
 	struct referee referee; /* n is 0 when no disk is fenced */
 	char id[MIGRATION_ID_LEN + 1];
 };

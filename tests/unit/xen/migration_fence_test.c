@@ -222,7 +222,7 @@ static unsigned waited,
 	calls_until; /* so often the receiver is called before the disk answers; 0: never */
 static struct loop_timer impatient;
 
-static bool promises_once;
+static bool promises_once, promise_noted;
 static int answers_after_calls(const char *device, struct sg_io_hdr *io)
 {
 	if (calls_until && w.calls >= calls_until)
@@ -235,7 +235,10 @@ static int answers_after_calls(const char *device, struct sg_io_hdr *io)
 static void interrupts(void *arg)
 {
 	char what[400];
+	struct departed d;
 
+	departure_read(UUID, &d);
+	promise_noted |= d.note.promised;
 	loop_timer_set(w.loop, &impatient, 5 * MS_NS, interrupts, arg);
 	if (promises_once && w.calls > 2)
 		w.answer = "unknown";
@@ -284,6 +287,7 @@ static void test_neither_answers(void)
 	stays();
 	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
 	CHECK_EQ(w.calls, 4); /* the receiver was asked in between, three times */
+	CHECK(!promise_noted);
 	CHECK_EQ(claims(), REFEREE_LOST);
 	over_silent();
 
@@ -308,10 +312,12 @@ static void test_receiver_answers_at_last(void)
 /* It has promised; but only the disk can give the guest back. */
 static void test_receiver_promises_and_the_disk_is_silent(void)
 {
+	promise_noted = false;
 	all_silent(claims_and_both_are_silent, "gone", 4);
 	stays();
 	CHECK_EQ(w.result.settled, SETTLE_RESUMED);
 	CHECK_EQ(claims(), REFEREE_LOST);
+	CHECK(promise_noted); /* by then, for whoever comes should we be killed */
 	over_silent();
 	/* What it has promised holds when it is not heard of any more. */
 	all_silent(claims_and_both_are_silent, "gone", 4);

@@ -252,6 +252,25 @@ static void test_receiver_has_it_and_promises(void)
 	rig_down();
 }
 
+/* Killed between taking the disk back, by a promise and under a new key, and resuming the guest;
+ * that host cannot be asked any more. */
+static void test_killed_after_reclaiming(void)
+{
+	struct recovery_note note = begin_fenced(true, NULL, 0);
+	struct referee sender = note.referee;
+
+	reservation_sg_io = direct;
+	note.promised = true;
+	CHECK_EQ(referee_reclaim(&sender), REFEREE_WON);
+	CHECK(sender.mine != note.referee.mine);
+	CHECK_EQ(recover_fenced(&note, 0).end, RECOVERY_HERE);
+	CHECK_EQ(asked, 0);
+	CHECK(!guest->shutdown);
+	CHECK_STR(guest->name, "guest");
+	CHECK(writes(A, 0) && !writes(B, 0));
+	rig_down();
+}
+
 /* `vstor recover` does not wait for ever; nor does a guardian whose guest is no more. */
 static void test_gives_up(void)
 {
@@ -282,6 +301,7 @@ int main(void)
 	CHECK_RUN(test_disk_is_silent);
 	CHECK_RUN(test_disk_is_silent_and_the_receiver_is_not);
 	CHECK_RUN(test_receiver_has_it_and_promises);
+	CHECK_RUN(test_killed_after_reclaiming);
 	log_set_destination("syslog"); /* what it gives up for */
 	CHECK_RUN(test_gives_up);
 	return CHECK_DONE();
