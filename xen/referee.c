@@ -493,14 +493,16 @@ enum referee_says referee_claim(struct referee *r, bool abort)
 
 enum referee_says referee_reclaim(struct referee *r)
 {
-	struct taking t = {.victim = r->theirs, .by = RESERVATION_PREEMPT, .afresh = true};
+	/* The other may have taken the first disk alone: then this host's old key holds the rest.
+	 */
+	struct taking t = {
+		.victim = r->theirs, .by = RESERVATION_PREEMPT, .afresh = true, .renews = true};
 	struct reservation *seen = malloc(sizeof(*seen));
 	int rc = seen ? referee_read(r->disk[0].path, seen) : -ENOMEM;
 
 	/* A key that was taken off is never used again; by several paths a late PREEMPT may name
 	 * the one that holds. */
-	t.renews = paths_is_map(r->disk[0].path);
-	t.mine = rc || t.renews ? 0 : seen_own(seen);
+	t.mine = rc || paths_is_map(r->disk[0].path) ? 0 : seen_own(seen);
 	if (!rc && !t.mine)
 		rc = referee_new_key(&t.mine);
 	free(seen);

@@ -107,6 +107,28 @@ static void test_reclaim(void)
 	rig_down();
 }
 
+/* The destination took the first disk alone, and its half-made guest was destroyed. */
+static void test_reclaim_of_the_first(void)
+{
+	struct referee first;
+
+	up();
+	prepare();
+	first = b;
+	first.n = 1;
+	CHECK_EQ(referee_claim(&first, false), REFEREE_WON);
+	for (int left = 0; left < 2; left++) {
+		be(A);
+		CHECK_EQ(referee_reclaim(&a), REFEREE_WON);
+		CHECK_EQ(referee_reclaim(&a), REFEREE_WON);
+		check_owner(A);
+		be(B);
+		referee_leave(&b, false);
+	}
+	check_owner(A);
+	rig_down();
+}
+
 /* The guest has ended at the source, which holds nothing any more: it does not go on elsewhere. */
 static void test_source_has_ended(void)
 {
@@ -413,6 +435,7 @@ int main(void)
 	CHECK_RUN(test_source_takes_it_back);
 	CHECK_RUN(test_late_command);
 	CHECK_RUN(test_reclaim);
+	CHECK_RUN(test_reclaim_of_the_first);
 	CHECK_RUN(test_source_has_ended);
 	CHECK_RUN(test_claims_with_abort);
 	CHECK_RUN(test_called_off);
