@@ -216,9 +216,12 @@ void ledger_close(struct ledger *j)
 
 int ledger_remove(const char *name)
 {
-	char path[512];
+	char path[512], fresh[512];
 	int rc = path_of(name, "", path, sizeof(path));
 
+	/* Its making may have been cut off by a reset of the host when it had both names. */
+	if (!path_of(name, ".new", fresh, sizeof(fresh)))
+		(void)unlink(fresh);
 	if (rc)
 		return rc;
 	if (unlink(path))
