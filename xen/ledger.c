@@ -153,6 +153,7 @@ static int make(struct ledger *j, const char *fresh, const char *path, const str
 		return rc;
 	if (link(fresh, path))
 		return -errno;
+	(void)unlink(fresh); /* before that is flushed, or a reset of the host brings it back */
 	rc = sync_dir();
 	if (rc)
 		(void)unlink(path);
@@ -216,12 +217,9 @@ void ledger_close(struct ledger *j)
 
 int ledger_remove(const char *name)
 {
-	char path[512], fresh[512];
+	char path[512];
 	int rc = path_of(name, "", path, sizeof(path));
 
-	/* Its making may have been cut off by a reset of the host when it had both names. */
-	if (!path_of(name, ".new", fresh, sizeof(fresh)))
-		(void)unlink(fresh);
 	if (rc)
 		return rc;
 	if (unlink(path))
