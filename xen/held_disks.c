@@ -53,16 +53,23 @@ int held_disks_begin(uint32_t domid)
 }
 
 /* The wish is read in the transaction that heeds it: it cannot be taken back in between unseen. */
+uint32_t held_disks_domid(const char *backend)
+{
+	const char *vbd = strstr(backend, "backend/vbd/");
+	uint32_t domid;
+
+	return vbd && sscanf(vbd, "backend/vbd/%" SCNu32 "/", &domid) == 1 ? domid : 0;
+}
+
 bool held_disks_put(struct xs_handle *xs, xs_transaction_t t, const char *backend,
 		    const char *number)
 {
-	const char *vbd = strstr(backend, "backend/vbd/");
+	uint32_t domid = held_disks_domid(backend);
 	char path[PATH_LEN], *wish = NULL;
-	uint32_t domid;
 	unsigned len;
 	bool ok;
 
-	if (vbd && sscanf(vbd, "backend/vbd/%" SCNu32 "/", &domid) == 1) {
+	if (domid) {
 		wish_path(domid, path);
 		wish = xs_read(xs, t, path, &len);
 	}

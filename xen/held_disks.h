@@ -18,6 +18,8 @@
 /* Disks that this domain is given from now on are held. 0 or -errno: then they are not. */
 int held_disks_begin(uint32_t domid);
 
+/* Whose disk a back end serves, by its path ".../backend/vbd/DOMID/..."; 0: nobody's. */
+uint32_t held_disks_domid(const char *backend);
 /* Within the transaction t, notes a disk's number at its back end: as physical-device, unless it is
  * to be held. False with errno. */
 bool held_disks_put(struct xs_handle *xs, xs_transaction_t t, const char *backend,

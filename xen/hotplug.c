@@ -236,19 +236,10 @@ static bool writable(struct xs_handle *xs, const char *backend)
 	return is;
 }
 
-/* Whose disk it is; 0: nobody's. */
-static unsigned domid_of(const char *backend)
-{
-	const char *vbd = strstr(backend, "backend/vbd/");
-	unsigned domid;
-
-	return vbd && sscanf(vbd, "backend/vbd/%u/", &domid) == 1 ? domid : 0;
-}
-
 /* True for a guest that is being received, by vstor or by xl: both give it such a name. */
 static bool incoming(struct xs_handle *xs, const char *backend)
 {
-	unsigned domid = domid_of(backend);
+	uint32_t domid = held_disks_domid(backend);
 	char path[64], *name;
 	size_t n;
 	bool is;
@@ -358,8 +349,8 @@ int hotplug_add(const char *xenbus_path)
 		err = attach_and_reserve(xs, xenbus_path, &w, &a, &reserved, error);
 		err = err ? fail(xs, xenbus_path, err, error) : connected(xs, xenbus_path, &a.disk);
 	}
-	if (!err && reserved && domid_of(xenbus_path))
-		disk_watch_start(domid_of(xenbus_path));
+	if (!err && reserved && held_disks_domid(xenbus_path))
+		disk_watch_start(held_disks_domid(xenbus_path));
 	xs_close(xs);
 	return err;
 }
