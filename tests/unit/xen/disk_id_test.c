@@ -8,25 +8,13 @@
 #include <unistd.h>
 
 #include "tests/unit/check.h"
+#include "tests/unit/xen/sysfs.h"
 
 static char dir[] = "/tmp/vstor-disk-id-XXXXXX";
 
 static void put(const char *path, const char *text)
 {
-	char full[256], part[256];
-	FILE *f;
-
-	snprintf(full, sizeof(full), "%s/%s", dir, path);
-	for (char *slash = strchr(full + strlen(dir) + 1, '/'); slash;
-	     slash = strchr(slash + 1, '/')) {
-		snprintf(part, sizeof(part), "%.*s", (int)(slash - full), full);
-		mkdir(part, 0700);
-	}
-	f = fopen(full, "w");
-	if (!CHECK(f != NULL))
-		return;
-	fputs(text, f);
-	fclose(f);
+	sysfs_put(dir, path, text);
 }
 
 static void test_ids(void)

@@ -15,6 +15,7 @@
 #include "xen/disk_id.h"
 #include "xen/referee_paths.h"
 #include "xen/referee_seen.h"
+#include "tests/unit/xen/sysfs.h"
 
 static const struct referee by_paths = {
 	.n = 2, .disk = {{"xvda", "/dev/dm-0", 0}, {"xvdb", "/dev/dm-1", 0}}};
@@ -82,20 +83,7 @@ static char sysfs[] = "/tmp/vstor-paths-XXXXXX";
 
 static inline void put(const char *path, const char *text)
 {
-	char full[256], part[256];
-	FILE *f;
-
-	snprintf(full, sizeof(full), "%s/%s", sysfs, path);
-	for (char *slash = strchr(full + strlen(sysfs) + 1, '/'); slash;
-	     slash = strchr(slash + 1, '/')) {
-		snprintf(part, sizeof(part), "%.*s", (int)(slash - full), full);
-		mkdir(part, 0700);
-	}
-	f = fopen(full, "w");
-	if (!CHECK(f != NULL))
-		return;
-	fputs(text, f);
-	fclose(f);
+	sysfs_put(sysfs, path, text);
 }
 
 static inline void make_sysfs(void)

@@ -11,6 +11,7 @@
 #include "tests/unit/check.h"
 #include "tests/unit/fake/xen.h"
 #include "tests/unit/xen/disks.h"
+#include "tests/unit/xen/stream_bytes.h"
 #include "xen/reception_priv.h"
 
 #define HERE  A /* threads are this host's */
@@ -86,19 +87,6 @@ static void describes_guest(void)
 	message_put(&b, "fence_host", "%u", referee_host_of(w.referee.mine));
 	referee_put(&b, &w.referee);
 	message_send(w.c, MSG_PREFLIGHT, &b);
-}
-
-static void le32(struct buf *b, uint32_t v)
-{
-	const uint8_t p[] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24)};
-
-	buf_put(b, p, 4);
-}
-
-static void zeros(struct buf *b, size_t n)
-{
-	memset(buf_reserve(b, n), 0, n);
-	b->len += n;
 }
 
 /* A whole stream with hardly anything in it (Xen: libxl-migration-stream.pandoc). */

@@ -4,23 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "core/buf.h"
-#include "core/bytes.h"
 #include "tests/unit/check.h"
+#include "tests/unit/xen/stream_bytes.h"
 #include "xen/pagecodec.h"
-
-static void le32(struct buf *b, uint32_t v)
-{
-	const uint8_t p[] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24)};
-
-	buf_put(b, p, 4);
-}
-
-static void zeros(struct buf *b, size_t n)
-{
-	memset(buf_reserve(b, n), 0, n);
-	b->len += n;
-}
 
 static void record(struct buf *b, uint32_t type, uint32_t len)
 {
