@@ -22,7 +22,6 @@
 #define AGAIN_NS (300 * MS_NS)
 
 uint64_t fencing_patience = 40 * SEC_NS;
-bool fencing_by_paths;
 /* The source that has lost the destination claims the guest at once. If it is dead it does not. */
 uint64_t fencing_grace = 5 * SEC_NS;
 
@@ -53,9 +52,6 @@ const char *fencing_device(dev_t number, char path[32])
 	misfit = exists(dir, "dm")		    ? paths_misfit(dir)
 		 : !exists(dir, "device/scsi_disk") ? "it is no SCSI disk"
 						    : NULL;
-	if (!misfit && exists(dir, "dm") && !fencing_by_paths)
-		misfit = "it has several paths, and fencing by those has not yet been seen to work "
-			 "with a kernel's dm-multipath";
 	if (misfit)
 		return misfit;
 	if ((size_t)snprintf(path, 32, "/dev/%s", strrchr(target, '/') + 1) >= 32)

@@ -22,11 +22,6 @@ void fencing_list(uint32_t domid, bool lenient, struct referee *r, struct verdic
  * its number; NULL, or why it cannot be fenced; until the next call. */
 const char *fencing_device(dev_t number, char path[32]);
 
-/* Whether disks by several paths are fenced (xen/referee_paths.h): false unless a test changes it.
- * Model and device server agree with it, but on a kernel's map, tried once, the holder's first
- * write failed, and it is not known why. */
-extern bool fencing_by_paths;
-
 /* For whoever has somebody else to ask when the disk is silent: how long it is asked before that.
  * 40 s unless a test changes it. */
 extern uint64_t fencing_patience;

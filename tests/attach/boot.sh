@@ -12,7 +12,9 @@ boot() {
 }
 
 target_serve() {
-	target_start vstor --listen 10.78.0.1 --listen "$TESTER:3261" --lun "$RUN/disk.img" --lun "$RUN/data.img,serial=DATA"
+	mkdir -p "$RUN/state"
+	target_start vstor --listen 10.78.0.1 --listen "$TESTER:3261" --listen 10.78.0.1:3271 --listen "$TESTER:3272" \
+		--listen 10.78.0.1:3273 --listen "$TESTER:3274" --state-dir "$RUN/state" --lun "$RUN/disk.img" --lun "$RUN/data.img,serial=DATA" --lun "$RUN/shared.img,serial=SHARED"
 }
 
 # All the lines of attach.conf are disks, each session has its keeper.
@@ -84,11 +86,28 @@ one_portal() {
 	paths 2 && writer_ends d "$RUN/disk.img"
 }
 
+# One LUN by four portals, two to each of two maps: multipathd takes the latter two for another disk. The
+# maps are two hosts, with two nexuses each.
+two_hosts() {
+	on d "mkdir -p /etc/udev/rules.d
+		echo 'KERNEL==\"sd[fg]\", ENV{ID_SERIAL}=\"3another\"' >/etc/udev/rules.d/99-another.rules
+		udevadm control --reload
+		for portal in 10.78.0.1:3271 $TESTER:3272 10.78.0.1:3273 $TESTER:3274; do
+			vstor attach \$portal --target $IQN --lun 2 || exit
+		done >/tmp/shared"' && set -- $(cat /tmp/shared) && [ "$*" = "/dev/sdd /dev/sde /dev/sdf /dev/sdg" ] || { cat /tmp/shared; exit 1; }
+		i=0; until [ $(multipath -ll | grep -c " active ready  *running") = 6 ] && [ $(multipath -ll | grep -c " dm-") = 3 ]; do
+			i=$((i + 1)); [ $i -lt 600 ] || { multipath -ll; exit 1; }; usleep 100000; done
+		judge /dev/$(ls /sys/class/block/sdd/holders) /dev/$(ls /sys/class/block/sdf/holders) || { dmsetup status; exit 1; }
+		rm /etc/udev/rules.d/99-another.rules
+		multipath -f mpathb && multipath -f mpathc && for disk; do vstor detach $disk || exit; done' && attached_by_service
+}
+
 systemd() {
 	check "systemd: attached at boot, the target late" boot /lib/systemd/systemd
 	check "systemd: the service is done, the file system mounted" service_done
 	check "multipath: two portals of a LUN are one map" one_map
 	check "multipath: I/O goes on without one of the portals" one_portal
+	check "multipath: reservations decide between two hosts with two paths each" two_hosts
 	check "systemd: the disks outlive the service" service_stopped
 	check "systemd: attached again after a reboot" restart "systemctl reboot"
 	check "systemd: the file system is there again" eval "service_done && data_is_there && paths 2"
@@ -105,6 +124,7 @@ openrc() {
 
 part_debian() {
 	truncate -s 32M "$RUN/data.img"
+	truncate -s 8M "$RUN/shared.img"
 	mke2fs -q -t ext4 -L data -F "$RUN/data.img"
 	systemd
 	openrc

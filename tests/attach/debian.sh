@@ -82,6 +82,7 @@ debian_image() {
 	cp -a "$DEBIAN" "$tree"
 	env -u MAKEFLAGS -u MAKELEVEL make -s -C "$TOP" install DESTDIR="$tree" >"$RUN/install.log" 2>&1 ||
 		die "make install: $(<"$RUN/install.log")"
+	cp "$TOP/build/judge" "$tree/usr/bin/"
 	mkdir -p "$tree/etc/vstor" "$tree/etc/systemd/system/multi-user.target.wants"
 	ln -s /usr/local/lib/systemd/system/vstor-attach.service "$tree/etc/systemd/system/multi-user.target.wants/"
 	ln -s /etc/init.d/vstor-attach "$tree/etc/runlevels/default/"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * judge A B: two hosts, a and b, that see one disk as the devices A and B, each by a nexus of its
- * own. They hand it over, race for it and take it back, by the rules of xen/referee.h. Says what
- * went wrong, if anything. judge hold A, judge release A: this host, for a guest.
+ * own, or as maps by several. They hand it over, race for it and take it back, by the rules of
+ * xen/referee.h. Says what went wrong, if anything. judge hold A, judge release A: this host, for a
+ * guest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -85,7 +86,8 @@ static int hold(const char *path)
 
 int main(int argc, char **argv)
 {
-	char why[REFEREE_TEXT];
+	char why[REFEREE_TEXT], name[RESERVATION_NAME_MAX];
+	uint64_t key;
 
 	if (argc == 3 && strcmp(argv[1], "hold") == 0)
 		return hold(argv[2]);
@@ -97,7 +99,7 @@ int main(int argc, char **argv)
 		device[i] = argv[i + 1];
 		r[i].n = 1;
 		snprintf(r[i].disk[0].path, sizeof(r[i].disk[0].path), "%s", device[i]);
-		must("capabilities", reservation_check(device[i]), 0, device[i]);
+		must("capabilities", referee_check(device[i]), 0, device[i]);
 	}
 	prepare(0);
 	owner("before the hand-over", 0);
@@ -110,7 +112,8 @@ int main(int argc, char **argv)
 	owner("after the source has taken it back", 1);
 	be(0);
 	must("a starts the guest", referee_hold(device[0], 0, why), REFEREE_LOST, why);
-	must("a takes it over", referee_hold(device[0], r[1].mine, why), REFEREE_WON, why);
+	must("holder", referee_holder(device[0], &key, name, sizeof(name)), 0, device[0]);
+	must("a takes it over", referee_hold(device[0], key, why), REFEREE_WON, why);
 	owner("after b's death", 0);
 	must("a gives it up", referee_release(device[0], NULL, NULL), 0, "");
 	must("then", writes(1), 0, "nobody holds it");
