@@ -275,7 +275,7 @@ left_on() { # HOST
 		ps -o args | grep '^[v]stor receive' | grep -v -- --listen
 		ls /var/lib/vstor | grep -- -; ls /run/vstor 2>/dev/null | grep -v '^keeper\|^pause-\|lock$\|monitor$'
 		[ '$guest' != '^\$' ] || ls /sys/class/net | grep ^vif
-		[ '$guest' = '^\$' ] || lab-tool state $GUEST | grep -v ', log-dirty off, cap 0,'
+		[ '$guest' = '^\$' ] || lab-tool state $GUEST | grep -v ', log-dirty off, cap 0, weight 256$'
 		for one in monitor watch; do
 			n=\$(pids vstor \$one | wc -l)
 			[ \$n = 0 ] || [ \$n = 1 -a '$guest' != '^\$' ] || echo \"\$n times \$one\"
