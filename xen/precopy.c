@@ -17,9 +17,11 @@
 #define BOUND_STEPS 8u
 #define STALLED	    3u	/* rounds without gain, until the next best is taken */
 #define GAIN	    0.9 /* what is left of the dirty set has to be less than this for a gain */
-#define SLOW_WHEN   0.7 /* more than this left after a round: the guest is slowed */
-#define SLOW_TO	    0.3 /* what a slowed round should leave */
-#define SETTLE_NS   (300 * MS_NS) /* until a change of speed can be seen */
+/* More than this left after a round, and the rounds to come would take longer than this one: the
+ * guest is slowed. */
+#define SLOW_WHEN 0.5
+#define SLOW_TO	  0.3		/* what a slowed round should leave */
+#define SETTLE_NS (300 * MS_NS) /* until a change of speed can be seen */
 
 static const unsigned speeds[] = {100, 70, 50, 35, 25, 18, 12, 8, 5, PRECOPY_SLOWEST};
 
