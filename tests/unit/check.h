@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static unsigned int check_failures; /* in the running test */
@@ -79,6 +80,15 @@ static inline void check_run(const char *file, const char *name, void (*test)(vo
 	fflush(stdout);
 	if (check_failures)
 		check_failed_tests++;
+}
+
+/* A directory that the test made, and all in it. 0, or what rm(1) says. */
+static inline int check_remove(const char *dir)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	return system(command);
 }
 
 #define CHECK(cond)	     ((cond) ? true : check_fail(__FILE__, __LINE__, "not true: " #cond))

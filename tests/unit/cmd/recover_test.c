@@ -273,7 +273,7 @@ static int answer(char *word)
 
 int main(int argc, char **argv)
 {
-	char dir[] = "/tmp/vstor-recover-XXXXXX", command[64];
+	char dir[] = "/tmp/vstor-recover-XXXXXX";
 
 	/* As the save helper that a test looks for: says that it runs, and waits to be killed. */
 	if (argc > 1 && strcmp(argv[1], "--save-domain") == 0) {
@@ -295,6 +295,5 @@ int main(int argc, char **argv)
 	CHECK_RUN(test_cut_off);
 	CHECK_RUN(test_cut_off_by_a_reboot);
 	CHECK_RUN(test_bad_journal);
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command) != 0 || CHECK_DONE();
+	return check_remove(dir) != 0 || CHECK_DONE();
 }

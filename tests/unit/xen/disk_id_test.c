@@ -63,14 +63,11 @@ static void test_fields(void)
 
 int main(void)
 {
-	char command[64];
-
 	if (!mkdtemp(dir))
 		return 1;
 	disk_id_sysfs = dir;
 	CHECK_RUN(test_ids);
 	CHECK_RUN(test_twin);
 	CHECK_RUN(test_fields);
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command) != 0 || CHECK_DONE();
+	return check_remove(dir) != 0 || CHECK_DONE();
 }

@@ -407,8 +407,6 @@ static void test_told_to_end(void)
 
 int main(void)
 {
-	char command[64];
-
 	if (!mkdtemp(dir))
 		return 1;
 	guest_claim_dir = dir;
@@ -430,6 +428,5 @@ int main(void)
 	CHECK_RUN(test_told_to_end);
 	log_set_destination("syslog"); /* what it cannot do */
 	CHECK_RUN(test_cannot_be_paused_or_destroyed);
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command) != 0 || CHECK_DONE();
+	return check_remove(dir) != 0 || CHECK_DONE();
 }

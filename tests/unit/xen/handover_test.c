@@ -342,7 +342,7 @@ static void test_looks_after_it(void)
 
 int main(void)
 {
-	char dir[] = "/tmp/vstor-handover-XXXXXX", command[64];
+	char dir[] = "/tmp/vstor-handover-XXXXXX";
 
 	if (!mkdtemp(dir))
 		return 1;
@@ -357,6 +357,5 @@ int main(void)
 	CHECK_RUN(test_cap);
 	CHECK_RUN(test_refusals);
 	CHECK_RUN(test_claim);
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command) != 0 || CHECK_DONE();
+	return check_remove(dir) != 0 || CHECK_DONE();
 }

@@ -248,8 +248,6 @@ static void test_goes_on(void)
 
 int main(void)
 {
-	char command[64];
-
 	if (!mkdtemp(dir))
 		return 1;
 	ledger_dir = dir;
@@ -259,6 +257,5 @@ int main(void)
 	CHECK_RUN(test_bad_files);
 	CHECK_RUN(test_faults);
 	CHECK_RUN(test_goes_on);
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command) != 0 || CHECK_DONE();
+	return check_remove(dir) != 0 || CHECK_DONE();
 }

@@ -263,10 +263,7 @@ static inline void rig_open(void)
 /* 0, or a status to exit with. */
 static inline int rig_close(void)
 {
-	char command[64];
-
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command) != 0;
+	return check_remove(dir) != 0;
 }
 
 #endif

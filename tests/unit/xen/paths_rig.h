@@ -99,10 +99,7 @@ static inline void make_sysfs(void)
 
 static inline int remove_sysfs(void)
 {
-	char command[64];
-
-	snprintf(command, sizeof(command), "rm -r %s", sysfs);
-	return system(command);
+	return check_remove(sysfs);
 }
 
 /* ---- the disks ---- */

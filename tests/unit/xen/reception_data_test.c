@@ -214,7 +214,7 @@ static void test_closed_afterwards(void)
 
 int main(void)
 {
-	char dir[] = "/tmp/vstor-reception-XXXXXX", command[64];
+	char dir[] = "/tmp/vstor-reception-XXXXXX";
 
 	signal(SIGPIPE, SIG_IGN);
 	if (!mkdtemp(dir))
@@ -224,6 +224,5 @@ int main(void)
 	CHECK_RUN(test_not_asked_for);
 	CHECK_RUN(test_the_channels_key);
 	CHECK_RUN(test_closed_afterwards);
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command) != 0 || CHECK_DONE();
+	return check_remove(dir) != 0 || CHECK_DONE();
 }

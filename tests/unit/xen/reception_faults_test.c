@@ -390,8 +390,6 @@ static void make(void)
 
 int main(void)
 {
-	char command[64];
-
 	signal(SIGPIPE, SIG_IGN);
 	if (!mkdtemp(dir))
 		return 1;
@@ -415,6 +413,5 @@ int main(void)
 	CHECK_RUN(test_reading_and_the_pipe_fail);
 	CHECK_RUN(test_commands_to_the_disk_fail);
 	CHECK_RUN(test_files_are_broken);
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command) != 0 || CHECK_DONE();
+	return check_remove(dir) != 0 || CHECK_DONE();
 }

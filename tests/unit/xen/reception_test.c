@@ -276,7 +276,7 @@ static void test_noise(void)
 
 int main(void)
 {
-	char dir[] = "/tmp/vstor-reception-XXXXXX", command[64];
+	char dir[] = "/tmp/vstor-reception-XXXXXX";
 
 	signal(SIGPIPE, SIG_IGN);
 	if (!mkdtemp(dir))
@@ -286,6 +286,5 @@ int main(void)
 	CHECK_RUN(test_other_versions);
 	CHECK_RUN(test_nonsense);
 	CHECK_RUN(test_noise);
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command) != 0 || CHECK_DONE();
+	return check_remove(dir) != 0 || CHECK_DONE();
 }

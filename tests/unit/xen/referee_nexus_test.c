@@ -141,8 +141,6 @@ static void test_many_keys(void)
 
 int main(void)
 {
-	char command[64];
-
 	if (!mkdtemp(kept))
 		return 1;
 	snprintf(below, sizeof(below), "%s/keys", kept);
@@ -151,6 +149,5 @@ int main(void)
 	CHECK_RUN(test_gives_up_by_another_nexus);
 	CHECK_RUN(test_namesakes);
 	CHECK_RUN(test_many_keys);
-	snprintf(command, sizeof(command), "rm -r %s", kept);
-	return system(command) != 0 || CHECK_DONE();
+	return check_remove(kept) != 0 || CHECK_DONE();
 }

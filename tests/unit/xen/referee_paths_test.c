@@ -578,5 +578,5 @@ int main(void)
 	CHECK_RUN(test_one_and_several);
 	CHECK_RUN(test_of_each_kind);
 	CHECK_RUN(test_race);
-	return remove_sysfs() != 0 || CHECK_DONE();
+	return remove_sysfs() != 0 || check_remove(kept) != 0 || CHECK_DONE();
 }

@@ -223,8 +223,6 @@ static void test_its_source_is_slow(void)
 
 int main(void)
 {
-	char command[64];
-
 	if (!mkdtemp(dir))
 		return 1;
 	CHECK_RUN(test_requests);
@@ -237,7 +235,6 @@ int main(void)
 	CHECK_RUN(test_idle_disks);
 	CHECK_RUN(test_nothing_is_sent);
 	CHECK_RUN(test_its_source_is_slow);
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	CHECK_EQ(system(command), 0);
+	CHECK_EQ(check_remove(dir), 0);
 	return CHECK_DONE();
 }

@@ -137,8 +137,6 @@ static void test_file_for_xl(void)
 
 int main(void)
 {
-	char command[64];
-
 	if (!mkdtemp(dir))
 		return 1;
 	log_set_level("error");
@@ -149,6 +147,5 @@ int main(void)
 	CHECK_RUN(test_json);
 	log_set_destination("syslog"); /* all that is refused */
 	CHECK_RUN(test_file_for_xl);
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command) != 0 || CHECK_DONE();
+	return check_remove(dir) != 0 || CHECK_DONE();
 }

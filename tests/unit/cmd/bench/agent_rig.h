@@ -68,10 +68,7 @@ static inline void rig_open(void)
 
 static inline int rig_close(void)
 {
-	char words[64];
-
-	snprintf(words, sizeof(words), "rm -r %s", dir);
-	return system(words);
+	return check_remove(dir);
 }
 
 #endif

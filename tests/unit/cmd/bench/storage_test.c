@@ -251,6 +251,5 @@ int main(int argc, char **argv)
 	CHECK_RUN(test_what_is_written_is_read);
 	CHECK_RUN(test_raw_load_over_iscsi);
 	CHECK_RUN(test_local_against_remote);
-	snprintf(said, sizeof(said), "rm -r %s", dir);
-	return system(said) || CHECK_DONE();
+	return check_remove(dir) || CHECK_DONE();
 }
