@@ -92,8 +92,9 @@ static void end_window(struct codec_pace *p, uint64_t now, uint64_t cpu)
 	learn(&p->other_ns, MAX(other, 0) / (double)p->in);
 	if (p->shared) {
 		/* The CPU is somebody else's for as long as it is not ours, and what we do comes on
-		 * top: those who carry the bytes on, or nobody, while the link is full. */
-		learn(&p->link_ns, MAX(span - own, 0) / (double)p->out);
+		 * top: those who carry the bytes on, or nobody, while the link is full. Guests have
+		 * their part of all that is done, and fewer bytes do not make it less. */
+		learn(&p->link_ns, MAX(span * (1 - p->stolen) - own, 0) / (double)p->out);
 	} else if (2 * p->full >= p->writes) {
 		learn(&p->link_ns, span / (double)p->out);
 	} else {
@@ -142,6 +143,15 @@ void codec_pace_written(struct codec_pace *p, size_t n, uint64_t ns, bool full)
 	p->writing_ns += ns;
 	p->writes++;
 	p->full += full;
+}
+
+void codec_pace_stolen(struct codec_pace *p, uint64_t now, uint64_t ns)
+{
+	if (p->stolen_at && now > p->stolen_at && ns >= p->stolen_ns)
+		learn(&p->stolen,
+		      MIN((double)(ns - p->stolen_ns) / (double)(now - p->stolen_at), 1));
+	p->stolen_at = now;
+	p->stolen_ns = ns;
 }
 
 void codec_pace_pause(struct codec_pace *p)

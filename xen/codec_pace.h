@@ -22,6 +22,8 @@ struct codec_pace {
 	double other_ns;      /* ns a byte before compression, for all else that is done */
 	double write_ns;      /* ns a byte after it, to write it where there is room */
 	double link_ns;	      /* ns a byte after it, until the link has taken it */
+	double stolen;	      /* of the time, when others had the CPU that this host wanted */
+	uint64_t stolen_at, stolen_ns;
 
 	/* since the window began */
 	uint64_t began, cpu_began, in, out, packing_ns, writing_ns;
@@ -41,6 +43,8 @@ void codec_pace_coded(struct codec_pace *p, uint64_t now, uint64_t cpu, int leve
 /* Bytes were written, which took ns. full: what lies between us and the link was so full that the
  * link is the limit. */
 void codec_pace_written(struct codec_pace *p, size_t n, uint64_t ns, bool full);
+/* With one CPU: ns is host_stolen_ns() at the time `now`; some times a second. */
+void codec_pace_stolen(struct codec_pace *p, uint64_t now, uint64_t ns);
 /* Something else is going on: the time until the next block says nothing. */
 void codec_pace_pause(struct codec_pace *p);
 

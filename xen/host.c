@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <xenctrl.h>
 
+#include "core/loop.h"
 #include "xen/message.h"
 
 const char *host_boot_id(void)
@@ -40,6 +42,19 @@ uint64_t host_memory_free(void)
 			break;
 	fclose(f);
 	return kib << 10;
+}
+
+uint64_t host_stolen_ns(void)
+{
+	unsigned long long ticks = 0;
+	FILE *f = fopen("/proc/stat", "re");
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &ticks) != 1)
+		ticks = 0;
+	fclose(f);
+	return ticks * SEC_NS / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
 /* Since boot, of all CPUs together. */

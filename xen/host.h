@@ -17,6 +17,10 @@ const char *host_boot_id(void);
  * /proc/meminfo); 0 when that is not known. */
 uint64_t host_memory_free(void);
 
+/* Time that other domains had a CPU which this one wanted, since its boot and to a hundredth of a
+ * second (Linux: steal in /proc/stat); 0 when that is not known. */
+uint64_t host_stolen_ns(void);
+
 /* What a host has. Idle time counts up from its boot, in CPU time: two looks give its load. */
 struct host_facts {
 	uint64_t free_kib, total_kib; /* memory, as the hypervisor has it to give */

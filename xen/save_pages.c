@@ -13,9 +13,11 @@
 
 #include "core/loop.h"
 #include "xen/codec_pace.h"
+#include "xen/host.h"
 #include "xen/pagecodec.h"
 
 #define LIBXC_PAGE_DATA 1u
+#define STOLEN_NS	(250 * MS_NS) /* how often it is looked what guests take of the CPU */
 #define KEEP_NS		(100 * MS_NS) /* how long small records wait for more of them */
 #define PAGE_BROKEN	0xdu	      /* as types of pages */
 #define PAGE_NOT_THERE	0xfu
@@ -37,7 +39,7 @@ static struct {
 	int fd, pipe_size;
 	bool hvm; /* or PVH: as the stream's domain header says */
 	unsigned needless;
-	uint64_t written_at, left_out, cache_bytes;
+	uint64_t written_at, stolen_at, left_out, cache_bytes;
 	struct save_pages_filter filter; /* look is NULL: none */
 	void (*sent)(int fd, const struct save_pages_batch *b);
 } out;
@@ -71,8 +73,14 @@ static int level(void *arg)
 
 static void coded(void *arg, int l, size_t in, size_t n, uint64_t began, uint64_t ended)
 {
+	uint64_t now = clock_ns();
+
 	(void)arg;
-	codec_pace_coded(&out.pace, clock_ns(), ended, l, in, n, ended - began);
+	if (out.pace.shared && now - out.stolen_at >= STOLEN_NS) {
+		out.stolen_at = now;
+		codec_pace_stolen(&out.pace, now, host_stolen_ns());
+	}
+	codec_pace_coded(&out.pace, now, ended, l, in, n, ended - began);
 }
 
 static const struct page_encoder_ops ops = {.write = write_out, .level = level, .coded = coded};
