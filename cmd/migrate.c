@@ -26,6 +26,7 @@ struct run {
 	struct migration *m;
 	struct migration_options o;
 	bool json, tty, warned;
+	bool reported; /* the result is on stdout */
 	struct way way;
 	struct loop_timer tick;
 	struct loop_signal sigint, sigterm, sighup;
@@ -239,6 +240,23 @@ static void print_json(const struct run *r, const struct migration_result *res)
 	json_end(&j);
 }
 
+/* It failed before there was a migration with a result: whoever reads --json gets the keys that
+ * tell how it ended all the same. */
+static void print_json_early(const struct run *r)
+{
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_string(&j, "domain", r->o.domain);
+	json_string(&j, "host", r->o.way.host);
+	json_string(&j, "result", end_words[MIGRATION_HERE]);
+	json_string(&j, "guest", "has not been touched");
+	json_string(&j, "cause", *log_last_error() ? log_last_error() : NULL);
+	json_object_end(&j);
+	json_end(&j);
+}
+
 static void print_moved(const struct run *r, const struct migration_result *res)
 {
 	char downtime[32] = "not known"; /* as when it had to ask whether it was moved */
@@ -279,6 +297,7 @@ static int report(struct run *r)
 	struct migration_result res;
 
 	migration_result(r->m, &res);
+	r->reported = true;
 	if (r->json)
 		print_json(r, &res);
 	else if (r->o.check_only)
@@ -492,6 +511,8 @@ int cmd_migrate(int argc, char **argv)
 	r.o.way = r.way.to;
 	if (!rc)
 		rc = run(&r);
+	if (rc == 1 && r.json && !r.reported)
+		print_json_early(&r);
 	way_fini(&r.way);
 	return rc;
 }
