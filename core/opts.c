@@ -365,7 +365,7 @@ void opts_usage(const struct opts *o, bool to_stdout)
 		usage_row(f, left, t->help);
 	}
 	if (o->json)
-		usage_row(f, "--json", "one JSON object on stdout");
+		usage_row(f, "--json", "one JSON value on stdout");
 	usage_row(f, "-v, -q", "log more (twice: debug), or only errors");
 	usage_row(f, "--log-level LEVEL", "error, warn (default), info or debug");
 	usage_row(f, "--log stderr|syslog", "where the log goes (default stderr)");
