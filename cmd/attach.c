@@ -17,6 +17,7 @@
 #include "net/attach.h"
 #include "net/iscsi/keeper.h"
 #include "net/iscsi/keeper_control.h"
+#include "net/sock.h"
 #include "xen/hotplug.h"
 
 #define RETRY_SECONDS 2
@@ -70,6 +71,27 @@ static const char *bad_name(const struct attach_request *r)
 	if (r->initiator && !iscsi_name_valid(r->initiator))
 		return r->initiator;
 	return NULL;
+}
+
+/* Whether what is given cannot be meant, however the target is; logged. */
+static bool malformed(const struct attach_request *r, const char *portal)
+{
+	char host[SOCK_HOST_MAX];
+	uint16_t port = 0;
+
+	if (bad_name(r))
+		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)", bad_name(r));
+	else if (!r->chap_user != !r->chap_secret_file)
+		log_error("--chap-user and --chap-secret-file go together");
+	else if (!r->mutual_user != !r->mutual_secret_file)
+		log_error("--mutual-user and --mutual-secret-file go together");
+	else if (r->mutual_user && !r->chap_user)
+		log_error("--mutual-user: needs --chap-user as well (RFC 7143, 12.1.3)");
+	else if (portal && sock_parse(portal, host, &port))
+		log_error("%s: %s; the port is 1 to 65535", portal, sock_strerror(EINVAL));
+	else
+		return false;
+	return true;
 }
 
 static bool bad_via(const char *name, enum attach_via *via)
@@ -301,11 +323,9 @@ int cmd_attach(int argc, char **argv)
 	wait = clock_ns() + (wait == UINT64_MAX ? 0 : wait);
 	if (config)
 		return attach_all(config, wait, json);
-	if (bad_name(&r)) {
-		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)", bad_name(&r));
-		return 2;
-	}
 	if (via_name && bad_via(via_name, &r.via))
+		return 2;
+	if (malformed(&r, r.via == ATTACH_AOE ? NULL : argv[1]))
 		return 2;
 	r.portal = argv[1];
 	r.lun = lun == UINT64_MAX ? 0 : (unsigned)lun;
@@ -475,10 +495,8 @@ int cmd_discover(int argc, char **argv)
 
 	if (n < 0)
 		return opts_exit(n);
-	if (bad_name(&r)) {
-		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)", bad_name(&r));
+	if (malformed(&r, argv[1]))
 		return 2;
-	}
 	r.portal = argv[1];
 	err = iscsi_discover(&r, &i, error);
 	if (err) {

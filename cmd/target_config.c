@@ -15,6 +15,7 @@
 #include "core/sandbox.h"
 #include "net/control.h"
 #include "net/iscsi/text.h"
+#include "net/sock.h"
 
 #define LUN_NUMBER_MAX 16383
 
@@ -175,6 +176,24 @@ static int parse_luns(struct target_config *c)
 	return 0;
 }
 
+/* ---- portals ---- */
+
+static int check_listen(const struct target_config *c)
+{
+	for (size_t i = 0; i < c->listen.n; i++) {
+		char host[SOCK_HOST_MAX], where[96] = "--listen";
+		uint16_t port = 0;
+		if (sock_parse(c->listen.v[i], host, &port) == 0)
+			continue;
+		if (c->listen.line[i])
+			snprintf(where, sizeof(where), "%s:%u: listen", c->file, c->listen.line[i]);
+		log_error("%s %s: %s; the port is 1 to 65535", where, c->listen.v[i],
+			  sock_strerror(EINVAL));
+		return OPTS_USAGE;
+	}
+	return 0;
+}
+
 /* ---- secrets ---- */
 
 /* A user and the file of its secret: both or neither. */
@@ -314,6 +333,8 @@ int target_config_words(struct target_config **out, int argc, char **argv, struc
 	}
 	if (rc == 0)
 		rc = parse_luns(c);
+	if (rc == 0)
+		rc = check_listen(c);
 	if (rc == 0 && (aoe_setups_parse(c->aoe, &c->aoe_words) ||
 			aoe_allow_parse(&c->aoe_allow, &c->aoe_allow_words)))
 		rc = OPTS_USAGE;

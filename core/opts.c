@@ -320,19 +320,21 @@ int opts_parse_file(const struct opts *o, const char *path, int fd, char **text)
 	unsigned no = 0;
 	ssize_t n;
 	int rc = 0;
+	bool unread = false;
 	*text = NULL;
 	if (!f) {
 		log_error("%s: %s; --config names a readable file", path,
 			  strerror(fd < 0 ? -fd : errno));
 		if (fd >= 0)
 			close(fd);
-		return OPTS_USAGE;
+		return 1;
 	}
 	/* All of it at once: the values stay where they are. */
 	n = getdelim(text, &cap, '\0', f);
 	if (n < 0 && !feof(f)) {
-		log_error("%s: %s", path, strerror(errno));
+		log_error("%s: %s; --config names a readable file", path, strerror(errno));
 		rc = -EIO;
+		unread = true;
 	} else if (!feof(f)) {
 		log_error("%s: not a text file", path);
 		rc = -EINVAL;
@@ -343,7 +345,7 @@ int opts_parse_file(const struct opts *o, const char *path, int fd, char **text)
 		rc = parse_line(o, line, where, no);
 	}
 	fclose(f);
-	return rc ? OPTS_USAGE : 0;
+	return unread ? 1 : rc ? OPTS_USAGE : 0;
 }
 
 static void usage_row(FILE *f, const char *left, const char *help)

@@ -65,8 +65,8 @@ int opts_exit(int result);
 /*
  * Reads `key = value` lines (the same words as on the command line; `#` starts a comment; a flag
  * stands alone). `fd`: path, open for reading, which this closes; or -errno: why it is not. *text
- * gets what the values point to, to be freed after their use. Returns 0 or
- * OPTS_USAGE, logged with file and line.
+ * gets what the values point to, to be freed after their use. Returns 0; 1, logged: the file cannot
+ * be read; or OPTS_USAGE, logged with file and line.
  */
 int opts_parse_file(const struct opts *o, const char *path, int fd, char **text);
 void opts_usage(const struct opts *o, bool to_stdout);

@@ -24,6 +24,24 @@ static void test_options_of_one_disk(void)
 	CHECK_EQ(STATUS(cmd_attach, "attach", "--config", "/none", "--wait", "0"), 1);
 }
 
+static void test_malformed_values(void)
+{
+	CHECK_EQ(STATUS(cmd_discover, "discover", "127.0.0.1:99999"), 2);
+	CHECK_EQ(STATUS(cmd_discover, "discover", "127.0.0.1:0"), 2);
+	CHECK_EQ(STATUS(cmd_discover, "discover", "127.0.0.1", "--chap-user", "u"), 2);
+	CHECK_EQ(STATUS(cmd_discover, "discover", "127.0.0.1", "--mutual-secret-file", "f"), 2);
+	CHECK_EQ(STATUS(cmd_discover, "discover", "127.0.0.1", "--initiator", "x"), 2);
+	CHECK_EQ(STATUS(cmd_attach, "attach", "127.0.0.1:99999"), 2);
+	CHECK_EQ(STATUS(cmd_attach, "attach", "127.0.0.1", "--chap-user", "u"), 2);
+	CHECK_EQ(STATUS(cmd_attach, "attach", "127.0.0.1", "--via", "x"), 2);
+	CHECK_EQ(STATUS(cmd_attach, "attach", "--via", "aoe", "127.0.0.1:1"), 2);
+	/* not so what depends on this host and its network */
+	CHECK_EQ(STATUS(cmd_discover, "discover", "127.0.0.1:1"), 1);
+	CHECK_EQ(STATUS(cmd_discover, "discover", "127.0.0.1", "--chap-user", "u",
+			"--chap-secret-file", "/none"),
+		 1);
+}
+
 static void test_json_of_a_config(void)
 {
 	capture_begin();
@@ -37,6 +55,7 @@ static void test_json_of_a_config(void)
 int main(void)
 {
 	CHECK_RUN(test_options_of_one_disk);
+	CHECK_RUN(test_malformed_values);
 	CHECK_RUN(test_json_of_a_config);
 	return CHECK_DONE();
 }

@@ -293,7 +293,7 @@ static void test_file_errors_name_the_line(void)
 	free(text_read);
 	rc = opts_parse_file(&opts, "/nonexistent/file", -ENOENT, &text_read);
 	capture_end(file, out, err);
-	CHECK_EQ(rc, OPTS_USAGE);
+	CHECK_EQ(rc, 1); /* that is no wrong word */
 	CHECK(strstr(said, "/nonexistent/file") != NULL);
 	CHECK_EQ(lines_said(), 1);
 }
