@@ -338,6 +338,12 @@ int target_config_words(struct target_config **out, int argc, char **argv, struc
 	if (rc == 0 && (aoe_setups_parse(c->aoe, &c->aoe_words) ||
 			aoe_allow_parse(&c->aoe_allow, &c->aoe_allow_words)))
 		rc = OPTS_USAGE;
+	if (rc == 0 && c->aoe_allow_words.n && !c->aoe_words.n) {
+		log_error("--aoe-allow %s: without --aoe nothing is exported that way; add --aoe "
+			  "IFACE, or leave this out",
+			  c->aoe_allow_words.v[0]);
+		rc = OPTS_USAGE;
+	}
 	if (rc == 0 && !(c->access = access_new(c->allow.v, (unsigned)c->allow.n)))
 		rc = OPTS_USAGE;
 	if (rc)

@@ -22,8 +22,15 @@ static void test_statuses(void)
 	CHECK_EQ(STATUS(cmd_lun, "lun", "--control", "/none", "resize", "1", "1G"), 1);
 }
 
+static void test_aoe_allow_goes_with_aoe(void)
+{
+	CHECK_EQ(STATUS(cmd_target, "target", "--lun", "/none", "--aoe-allow", "52:54:00:12:34:56"),
+		 2);
+}
+
 int main(void)
 {
 	CHECK_RUN(test_statuses);
+	CHECK_RUN(test_aoe_allow_goes_with_aoe);
 	return CHECK_DONE();
 }
