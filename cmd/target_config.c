@@ -242,6 +242,10 @@ static int read_credentials(struct target_config *c, struct opener *o)
 
 /* ---- all of it ---- */
 
+/* The log is settled when the first configuration has been read: in its sandbox the target can get
+ * at no other one, and -v is not to count again with each SIGHUP. */
+static bool log_settled;
+
 static int read_words(struct target_config *c, int argc, char **argv, struct opener *o)
 {
 	const struct opt table[] = {
@@ -293,6 +297,7 @@ static int read_words(struct target_config *c, int argc, char **argv, struct ope
 		.description =
 			"Serves files and block devices as iSCSI disks to any number of hosts.",
 		.table = table,
+		.keep_log = log_settled,
 		.epilog = "keys of --lun:\n"
 			  "  lun=N  serial=S  name=IQN       its number, serial, and a target of "
 			  "its own\n"
@@ -358,6 +363,7 @@ int target_config_read(struct target_config **out, int argc, char **argv, struct
 	int rc = target_config_words(out, argc, argv, o);
 	if (rc == 0)
 		rc = read_credentials(*out, o);
+	log_settled |= rc == 0;
 	if (rc) {
 		target_config_free(*out);
 		*out = NULL;

@@ -144,6 +144,25 @@ static int store(const struct opt *t, const char *val, const char *where, unsign
 	return 0;
 }
 
+/* --log-level, or --log; keep: it is only looked at. */
+static int set_log(bool destination, const char *val, bool keep, const char *where)
+{
+	const enum log_level was = log_threshold;
+	int rc = 0;
+	if (!destination)
+		rc = log_set_level(val);
+	else if (!keep)
+		rc = log_set_destination(val);
+	else if (strcmp(val, "stderr") != 0 && strcmp(val, "syslog") != 0)
+		rc = -EINVAL;
+	if (keep)
+		log_threshold = was;
+	if (rc)
+		log_error("%s%s: '%s' is not one of %s", where, destination ? "log" : "log-level",
+			  val, destination ? "stderr, syslog" : "error, warn, info, debug");
+	return rc;
+}
+
 /* Options that every table has. 1: taken, with *used_value set when `val` was needed. */
 static int common(const struct opts *o, const char *name, size_t len, const char *val,
 		  bool *used_value)
@@ -163,20 +182,13 @@ static int common(const struct opts *o, const char *name, size_t len, const char
 		return 1;
 	}
 	if (IS("log-level") || IS("log")) {
-		int rc;
 		*used_value = true;
 		if (!val) {
 			log_error("--%.*s needs a value; `vstor %s --help` tells which", (int)len,
 				  name, o->name);
 			return OPTS_USAGE;
 		}
-		rc = IS("log") ? log_set_destination(val) : log_set_level(val);
-		if (rc) {
-			log_error("--%.*s: '%s' is not one of %s", (int)len, name, val,
-				  IS("log") ? "stderr, syslog" : "error, warn, info, debug");
-			return OPTS_USAGE;
-		}
-		return 1;
+		return set_log(IS("log"), val, false, "--") ? OPTS_USAGE : 1;
 	}
 #undef IS
 	return 0;
@@ -289,6 +301,7 @@ static int parse_line(const struct opts *o, char *line, const char *where, unsig
 {
 	char *key, *eq, *val = NULL;
 	const struct opt *t;
+	bool destination, level;
 	if ((key = strchr(line, '#')))
 		*key = '\0';
 	key = trim(line);
@@ -301,15 +314,18 @@ static int parse_line(const struct opts *o, char *line, const char *where, unsig
 		key = trim(key);
 	}
 	t = find(o, key, strlen(key));
-	if (!t) {
-		log_error("%sunknown key '%s'", where, key);
+	destination = !t && strcmp(key, "log") == 0;
+	level = !t && strcmp(key, "log-level") == 0;
+	if (!t && !destination && !level) {
+		log_error("%sunknown key '%s'; `vstor %s --help` lists them, without the dashes",
+			  where, key, o->name);
 		return -EINVAL;
 	}
-	if ((t->type == OPT_FLAG) != !val) {
+	if ((t && t->type == OPT_FLAG) != !val) {
 		log_error("%s%s %s", where, key, val ? "takes no value" : "needs a value");
 		return -EINVAL;
 	}
-	return store(t, val, where, no);
+	return t ? store(t, val, where, no) : set_log(destination, val, o->keep_log, where);
 }
 
 int opts_parse_file(const struct opts *o, const char *path, int fd, char **text)
