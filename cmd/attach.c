@@ -154,7 +154,8 @@ static int attach_listed(const char *path, uint64_t deadline, struct json *out)
 	int status = 0;
 
 	if (!f) {
-		log_error("%s: %s", path, strerror(errno));
+		log_error("--config %s: %s; it names a file that lists disks: see vstor-attach(8)",
+			  path, strerror(errno));
 		return 1;
 	}
 	while (fgets(line, sizeof(line), f)) {
