@@ -422,7 +422,8 @@ int cmd_detach(int argc, char **argv)
 		 .type = OPT_STRING,
 		 .out = &via_name,
 		 .arg = "WHO",
-		 .help = "kernel: vstor itself (default); open-iscsi: an iscsid that runs here"},
+		 .help = "kernel: vstor itself (default); open-iscsi: an iscsid that runs here; "
+			 "aoe: an AoE device, which is known by its name, too"},
 		{.name = "if-attached",
 		 .type = OPT_FLAG,
 		 .out = &if_attached,

@@ -19,7 +19,8 @@ static const struct command {
 } commands[] = {
 	{"target", cmd_target, "serve files or block devices as iSCSI disks", false},
 	{"status", cmd_status, "tell what a running target does", false},
-	{"lun", cmd_lun, "list, add, remove or resize the LUNs of a running target", false},
+	{"lun", cmd_lun, "list, add, remove, resize or acknowledge LUNs of a running target",
+	 false},
 	{"session", cmd_session, "list or drop the sessions of a running target", false},
 	{"discover", cmd_discover, "list the targets of a storage server", false},
 	{"attach", cmd_attach, "attach a LUN to this host as a block device", false},

@@ -492,10 +492,12 @@ int cmd_migrate(int argc, char **argv)
 		.json = &r.json,
 		.min_operands = 2,
 		.max_operands = 2,
-		.epilog = "Exit status: 0 it runs on HOST; 1 not moved, it still runs here (unless "
-			  "it ended by\nitself meanwhile: the message says so); 2 usage; 3 it is "
-			  "stopped here: it could not be resumed,\nor has no disk that can decide "
-			  "and HOST does not tell whether it runs there: see vstor recover.\n",
+		.epilog = "Exit status: 0 it runs on HOST, or is HOST's by its disk's word, when "
+			  "HOST does not answer\n(the message says so: it may have died there); 1 "
+			  "not moved, it still runs here (unless it ended\nby itself meanwhile: "
+			  "the message says so); 2 usage; 3 it is stopped here: it could not be\n"
+			  "resumed, or has no disk that can decide and HOST does not tell whether "
+			  "it runs there: see\nvstor recover.\n",
 	};
 	int rc = opts_parse(&o, argc, argv);
 

@@ -328,7 +328,8 @@ int cmd_recover(int argc, char **argv)
 	if (rc < 0)
 		return opts_exit(rc);
 	if (r.release && r.json) {
-		log_error("--release prints the commands that it gives to disks, and has no --json");
+		log_error(
+			"--release prints the commands that it gives to disks, and has no --json");
 		return 2;
 	}
 	return run(&r, rc ? argv[1] : NULL);
