@@ -71,6 +71,19 @@ static int run(const struct command *c, int argc, char **argv, char **all)
 	return c->main(argc, argv);
 }
 
+/* vstor help SUBCOMMAND is vstor SUBCOMMAND --help, which reads the rest as its own words. */
+static int help(char **argv)
+{
+	char option[] = "--help", *words[] = {argv[2], option, NULL};
+	char *all[] = {argv[0], argv[2], option, NULL};
+	const struct command *c = find(argv[2]);
+
+	if (c && c->summary)
+		return run(c, 2, words, all);
+	log_error("no subcommand '%s'; run `vstor` for the list", argv[2]);
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	const char *base = strrchr(argv[0], '/');
@@ -83,7 +96,10 @@ int main(int argc, char **argv)
 	c = find(base);
 	if (c)
 		return run(c, argc, argv, argv);
-	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+	if (argc > 2 && strcmp(argv[1], "help") == 0 && argv[2][0] != '-')
+		return help(argv);
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
 		usage();
 		return 0;
 	}
