@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/migrate_progress.h"
 #include "cmd/way.h"
 #include "core/bytes.h"
 #include "core/json.h"
@@ -30,7 +31,7 @@ struct run {
 	struct way way;
 	struct loop_timer tick;
 	struct loop_signal sigint, sigterm, sighup;
-	struct migration_progress last;
+	struct migrate_progress shown;
 };
 
 /* ---- progress, on stderr ---- */
@@ -39,26 +40,9 @@ static void draw(struct run *r)
 {
 	struct migration_progress p;
 	char line[160];
-	double dt, rate;
-	int n;
 
 	migration_progress(r->m, &p);
-	dt = (double)(p.elapsed_ns - r->last.elapsed_ns) / SEC_NS;
-	rate = dt > 0 ? (double)(p.sent - r->last.sent) / dt : 0;
-	r->last = p;
-	n = snprintf(line, sizeof(line), "%s: %s", r->o.domain, sender_state_name(p.state));
-	if (p.round)
-		n += snprintf(line + n, sizeof(line) - (size_t)n,
-			      ", round %u, %.1f MB sent, %.1f MB/s", p.round, (double)p.sent / MIB,
-			      rate / MIB);
-	if (p.dirty)
-		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.1f MB dirty",
-			      (double)p.dirty / MIB);
-	if (p.state == S_COPY && p.round_bytes > p.round_sent)
-		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.0f %% of the round",
-			      100.0 * (double)p.round_sent / (double)p.round_bytes);
-	if (p.speed && p.speed < 100)
-		snprintf(line + n, sizeof(line) - (size_t)n, ", slowed to %u %%", p.speed);
+	migrate_progress_line(&r->shown, r->o.domain, &p, line, sizeof(line));
 	fprintf(stderr, r->tty ? "\r%.78s\033[K" : "%s\n", line);
 }
 
