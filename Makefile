@@ -290,7 +290,7 @@ help:
 	@echo "all-xen        build/vstor-4.14, vstor-4.17, vstor-4.20: one for each release of Xen"
 	@echo "deps           install the Debian packages needed; deps-build: those for building only"
 	@echo "demo           a live guest moves between two Xen hosts, on this machine, in QEMU"
-	@echo "test           everything below, summed up; like demo, it installs the packages that it needs"
+	@echo "test           the suites of the next line, with build, fuzz, report, floors, manual and a quick part of fault, summed up; like demo, it installs the packages that it needs"
 	@echo "unit model conformance aoe attach lab check-format cppcheck   one suite"
 	@echo "test-fault     all cells of the fault matrix: what dies, when, in two Xen hosts; goes on where it was stopped; by estimate three quarters of an hour on an idle machine"
 	@echo "test-attach    attaching at length: in a Xen host, long outages, reboots, multipath, tgtd, LIO"

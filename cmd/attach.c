@@ -17,6 +17,7 @@
 #include "net/attach.h"
 #include "net/iscsi/keeper.h"
 #include "net/iscsi/keeper_control.h"
+#include "net/sock.h"
 #include "xen/hotplug.h"
 
 #define RETRY_SECONDS 2
@@ -72,6 +73,27 @@ static const char *bad_name(const struct attach_request *r)
 	return NULL;
 }
 
+/* Whether what is given cannot be meant, however the target is; logged. */
+static bool malformed(const struct attach_request *r, const char *portal)
+{
+	char host[SOCK_HOST_MAX];
+	uint16_t port = 0;
+
+	if (bad_name(r))
+		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)", bad_name(r));
+	else if (!r->chap_user != !r->chap_secret_file)
+		log_error("--chap-user and --chap-secret-file go together");
+	else if (!r->mutual_user != !r->mutual_secret_file)
+		log_error("--mutual-user and --mutual-secret-file go together");
+	else if (r->mutual_user && !r->chap_user)
+		log_error("--mutual-user: needs --chap-user as well (RFC 7143, 12.1.3)");
+	else if (portal && sock_parse(portal, host, &port))
+		log_error("%s: %s; the port is 1 to 65535", portal, sock_strerror(EINVAL));
+	else
+		return false;
+	return true;
+}
+
 static bool bad_via(const char *name, enum attach_via *via)
 {
 	if (attach_via(name, via) == 0)
@@ -103,8 +125,26 @@ static int attach_until(const struct attach_request *r, uint64_t deadline, struc
 	return 0;
 }
 
-/* The disks that a file lists: the words of a guest's disk line, each disk on a line. */
-static int attach_listed(const char *path, uint64_t deadline)
+static void print_json(struct json *j, const struct attach_request *r, const struct attachment *a)
+{
+	char portal[SOCK_HOST_MAX + 16];
+
+	json_object(j, NULL);
+	json_string(j, "device", a->disk.path);
+	if (r->via == ATTACH_AOE) {
+		json_string(j, "aoe", r->portal);
+	} else {
+		json_u64(j, "lun", a->disk.lun);
+		json_string(j, "target", a->session.target);
+		json_string(j, "portal", attach_portal_text(&a->session, portal));
+	}
+	json_bool(j, "existed", a->existed);
+	json_object_end(j);
+}
+
+/* The disks that a file lists: the words of a guest's disk line, each disk on a line. out: the
+ * array for them, or NULL: their paths are printed. */
+static int attach_listed(const char *path, uint64_t deadline, struct json *out)
 {
 	char line[HOTPLUG_PARAMS + 2], error[ATTACH_ERROR], *words;
 	FILE *f = fopen(path, "re");
@@ -114,7 +154,8 @@ static int attach_listed(const char *path, uint64_t deadline)
 	int status = 0;
 
 	if (!f) {
-		log_error("%s: %s", path, strerror(errno));
+		log_error("--config %s: %s; it names a file that lists disks: see vstor-attach(8)",
+			  path, strerror(errno));
 		return 1;
 	}
 	while (fgets(line, sizeof(line), f)) {
@@ -129,6 +170,8 @@ static int attach_listed(const char *path, uint64_t deadline)
 			status = 1;
 		} else if (attach_until(&w.r, deadline, &a)) {
 			status = 1;
+		} else if (out) {
+			print_json(out, &w.r, &a);
 		} else {
 			puts(a.disk.path);
 		}
@@ -137,9 +180,23 @@ static int attach_listed(const char *path, uint64_t deadline)
 	return status;
 }
 
+static int attach_all(const char *config, uint64_t deadline, bool as_json)
+{
+	struct json j;
+	int status;
+
+	if (!as_json)
+		return attach_listed(config, deadline, NULL);
+	json_begin(&j, stdout);
+	json_array(&j, NULL);
+	status = attach_listed(config, deadline, &j);
+	json_array_end(&j);
+	json_end(&j);
+	return status;
+}
+
 static int attach(const struct attach_request *r, uint64_t deadline, bool as_json)
 {
-	char portal[SOCK_HOST_MAX + 16];
 	struct attachment a;
 	struct json j;
 
@@ -150,26 +207,23 @@ static int attach(const struct attach_request *r, uint64_t deadline, bool as_jso
 		return 0;
 	}
 	json_begin(&j, stdout);
-	json_object(&j, NULL);
-	json_string(&j, "device", a.disk.path);
-	if (r->via == ATTACH_AOE) {
-		json_string(&j, "aoe", r->portal);
-	} else {
-		json_u64(&j, "lun", a.disk.lun);
-		json_string(&j, "target", a.session.target);
-		json_string(&j, "portal", attach_portal_text(&a.session, portal));
-	}
-	json_bool(&j, "existed", a.existed);
-	json_object_end(&j);
+	print_json(&j, r, &a);
 	json_end(&j);
 	return 0;
+}
+
+/* Whether an option was given that tells of one disk or its session. */
+static bool tells_of_one(const struct attach_request *r)
+{
+	return r->target || r->serial || r->initiator || r->chap_user || r->chap_secret_file ||
+	       r->mutual_user || r->mutual_secret_file || r->digests;
 }
 
 int cmd_attach(int argc, char **argv)
 {
 	struct attach_request r = {.timeout_ns = ATTACH_TIMEOUT};
-	uint64_t lun = 0, replacement = UINT64_MAX, wait = 0;
-	const char *config = NULL, *via_name = "kernel";
+	uint64_t lun = UINT64_MAX, replacement = UINT64_MAX, wait = UINT64_MAX;
+	const char *config = NULL, *via_name = NULL;
 	bool want_list = false, want_resume = false, json = false;
 	const struct opt table[] = {
 		{.name = "target",
@@ -246,21 +300,36 @@ int cmd_attach(int argc, char **argv)
 		log_error("give a portal, HOST[:PORT], or --config, or --list, or --resume");
 		return 2;
 	}
+	if (!n &&
+	    (tells_of_one(&r) || lun != UINT64_MAX || replacement != UINT64_MAX || via_name)) {
+		log_error("%s: the options of one disk go with HOST[:PORT]%s",
+			  config      ? "--config"
+			  : want_list ? "--list"
+				      : "--resume",
+			  config ? "; FILE has words for them, a line for each disk" : "");
+		return 2;
+	}
+	if ((want_list || want_resume) && wait != UINT64_MAX) {
+		log_error("--wait: goes with HOST[:PORT] or --config");
+		return 2;
+	}
+	if (want_resume && json) {
+		log_error("--resume has nothing to report, and no --json");
+		return 2;
+	}
 	if (want_list)
 		return attach_list(json);
 	if (want_resume)
 		return resume();
-	wait += clock_ns();
+	wait = clock_ns() + (wait == UINT64_MAX ? 0 : wait);
 	if (config)
-		return attach_listed(config, wait);
-	if (bad_name(&r)) {
-		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)", bad_name(&r));
+		return attach_all(config, wait, json);
+	if (via_name && bad_via(via_name, &r.via))
 		return 2;
-	}
-	if (bad_via(via_name, &r.via))
+	if (malformed(&r, r.via == ATTACH_AOE ? NULL : argv[1]))
 		return 2;
 	r.portal = argv[1];
-	r.lun = (unsigned)lun;
+	r.lun = lun == UINT64_MAX ? 0 : (unsigned)lun;
 	if (r.via == ATTACH_AOE && attach_aoe_only(&r)) {
 		log_error("--via aoe: takes SHELF.SLOT, --wait and --json, and none of iSCSI's "
 			  "options");
@@ -353,7 +422,8 @@ int cmd_detach(int argc, char **argv)
 		 .type = OPT_STRING,
 		 .out = &via_name,
 		 .arg = "WHO",
-		 .help = "kernel: vstor itself (default); open-iscsi: an iscsid that runs here"},
+		 .help = "kernel: vstor itself (default); open-iscsi: an iscsid that runs here; "
+			 "aoe: an AoE device, which is known by its name, too"},
 		{.name = "if-attached",
 		 .type = OPT_FLAG,
 		 .out = &if_attached,
@@ -427,10 +497,8 @@ int cmd_discover(int argc, char **argv)
 
 	if (n < 0)
 		return opts_exit(n);
-	if (bad_name(&r)) {
-		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)", bad_name(&r));
+	if (malformed(&r, argv[1]))
 		return 2;
-	}
 	r.portal = argv[1];
 	err = iscsi_discover(&r, &i, error);
 	if (err) {

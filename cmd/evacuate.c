@@ -21,7 +21,7 @@ struct run {
 	struct toolstack *t;
 	struct evacuation *e;
 	struct evacuation_options o;
-	bool json;
+	bool json, reported;
 	struct way wanted; /* the options, the same for each host */
 	struct way way[PLAN_HOSTS_MAX];
 	struct migration_way ways[PLAN_HOSTS_MAX];
@@ -113,6 +113,23 @@ static void print_json(const struct run *r, const struct evacuation_state *s)
 		json_object_end(&j);
 	}
 	json_array_end(&j);
+	json_string(&j, "cause", NULL);
+	json_object_end(&j);
+	json_end(&j);
+}
+
+/* There is no plan, and nothing has been moved. */
+static void print_json_failed(void)
+{
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_array(&j, "steps");
+	json_array_end(&j);
+	json_array(&j, "not_placed");
+	json_array_end(&j);
+	json_string(&j, "cause", *log_last_error() ? log_last_error() : NULL);
 	json_object_end(&j);
 	json_end(&j);
 }
@@ -161,6 +178,7 @@ static void on_done(void *arg, int err)
 		loop_stop(r->loop, 1);
 		return;
 	}
+	r->reported = true;
 	if (r->json)
 		print_json(r, &s);
 	else if (!r->o.plan_only && s.n_steps)
@@ -324,6 +342,8 @@ static int evacuate(int argc, char **argv, bool balance)
 	move_words[n] = NULL;
 	rc = run(&r);
 out:
+	if (rc == 1 && r.json && !r.reported)
+		print_json_failed();
 	for (unsigned i = 0; i < PLAN_HOSTS_MAX; i++)
 		way_fini(&r.way[i]);
 	return rc;

@@ -78,6 +78,19 @@ static int add(const char *path, const char *word)
 	return status;
 }
 
+/* What cannot be meant, whatever the target has: logged. */
+static bool malformed(const char *number, const char *size)
+{
+	uint64_t n;
+	if (parse_u64(number, &n))
+		log_error("'%s' is not the number of a LUN; vstor lun list shows them", number);
+	else if (parse_size(size, &n))
+		log_error("'%s' is not a size in bytes (such as 4096, 64k or 20G)", size);
+	else
+		return false;
+	return true;
+}
+
 int cmd_lun(int argc, char **argv)
 {
 	const char *path = CONTROL_DEFAULT, *target = "-";
@@ -121,11 +134,15 @@ int cmd_lun(int argc, char **argv)
 		return add(path, which);
 	if ((strcmp(verb, "remove") == 0 || strcmp(verb, "acknowledge") == 0) && n == 2) {
 		const char *const words[] = {"lun", verb, which, target};
+		if (malformed(which, "0"))
+			return 2;
 		return control_ask(path, words, 4, -1);
 	}
 	if (strcmp(verb, "resize") == 0 && n >= 2) {
-		const char *const words[] = {"lun", "resize", which, n == 3 ? argv[3] : "0",
-					     target};
+		const char *size = n == 3 ? argv[3] : "0";
+		const char *const words[] = {"lun", "resize", which, size, target};
+		if (malformed(which, size))
+			return 2;
 		return control_ask(path, words, 5, -1);
 	}
 	log_error("vstor lun %s: usage: vstor lun %s", verb, opts.synopsis);

@@ -94,16 +94,26 @@ static void refuse_twin(struct luns_change *c, const struct lun_config *mine,
 	lun_change_end(c, text);
 }
 
+static void refuse_number(struct luns_change *c, const struct served_lun *other)
+{
+	char text[LUN_TWIN_TEXT];
+	snprintf(text, sizeof(text),
+		 "%s: LUN %u is %s already; choose another lun=", c->setup.c.path,
+		 c->setup.c.number, disk_path(other->lun->disk));
+	lun_change_end(c, text);
+}
+
 void lun_change_add(struct luns_change *c)
 {
 	struct target_luns *t = c->luns;
-	struct served_lun *twin;
+	struct served_lun *twin, *other;
 	target_luns_number(t, &c->setup, 1);
 	twin = lun_find_twin(t, &c->setup.c);
+	other = target_luns_find(t, c->setup.c.target, c->setup.c.number, NULL);
 	if (t->n >= TARGET_MAX_LUNS)
 		lun_change_end(c, "there are as many LUNs as there can be");
-	else if (target_luns_find(t, c->setup.c.target, c->setup.c.number, NULL))
-		lun_change_end(c, "there is a LUN of this number already; choose another lun=");
+	else if (other)
+		refuse_number(c, other);
 	else if (twin)
 		refuse_twin(c, &c->setup.c, &twin->setup.c);
 	else
@@ -161,13 +171,29 @@ void target_luns_remove(struct target_luns *t, const char *target, unsigned numb
 	queue(numbered(t, lun_change_remove, target, number), done, arg);
 }
 
+/* Why a size stays: only the target's log has it otherwise, which who asks does not see. */
+static const char *resize_cause(const struct luns_change *c, int rc)
+{
+	switch (rc) {
+	case -EINVAL:
+		return c->grow ? "it is longer than that already, and nothing is cut off"
+			       : "it is shorter than one block; make it longer first";
+	case -EOPNOTSUPP: return "it is a device: grow it by its own tools, then leave SIZE out";
+	case -EROFS: return "it is exported read only";
+	case -EBUSY: return "it is being sanitized; wait for the end of that";
+	default: return strerror(-rc);
+	}
+}
+
 static void resized(void *arg, int rc)
 {
 	struct luns_change *c = arg;
-	if (rc)
-		lun_change_error(c, "the size stays as it was", rc);
-	else
-		lun_change_end(c, NULL);
+	const struct lun_config *which = &c->setup.c;
+	const struct served_lun *s = target_luns_find(c->luns, which->target, which->number, NULL);
+	char text[LUN_TWIN_TEXT];
+	snprintf(text, sizeof(text), "LUN %u, %s, has the size it had: %s", which->number,
+		 s ? disk_path(s->lun->disk) : which->target, resize_cause(c, rc));
+	lun_change_end(c, rc ? text : NULL);
 }
 
 void lun_change_resize(struct luns_change *c)

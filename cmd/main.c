@@ -19,7 +19,8 @@ static const struct command {
 } commands[] = {
 	{"target", cmd_target, "serve files or block devices as iSCSI disks", false},
 	{"status", cmd_status, "tell what a running target does", false},
-	{"lun", cmd_lun, "list, add, remove or resize the LUNs of a running target", false},
+	{"lun", cmd_lun, "list, add, remove, resize or acknowledge LUNs of a running target",
+	 false},
 	{"session", cmd_session, "list or drop the sessions of a running target", false},
 	{"discover", cmd_discover, "list the targets of a storage server", false},
 	{"attach", cmd_attach, "attach a LUN to this host as a block device", false},
@@ -70,6 +71,19 @@ static int run(const struct command *c, int argc, char **argv, char **all)
 	return c->main(argc, argv);
 }
 
+/* vstor help SUBCOMMAND is vstor SUBCOMMAND --help, which reads the rest as its own words. */
+static int help(char **argv)
+{
+	char option[] = "--help", *words[] = {argv[2], option, NULL};
+	char *all[] = {argv[0], argv[2], option, NULL};
+	const struct command *c = find(argv[2]);
+
+	if (c && c->summary)
+		return run(c, 2, words, all);
+	log_error("no subcommand '%s'; run `vstor` for the list", argv[2]);
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	const char *base = strrchr(argv[0], '/');
@@ -82,7 +96,10 @@ int main(int argc, char **argv)
 	c = find(base);
 	if (c)
 		return run(c, argc, argv, argv);
-	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+	if (argc > 2 && strcmp(argv[1], "help") == 0 && argv[2][0] != '-')
+		return help(argv);
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
 		usage();
 		return 0;
 	}

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/migrate_progress.h"
 #include "cmd/way.h"
 #include "core/bytes.h"
 #include "core/json.h"
@@ -26,10 +27,11 @@ struct run {
 	struct migration *m;
 	struct migration_options o;
 	bool json, tty, warned;
+	bool reported; /* the result is on stdout */
 	struct way way;
 	struct loop_timer tick;
 	struct loop_signal sigint, sigterm, sighup;
-	struct migration_progress last;
+	struct migrate_progress shown;
 };
 
 /* ---- progress, on stderr ---- */
@@ -38,26 +40,9 @@ static void draw(struct run *r)
 {
 	struct migration_progress p;
 	char line[160];
-	double dt, rate;
-	int n;
 
 	migration_progress(r->m, &p);
-	dt = (double)(p.elapsed_ns - r->last.elapsed_ns) / SEC_NS;
-	rate = dt > 0 ? (double)(p.sent - r->last.sent) / dt : 0;
-	r->last = p;
-	n = snprintf(line, sizeof(line), "%s: %s", r->o.domain, sender_state_name(p.state));
-	if (p.round)
-		n += snprintf(line + n, sizeof(line) - (size_t)n,
-			      ", round %u, %.1f MB sent, %.1f MB/s", p.round, (double)p.sent / MIB,
-			      rate / MIB);
-	if (p.dirty)
-		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.1f MB dirty",
-			      (double)p.dirty / MIB);
-	if (p.state == S_COPY && p.round_bytes > p.round_sent)
-		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.0f %% of the round",
-			      100.0 * (double)p.round_sent / (double)p.round_bytes);
-	if (p.speed && p.speed < 100)
-		snprintf(line + n, sizeof(line) - (size_t)n, ", slowed to %u %%", p.speed);
+	migrate_progress_line(&r->shown, r->o.domain, &p, line, sizeof(line));
 	fprintf(stderr, r->tty ? "\r%.78s\033[K" : "%s\n", line);
 }
 
@@ -239,6 +224,23 @@ static void print_json(const struct run *r, const struct migration_result *res)
 	json_end(&j);
 }
 
+/* It failed before there was a migration with a result: whoever reads --json gets the keys that
+ * tell how it ended all the same. */
+static void print_json_early(const struct run *r)
+{
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_string(&j, "domain", r->o.domain);
+	json_string(&j, "host", r->o.way.host);
+	json_string(&j, "result", end_words[MIGRATION_HERE]);
+	json_string(&j, "guest", "has not been touched");
+	json_string(&j, "cause", *log_last_error() ? log_last_error() : NULL);
+	json_object_end(&j);
+	json_end(&j);
+}
+
 static void print_moved(const struct run *r, const struct migration_result *res)
 {
 	char downtime[32] = "not known"; /* as when it had to ask whether it was moved */
@@ -279,6 +281,7 @@ static int report(struct run *r)
 	struct migration_result res;
 
 	migration_result(r->m, &res);
+	r->reported = true;
 	if (r->json)
 		print_json(r, &res);
 	else if (r->o.check_only)
@@ -473,10 +476,12 @@ int cmd_migrate(int argc, char **argv)
 		.json = &r.json,
 		.min_operands = 2,
 		.max_operands = 2,
-		.epilog = "Exit status: 0 it runs on HOST; 1 not moved, it still runs here (unless "
-			  "it ended by\nitself meanwhile: the message says so); 2 usage; 3 it is "
-			  "stopped here: it could not be resumed,\nor has no disk that can decide "
-			  "and HOST does not tell whether it runs there: see vstor recover.\n",
+		.epilog = "Exit status: 0 it runs on HOST, or is HOST's by its disk's word, when "
+			  "HOST does not answer\n(the message says so: it may have died there); 1 "
+			  "not moved, it still runs here (unless it ended\nby itself meanwhile: "
+			  "the message says so); 2 usage; 3 it is stopped here: it could not be\n"
+			  "resumed, or has no disk that can decide and HOST does not tell whether "
+			  "it runs there: see\nvstor recover.\n",
 	};
 	int rc = opts_parse(&o, argc, argv);
 
@@ -492,6 +497,8 @@ int cmd_migrate(int argc, char **argv)
 	r.o.way = r.way.to;
 	if (!rc)
 		rc = run(&r);
+	if (rc == 1 && r.json && !r.reported)
+		print_json_early(&r);
 	way_fini(&r.way);
 	return rc;
 }

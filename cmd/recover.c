@@ -34,6 +34,8 @@ struct run {
 	struct handover_sweep sweep;
 	struct departed departed;
 	bool json, release;
+	struct json out;
+	bool told; /* where the guest is, or why that is not known */
 };
 
 static bool ends_with(const char *name, const char *end)
@@ -43,21 +45,32 @@ static bool ends_with(const char *name, const char *end)
 	return n > k && strcmp(name + n - k, end) == 0;
 }
 
-static void print(const struct run *r, const char *words)
+static void print(struct run *r, const char *words)
 {
-	struct json j;
-
+	r->told = true;
 	if (!r->json) {
 		printf("domain %s: it %s\n", r->guest.name, words);
 		return;
 	}
-	json_begin(&j, stdout);
-	json_object(&j, NULL);
-	json_string(&j, "domain", r->guest.name);
-	json_u64(&j, "domid", r->guest.domid);
-	json_string(&j, "guest", words);
-	json_object_end(&j);
-	json_end(&j);
+	json_object(&r->out, NULL);
+	json_string(&r->out, "domain", r->guest.name);
+	json_u64(&r->out, "domid", r->guest.domid);
+	json_string(&r->out, "guest", words);
+	json_object_end(&r->out);
+	fflush(stdout);
+}
+
+/* For whoever reads --json, when only a line of the log has told. */
+static void print_failed(struct run *r, const char *name)
+{
+	if (!r->json || r->told)
+		return;
+	json_object(&r->out, NULL);
+	json_string(&r->out, "domain", name);
+	json_string(&r->out, "guest", NULL);
+	json_string(&r->out, "cause", *log_last_error() ? log_last_error() : NULL);
+	json_object_end(&r->out);
+	fflush(stdout);
 }
 
 static void on_settled(void *arg, enum settle_is is)
@@ -94,6 +107,7 @@ static int refuse(struct run *r)
 		return 1;
 	}
 	if (save_helper_of(r->guest.domid)) {
+		print(r, "is being saved or migrated");
 		log_error("domain %s: somebody saves or migrates it at the moment (process %d): "
 			  "wait, or end that",
 			  name, (int)save_helper_of(r->guest.domid));
@@ -235,6 +249,12 @@ static int run(struct run *r, const char *domain)
 	unsigned n = 0;
 	int status = 1, rc;
 
+	/* With DOMAIN one object, without it an array: of as many as there are, or none. */
+	if (r->json) {
+		json_begin(&r->out, stdout);
+		if (!domain)
+			json_array(&r->out, NULL);
+	}
 	r->loop = loop_new();
 	if (!r->loop || toolstack_open(r->loop, &r->t))
 		goto out;
@@ -254,7 +274,9 @@ static int run(struct run *r, const char *domain)
 	status = 0;
 	for (unsigned i = 0; i < n; i++) {
 		r->departed = all[i];
+		r->told = false;
 		rc = recover(r, NULL);
+		print_failed(r, all[i].note.guest.name);
 		guest_fini(&r->guest);
 		r->guest = (struct guest){0};
 		status = MAX(status, rc);
@@ -262,6 +284,13 @@ static int run(struct run *r, const char *domain)
 	if (!n && !r->json)
 		printf("no migration was cut off here\n");
 out:
+	if (r->json) {
+		if (domain)
+			print_failed(r, domain);
+		else
+			json_array_end(&r->out);
+		json_end(&r->out);
+	}
 	free(all);
 	toolstack_close(r->t);
 	loop_free(r->loop);
@@ -296,5 +325,12 @@ int cmd_recover(int argc, char **argv)
 	};
 	int rc = opts_parse(&o, argc, argv);
 
-	return rc < 0 ? opts_exit(rc) : run(&r, argc > 1 ? argv[1] : NULL);
+	if (rc < 0)
+		return opts_exit(rc);
+	if (r.release && r.json) {
+		log_error(
+			"--release prints the commands that it gives to disks, and has no --json");
+		return 2;
+	}
+	return run(&r, rc ? argv[1] : NULL);
 }

@@ -390,8 +390,9 @@ static int enter_sandbox(struct target_run *r)
 	int rc = open_control(r);
 	if (rc)
 		return rc;
-	if (c->metrics && metrics_open(&r->metrics, r->loop, c->metrics, metrics_page, r))
-		return 1;
+	rc = c->metrics ? metrics_open(&r->metrics, r->loop, c->metrics, metrics_page, r) : 0;
+	if (rc)
+		return rc == -EINVAL ? 2 : 1;
 	rc = open_aoe(r);
 	if (rc)
 		return rc;
@@ -439,7 +440,7 @@ int cmd_target(int argc, char **argv)
 
 	if (rc)
 		return rc < 0 ? opts_exit(rc) : rc;
-	status = find_user(&r) ? 2 : start(&r);
+	status = find_user(&r) ? 1 : start(&r);
 	control_close(r.control);
 	metrics_close(r.metrics);
 	for (struct served_lun *s = r.luns.list; s; s = s->next)

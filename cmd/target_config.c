@@ -15,6 +15,7 @@
 #include "core/sandbox.h"
 #include "net/control.h"
 #include "net/iscsi/text.h"
+#include "net/sock.h"
 
 #define LUN_NUMBER_MAX 16383
 
@@ -175,6 +176,24 @@ static int parse_luns(struct target_config *c)
 	return 0;
 }
 
+/* ---- portals ---- */
+
+static int check_listen(const struct target_config *c)
+{
+	for (size_t i = 0; i < c->listen.n; i++) {
+		char host[SOCK_HOST_MAX], where[96] = "--listen";
+		uint16_t port = 0;
+		if (sock_parse(c->listen.v[i], host, &port) == 0)
+			continue;
+		if (c->listen.line[i])
+			snprintf(where, sizeof(where), "%s:%u: listen", c->file, c->listen.line[i]);
+		log_error("%s %s: %s; the port is 1 to 65535", where, c->listen.v[i],
+			  sock_strerror(EINVAL));
+		return OPTS_USAGE;
+	}
+	return 0;
+}
+
 /* ---- secrets ---- */
 
 /* A user and the file of its secret: both or neither. */
@@ -222,6 +241,10 @@ static int read_credentials(struct target_config *c, struct opener *o)
 }
 
 /* ---- all of it ---- */
+
+/* The log is settled when the first configuration has been read: in its sandbox the target can get
+ * at no other one, and -v is not to count again with each SIGHUP. */
+static bool log_settled;
 
 static int read_words(struct target_config *c, int argc, char **argv, struct opener *o)
 {
@@ -274,6 +297,7 @@ static int read_words(struct target_config *c, int argc, char **argv, struct ope
 		.description =
 			"Serves files and block devices as iSCSI disks to any number of hosts.",
 		.table = table,
+		.keep_log = log_settled,
 		.epilog = "keys of --lun:\n"
 			  "  lun=N  serial=S  name=IQN       its number, serial, and a target of "
 			  "its own\n"
@@ -314,9 +338,17 @@ int target_config_words(struct target_config **out, int argc, char **argv, struc
 	}
 	if (rc == 0)
 		rc = parse_luns(c);
+	if (rc == 0)
+		rc = check_listen(c);
 	if (rc == 0 && (aoe_setups_parse(c->aoe, &c->aoe_words) ||
 			aoe_allow_parse(&c->aoe_allow, &c->aoe_allow_words)))
 		rc = OPTS_USAGE;
+	if (rc == 0 && c->aoe_allow_words.n && !c->aoe_words.n) {
+		log_error("--aoe-allow %s: without --aoe nothing is exported that way; add --aoe "
+			  "IFACE, or leave this out",
+			  c->aoe_allow_words.v[0]);
+		rc = OPTS_USAGE;
+	}
 	if (rc == 0 && !(c->access = access_new(c->allow.v, (unsigned)c->allow.n)))
 		rc = OPTS_USAGE;
 	if (rc)
@@ -331,6 +363,7 @@ int target_config_read(struct target_config **out, int argc, char **argv, struct
 	int rc = target_config_words(out, argc, argv, o);
 	if (rc == 0)
 		rc = read_credentials(*out, o);
+	log_settled |= rc == 0;
 	if (rc) {
 		target_config_free(*out);
 		*out = NULL;

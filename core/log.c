@@ -25,6 +25,7 @@ static bool to_syslog;
 static int syslog_fd = -1;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* lines come one after the other */
 static unsigned lost;					 /* that nobody had room for */
+static char last_error[400];
 
 void log_init(const char *ident)
 {
@@ -150,6 +151,11 @@ void log_write(enum log_level level, const char *fmt, ...)
 	va_list ap;
 
 	pthread_mutex_lock(&lock);
+	if (level == LOG_LEVEL_ERROR) {
+		va_start(ap, fmt);
+		vsnprintf(last_error, sizeof(last_error), fmt, ap);
+		va_end(ap);
+	}
 	if (lost && putf(LOG_LEVEL_WARN, "%u lines of the log are lost: nobody read them", lost))
 		lost = 0;
 	va_start(ap, fmt);
@@ -158,6 +164,11 @@ void log_write(enum log_level level, const char *fmt, ...)
 	va_end(ap);
 	pthread_mutex_unlock(&lock);
 	errno = saved;
+}
+
+const char *log_last_error(void)
+{
+	return last_error;
 }
 
 bool log_allowed(struct log_limit *lim, unsigned *suppressed)

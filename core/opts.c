@@ -144,6 +144,25 @@ static int store(const struct opt *t, const char *val, const char *where, unsign
 	return 0;
 }
 
+/* --log-level, or --log; keep: it is only looked at. */
+static int set_log(bool destination, const char *val, bool keep, const char *where)
+{
+	const enum log_level was = log_threshold;
+	int rc = 0;
+	if (!destination)
+		rc = log_set_level(val);
+	else if (!keep)
+		rc = log_set_destination(val);
+	else if (strcmp(val, "stderr") != 0 && strcmp(val, "syslog") != 0)
+		rc = -EINVAL;
+	if (keep)
+		log_threshold = was;
+	if (rc)
+		log_error("%s%s: '%s' is not one of %s", where, destination ? "log" : "log-level",
+			  val, destination ? "stderr, syslog" : "error, warn, info, debug");
+	return rc;
+}
+
 /* Options that every table has. 1: taken, with *used_value set when `val` was needed. */
 static int common(const struct opts *o, const char *name, size_t len, const char *val,
 		  bool *used_value)
@@ -163,20 +182,13 @@ static int common(const struct opts *o, const char *name, size_t len, const char
 		return 1;
 	}
 	if (IS("log-level") || IS("log")) {
-		int rc;
 		*used_value = true;
 		if (!val) {
 			log_error("--%.*s needs a value; `vstor %s --help` tells which", (int)len,
 				  name, o->name);
 			return OPTS_USAGE;
 		}
-		rc = IS("log") ? log_set_destination(val) : log_set_level(val);
-		if (rc) {
-			log_error("--%.*s: '%s' is not one of %s", (int)len, name, val,
-				  IS("log") ? "stderr, syslog" : "error, warn, info, debug");
-			return OPTS_USAGE;
-		}
-		return 1;
+		return set_log(IS("log"), val, false, "--") ? OPTS_USAGE : 1;
 	}
 #undef IS
 	return 0;
@@ -289,6 +301,7 @@ static int parse_line(const struct opts *o, char *line, const char *where, unsig
 {
 	char *key, *eq, *val = NULL;
 	const struct opt *t;
+	bool destination, level;
 	if ((key = strchr(line, '#')))
 		*key = '\0';
 	key = trim(line);
@@ -301,15 +314,18 @@ static int parse_line(const struct opts *o, char *line, const char *where, unsig
 		key = trim(key);
 	}
 	t = find(o, key, strlen(key));
-	if (!t) {
-		log_error("%sunknown key '%s'", where, key);
+	destination = !t && strcmp(key, "log") == 0;
+	level = !t && strcmp(key, "log-level") == 0;
+	if (!t && !destination && !level) {
+		log_error("%sunknown key '%s'; `vstor %s --help` lists them, without the dashes",
+			  where, key, o->name);
 		return -EINVAL;
 	}
-	if ((t->type == OPT_FLAG) != !val) {
+	if ((t && t->type == OPT_FLAG) != !val) {
 		log_error("%s%s %s", where, key, val ? "takes no value" : "needs a value");
 		return -EINVAL;
 	}
-	return store(t, val, where, no);
+	return t ? store(t, val, where, no) : set_log(destination, val, o->keep_log, where);
 }
 
 int opts_parse_file(const struct opts *o, const char *path, int fd, char **text)
@@ -320,19 +336,21 @@ int opts_parse_file(const struct opts *o, const char *path, int fd, char **text)
 	unsigned no = 0;
 	ssize_t n;
 	int rc = 0;
+	bool unread = false;
 	*text = NULL;
 	if (!f) {
 		log_error("%s: %s; --config names a readable file", path,
 			  strerror(fd < 0 ? -fd : errno));
 		if (fd >= 0)
 			close(fd);
-		return OPTS_USAGE;
+		return 1;
 	}
 	/* All of it at once: the values stay where they are. */
 	n = getdelim(text, &cap, '\0', f);
 	if (n < 0 && !feof(f)) {
-		log_error("%s: %s", path, strerror(errno));
+		log_error("%s: %s; --config names a readable file", path, strerror(errno));
 		rc = -EIO;
+		unread = true;
 	} else if (!feof(f)) {
 		log_error("%s: not a text file", path);
 		rc = -EINVAL;
@@ -343,7 +361,7 @@ int opts_parse_file(const struct opts *o, const char *path, int fd, char **text)
 		rc = parse_line(o, line, where, no);
 	}
 	fclose(f);
-	return rc ? OPTS_USAGE : 0;
+	return unread ? 1 : rc ? OPTS_USAGE : 0;
 }
 
 static void usage_row(FILE *f, const char *left, const char *help)
@@ -365,7 +383,7 @@ void opts_usage(const struct opts *o, bool to_stdout)
 		usage_row(f, left, t->help);
 	}
 	if (o->json)
-		usage_row(f, "--json", "one JSON object on stdout");
+		usage_row(f, "--json", "one JSON value on stdout");
 	usage_row(f, "-v, -q", "log more (twice: debug), or only errors");
 	usage_row(f, "--log-level LEVEL", "error, warn (default), info or debug");
 	usage_row(f, "--log stderr|syslog", "where the log goes (default stderr)");

@@ -45,6 +45,7 @@ struct opts {
 	bool *json;		 /* where --json is noted; NULL: the subcommand has none */
 	unsigned min_operands, max_operands; /* how many operands there must be */
 	const char *epilog;		     /* printed after the options; may be NULL */
+	bool keep_log; /* what a file says of the log is looked at, but not put into force */
 };
 
 /* opts_parse() results other than an operand count */
@@ -63,10 +64,10 @@ int opts_parse(const struct opts *o, int argc, char **argv);
 int opts_exit(int result);
 
 /*
- * Reads `key = value` lines (the same words as on the command line; `#` starts a comment; a flag
- * stands alone). `fd`: path, open for reading, which this closes; or -errno: why it is not. *text
- * gets what the values point to, to be freed after their use. Returns 0 or
- * OPTS_USAGE, logged with file and line.
+ * Reads `key = value` lines (the same words as on the command line, --log and --log-level among
+ * them; `#` starts a comment; a flag stands alone). `fd`: path, open for reading, which this
+ * closes; or -errno: why it is not. *text gets what the values point to, to be freed after their
+ * use. Returns 0; 1, logged: the file cannot be read; or OPTS_USAGE, logged with file and line.
  */
 int opts_parse_file(const struct opts *o, const char *path, int fd, char **text);
 void opts_usage(const struct opts *o, bool to_stdout);

@@ -45,7 +45,7 @@ static bool is_secret(const char *word)
 	return strcmp(word, "password") == 0;
 }
 
-/* 0 or -EINVAL */
+/* 0, -ENOENT: there is no such word; or -EINVAL: it has no such value */
 static int take_word(struct attach_request *r, const char *word, const char *value)
 {
 	uint64_t n;
@@ -65,7 +65,7 @@ static int take_word(struct attach_request *r, const char *word, const char *val
 		return 0;
 	}
 	if (strcmp(word, "via") == 0)
-		return attach_via(value, &r->via);
+		return attach_via(value, &r->via) ? -EINVAL : 0;
 	if (strcmp(word, "aoe") == 0) {
 		r->via = ATTACH_AOE;
 		r->portal = value;
@@ -83,12 +83,13 @@ static int take_word(struct attach_request *r, const char *word, const char *val
 			return 0;
 		}
 	}
-	return -EINVAL;
+	return -ENOENT;
 }
 
 int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH_ERROR])
 {
 	char *save = NULL, *word, *value;
+	int rc;
 
 	memset(w, 0, sizeof(*w));
 	w->r.timeout_ns = ATTACH_TIMEOUT;
@@ -99,26 +100,28 @@ int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH
 	for (word = strtok_r(w->text, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
 		value = strchr(word, '=');
 		if (!value) {
-			snprintf(error, ATTACH_ERROR, "target=: '%s' is not of the form key=value",
-				 word);
+			snprintf(error, ATTACH_ERROR, "'%s' is not of the form key=value", word);
 			return -EINVAL;
 		}
 		*value++ = '\0';
-		if (take_word(&w->r, word, value)) {
+		rc = take_word(&w->r, word, value);
+		if (rc == -ENOENT)
 			snprintf(error, ATTACH_ERROR,
-				 "target=: '%s=' is unknown, or has no sense "
-				 "with '%s': see vstor-attach(8)",
+				 "'%s=' is unknown: vstor-attach(8) lists the words for a disk",
+				 word);
+		else if (rc)
+			snprintf(error, ATTACH_ERROR, "'%s=' cannot be '%s': see vstor-attach(8)",
 				 word, is_secret(word) ? "..." : value);
+		if (rc)
 			return -EINVAL;
-		}
 	}
 	if (w->r.via == ATTACH_AOE && w->r.portal && attach_aoe_only(&w->r)) {
 		snprintf(error, ATTACH_ERROR,
-			 "target=: aoe= takes SHELF.SLOT, and none of iSCSI's words beside it");
+			 "aoe= takes SHELF.SLOT, and none of iSCSI's words beside it");
 		return -EINVAL;
 	}
 	if (!w->r.portal) {
-		snprintf(error, ATTACH_ERROR, "target= names no portal=HOST[:PORT]");
+		snprintf(error, ATTACH_ERROR, "no portal=HOST[:PORT] is named");
 		return -EINVAL;
 	}
 	return 0;

@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/unit/capture.h"
 #include "tests/unit/check.h"
+#include "tests/unit/fake/xen.h"
 
 static char key[] = "/tmp/vstor-key-XXXXXX";
 
@@ -65,6 +67,30 @@ static void test_migrate(void)
 	chmod(key, 0600);
 }
 
+/* One JSON object, whenever it ends. */
+static void test_json_of_an_early_failure(void)
+{
+	fake_reset();
+	capture_begin();
+	CHECK_EQ(STATUS(cmd_migrate, "migrate", "--json", "none", "b"), 1);
+	CHECK_STR(capture_end(),
+		  "{\"domain\":\"none\",\"host\":\"b\",\"result\":\"not moved\","
+		  "\"guest\":\"has not been touched\",\"cause\":\"domain none: there is none "
+		  "of that name or number on this host\"}\n");
+	CHECK_EQ(fake.open, 0);
+	capture_begin();
+	CHECK_EQ(STATUS(cmd_migrate, "migrate", "--json", "--tcp", "7002", "--key-file",
+			"/nonexistent", "g", "b"),
+		 1);
+	CHECK(strstr(capture_end(), "\"cause\":\"/nonexistent: ") != NULL);
+	capture_begin();
+	CHECK_EQ(STATUS(cmd_evacuate, "evacuate", "--json", "--tcp", "7002", "--key-file",
+			"/nonexistent", "b"),
+		 1);
+	CHECK(strstr(capture_end(), "{\"steps\":[],\"not_placed\":[],\"cause\":\"/nonexistent: ") !=
+	      NULL);
+}
+
 static void test_receive(void)
 {
 	CHECK_EQ(STATUS(cmd_receive, "receive", "--listen", "127.0.0.1"), 2);
@@ -88,6 +114,7 @@ int main(void)
 	/* The messages are for people, and the usage would look like results. */
 	dup2(null, 2);
 	CHECK_RUN(test_migrate);
+	CHECK_RUN(test_json_of_an_early_failure);
 	CHECK_RUN(test_evacuate_and_balance);
 	CHECK_RUN(test_receive);
 	fflush(stdout);

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/unit/capture.h"
 #include "tests/unit/check.h"
 #include "tests/unit/fake/xen.h"
 #include "xen/departure.h"
@@ -131,7 +132,9 @@ static void test_somebody_is_at_it(void)
 	CHECK_EQ(read(ready[0], &byte, 1), 1);
 	CHECK_EQ(save_helper_of(5), pid);
 	CHECK_EQ(save_helper_of(55), 0);
+	capture_begin();
 	CHECK_EQ(recover("guest"), 1);
+	CHECK_STR(capture_end(), "domain guest: it is being saved or migrated\n");
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	close(ready[0]);
@@ -233,6 +236,45 @@ static void test_bad_journal(void)
 	CHECK_EQ(ledger_remove(UUID), 0);
 }
 
+/* What it prints. */
+static const char *recover_json(const char *domain, int status)
+{
+	char *argv[] = {"recover", "--json", (char *)domain, NULL};
+
+	capture_begin();
+	CHECK_EQ(cmd_recover(domain ? 3 : 2, argv), status);
+	CHECK_EQ(fake.open, 0);
+	return capture_end();
+}
+
+/* One value always: an object with a name, an array without. */
+static void test_json(void)
+{
+	char uuid[GUEST_UUID_MAX];
+	int claim;
+
+	begin("guest");
+	CHECK_STR(recover_json("guest", 0),
+		  "{\"domain\":\"guest\",\"domid\":5,\"guest\":\"still runs here\"}\n");
+	CHECK_STR(recover_json("another", 1), "{\"domain\":\"another\",\"guest\":null,\"cause\":"
+					      "\"another: no such domain here, and "
+					      "no migration of one was cut off\"}\n");
+	CHECK_STR(recover_json(NULL, 0), "[]\n");
+	guest_uuid_text(&guest->uuid, uuid);
+	claim = guest_claim(uuid);
+	CHECK(strstr(recover_json("guest", 1),
+		     "\"guest\":null,\"cause\":\"domain guest: it is being "
+		     "migrated at the moment") != NULL);
+	close(claim);
+	cut_off("guest--migratedaway", true, "gone");
+	fake_suspends(guest);
+	CHECK_STR(recover_json(NULL, 0),
+		  "[{\"domain\":\"guest\",\"domid\":5,\"guest\":\"runs here again\"}]\n");
+	CHECK(!is_open());
+	/* An option alone is no DOMAIN. */
+	CHECK_EQ(cmd_recover(3, (char *[]){"recover", "--release", "--json", NULL}), 2);
+}
+
 /* The other host: says so when it is asked. */
 static struct channel *asker;
 
@@ -295,5 +337,6 @@ int main(int argc, char **argv)
 	CHECK_RUN(test_cut_off);
 	CHECK_RUN(test_cut_off_by_a_reboot);
 	CHECK_RUN(test_bad_journal);
+	CHECK_RUN(test_json);
 	return check_remove(dir) != 0 || CHECK_DONE();
 }

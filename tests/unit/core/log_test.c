@@ -242,10 +242,21 @@ static void test_syslog(void)
 	CHECK_EQ(log_set_destination("stderr"), 0);
 }
 
+static void test_the_last_error_is_kept(void)
+{
+	capture();
+	log_init("vstor test");
+	log_error("%s: %s", "disk", "is away");
+	log_warn("a warning");
+	release();
+	CHECK_STR(log_last_error(), "disk: is away");
+}
+
 int main(void)
 {
 	CHECK_RUN(test_one_line_with_the_role_first);
 	CHECK_RUN(test_levels);
+	CHECK_RUN(test_the_last_error_is_kept);
 	CHECK_RUN(test_arguments_of_silent_levels_are_not_evaluated);
 	CHECK_RUN(test_no_forged_lines_nor_terminal_codes);
 	CHECK_RUN(test_long_message_is_cut_to_one_line);

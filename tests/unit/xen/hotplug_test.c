@@ -2,6 +2,8 @@
 /* The words of a disk's target=. */
 #include "xen/hotplug.h"
 
+#include <errno.h>
+
 #include "tests/unit/check.h"
 
 #define IQN "iqn.2026-11.local.vstor:t"
@@ -44,6 +46,17 @@ static void test_words(void)
 	CHECK_EQ(hotplug_parse("aoe=1.0", &w, error), 0);
 	CHECK_EQ(w.r.via, ATTACH_AOE);
 	CHECK_STR(w.r.portal, "1.0");
+}
+
+static void test_bad_words_are_named(void)
+{
+	char error[ATTACH_ERROR] = "";
+	struct hotplug_words w;
+
+	CHECK_EQ(hotplug_parse("portal=h,foo=2", &w, error), -EINVAL);
+	CHECK_STR(error, "'foo=' is unknown: vstor-attach(8) lists the words for a disk");
+	CHECK_EQ(hotplug_parse("portal=h,lun=x", &w, error), -EINVAL);
+	CHECK_STR(error, "'lun=' cannot be 'x': see vstor-attach(8)");
 }
 
 static void test_bad_words(void)
@@ -92,5 +105,6 @@ int main(void)
 {
 	CHECK_RUN(test_words);
 	CHECK_RUN(test_bad_words);
+	CHECK_RUN(test_bad_words_are_named);
 	return CHECK_DONE();
 }
