@@ -68,6 +68,7 @@ bool plug_start(struct plug *p, struct loop *l, struct toolstack *t, libxl_domai
 			   .config = config,
 			   .disks = config->num_disks,
 			   .nics = config->num_nics,
+			   .weight = config->b_info.sched_params.weight,
 			   .done = done,
 			   .arg = arg};
 	p->n = p->left = (unsigned)(p->disks + p->nics);
@@ -84,7 +85,7 @@ bool plug_start(struct plug *p, struct loop *l, struct toolstack *t, libxl_domai
 	config->num_disks = config->num_nics = 0;
 	p->holds = hold && p->disks && p->nics && !held_disks_begin(p->domid);
 	if (p->holds) /* long before it runs: then every call would be downtime */
-		weight_lower(t, p->domid);
+		weight_lower(t, p->domid, &config->b_info.sched_params);
 	log_debug("domain %u: plugging %d disks, %d network cards", p->domid, p->disks, p->nics);
 	loop_timer_set(l, &p->timer, 0, plug_next, p);
 	return true;
@@ -122,6 +123,7 @@ void plug_fini(struct plug *p)
 	loop_timer_del(p->loop, &p->timer);
 	p->config->num_disks = p->disks;
 	p->config->num_nics = p->nics;
+	p->config->b_info.sched_params.weight = p->weight;
 	free(p->ops);
 	*p = (struct plug){0};
 }

@@ -14,7 +14,7 @@ struct plug {
 	struct toolstack *t;
 	uint32_t domid;
 	libxl_domain_config *config;
-	int disks, nics; /* how many config really has */
+	int disks, nics, weight; /* as config really has them */
 	struct toolstack_op *ops;
 	unsigned n, next, left; /* all of them; begun; not done */
 	struct loop_timer timer;

@@ -15,14 +15,29 @@
 #include "xen/cpu.h"
 #include "xen/devices.h"
 #include "xen/message.h"
+#include "xen/save_helper.h"
 #include "xen/throttle.h"
 
 #define MIB (1024u * 1024)
 
 /* ---- at the source ---- */
 
+/* Two saves would take each other's dirty pages: what either sends would lack some (Xen:
+ * paging_log_dirty_op() cleans one bitmap). Vstor's own are told apart by the guest's claim. */
+static void check_save(const struct guest *g, struct verdicts *v)
+{
+	pid_t helper = save_helper_of(g->domid);
+
+	if (helper)
+		verdict(v, VERDICT_NO,
+			"guest: %s is being saved or moved by another program, whose helper is "
+			"process %d: wait until that has ended",
+			g->name, (int)helper);
+}
+
 static void check_life(struct guest *g, struct verdicts *v)
 {
+	check_save(g, v);
 	switch (guest_life(g->t, g->domid)) {
 	case GUEST_RUNS: verdict(v, VERDICT_OK, "guest: %s runs here", g->name); break;
 	case GUEST_PAUSED:

@@ -46,17 +46,23 @@ static int set(struct toolstack *t, uint32_t domid, int weight)
 	return rc;
 }
 
-void weight_lower(struct toolstack *t, uint32_t domid)
+void weight_lower(struct toolstack *t, uint32_t domid, libxl_domain_sched_params *later)
 {
 	struct xs_handle *xs = xs_open(0);
-	int was = weight_of(t, domid);
+	int was = weight_of(t, domid), n, lowered;
 	char path[PATH_LEN], text[16];
-	int n = snprintf(text, sizeof(text), "%d", was);
 
+	if (was && later->weight != LIBXL_DOMAIN_SCHED_PARAM_WEIGHT_DEFAULT)
+		was = later->weight;
+	lowered = MAX(was / 16, 1);
+	n = snprintf(text, sizeof(text), "%d", was);
 	note_path(domid, path);
-	if (xs && was > 1 && xs_write(xs, XBT_NULL, path, text, (unsigned)n) &&
-	    set(t, domid, MAX(was / 16, 1)))
-		xs_rm(xs, XBT_NULL, path);
+	if (xs && was > 1 && xs_write(xs, XBT_NULL, path, text, (unsigned)n)) {
+		if (set(t, domid, lowered))
+			xs_rm(xs, XBT_NULL, path);
+		else
+			later->weight = lowered;
+	}
 	if (xs)
 		xs_close(xs);
 }

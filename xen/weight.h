@@ -12,8 +12,11 @@
 
 #include "xen/toolstack.h"
 
-/* A sixteenth of what it is. Where that cannot be done or noted, it stays as it is. */
-void weight_lower(struct toolstack *t, uint32_t domid);
+/* Of a domain whose restore has begun: a sixteenth of what it is to have. With the stream's end
+ * libxl gives it what is in `later`, its configuration (libxl_dom.c, libxl__build_post()): that is
+ * lowered, too; the caller keeps it until then. Where it cannot be done or noted, all stays as it
+ * is. */
+void weight_lower(struct toolstack *t, uint32_t domid, libxl_domain_sched_params *later);
 /* As it was; logs what fails. Harmless when it was not lowered; may be repeated. */
 void weight_restore(struct toolstack *t, uint32_t domid);
 

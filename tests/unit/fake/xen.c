@@ -139,6 +139,9 @@ void fake_restore_ends(int rc)
 		    "libxl_fake.c:1:restore: the restore ends with %d", rc);
 	if (rc && rc != ERROR_ABORTED)
 		fake_domain(fake.made)->domid = 0;
+	/* libxl__build_post() */
+	else if (!rc && fake.restore_config->b_info.sched_params.weight > 0)
+		fake_domain(fake.made)->weight = fake.restore_config->b_info.sched_params.weight;
 	ends(how, rc);
 }
 
@@ -417,6 +420,7 @@ int __wrap_libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *c, u
 	fake.restore = how;
 	fake.restore_ctx = ctx;
 	fake.restore_domid = domid;
+	fake.restore_config = c;
 	return 0;
 }
 

@@ -84,6 +84,7 @@ struct fake_xen {
 	const libxl_asyncop_how *restore;
 	libxl_ctx *restore_ctx;
 	uint32_t *restore_domid; /* which libxl sets in the end */
+	const libxl_domain_config *restore_config;
 	/* Devices that are being plugged, in order; each until fake_plugged(). */
 	const libxl_asyncop_how *plugs[FAKE_PLUGS];
 	uint32_t made;	   /* the domain number of the next restore */

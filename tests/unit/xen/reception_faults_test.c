@@ -171,8 +171,8 @@ static void test_lets_go_of_disks(void)
 	w.has_card = true;
 	receive();
 	CHECK_STR(fake_node("backend/vbd/9/51712/physical-device"), "8:0");
-	CHECK_EQ(w.weight, 16);
-	CHECK_EQ(fake_domain(9)->weight, 256);
+	CHECK_EQ(w.weight, 32);
+	CHECK_EQ(fake_domain(9)->weight, 512);
 	judge();
 	end();
 }

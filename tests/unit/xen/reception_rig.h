@@ -72,6 +72,7 @@ static void config(libxl_domain_config *c)
 	c->disks->pdev_path = strdup(disk);
 	c->disks->readwrite = 1;
 	c->num_nics = w.has_card;
+	c->b_info.sched_params.weight = 512;
 	c->nics = calloc(1, sizeof(*c->nics));
 	c->nics->script = w.has_card ? strdup("/bin/true") : NULL;
 }

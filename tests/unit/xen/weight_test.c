@@ -9,10 +9,12 @@
 static struct loop *l;
 static struct toolstack *t;
 static struct fake_domain *d;
+static libxl_domain_sched_params later;
 
 static void begin(void)
 {
 	fake_reset();
+	libxl_domain_sched_params_init(&later);
 	d = fake_domain_new(9, "guest");
 	l = loop_new();
 	CHECK_EQ(toolstack_open(l, &t), 0);
@@ -30,7 +32,7 @@ static void test_lowered_and_restored(void)
 	begin();
 	d->weight = 512;
 	d->cap = 70;
-	weight_lower(t, 9);
+	weight_lower(t, 9, &later);
 	CHECK_EQ(d->weight, 32);
 	CHECK_STR(fake_node(NOTE), "512");
 	weight_restore(t, 9);
@@ -43,11 +45,24 @@ static void test_lowered_and_restored(void)
 	end();
 }
 
+/* By the end of the stream it has what its configuration says, not what it was made with. */
+static void test_its_own(void)
+{
+	begin();
+	later.weight = 512;
+	weight_lower(t, 9, &later);
+	CHECK_EQ(later.weight, 32);
+	d->weight = later.weight;
+	weight_restore(t, 9);
+	CHECK_EQ(d->weight, 512);
+	end();
+}
+
 static void test_least(void)
 {
 	begin();
 	d->weight = 3;
-	weight_lower(t, 9);
+	weight_lower(t, 9, &later);
 	CHECK_EQ(d->weight, 1);
 	weight_restore(t, 9);
 	CHECK_EQ(d->weight, 3);
@@ -58,7 +73,7 @@ static void test_scheduler_without_weights(void)
 {
 	begin();
 	d->scheduler = LIBXL_SCHEDULER_NULL;
-	weight_lower(t, 9);
+	weight_lower(t, 9, &later);
 	CHECK_EQ(d->weight, 256);
 	CHECK(!fake_node(NOTE));
 	end();
@@ -68,8 +83,9 @@ static void test_cannot_be_set(void)
 {
 	begin();
 	fake.fails = "weight";
-	weight_lower(t, 9);
+	weight_lower(t, 9, &later);
 	CHECK_EQ(d->weight, 256);
+	CHECK_EQ(later.weight, LIBXL_DOMAIN_SCHED_PARAM_WEIGHT_DEFAULT);
 	CHECK(!fake_node(NOTE)); /* or it would be put back over another's */
 	end();
 }
@@ -78,7 +94,7 @@ static void test_cannot_be_set(void)
 static void test_cannot_be_put_back(void)
 {
 	begin();
-	weight_lower(t, 9);
+	weight_lower(t, 9, &later);
 	fake.fails = "weight";
 	weight_restore(t, 9);
 	CHECK_EQ(d->weight, 16);
@@ -93,7 +109,7 @@ static void test_cannot_be_noted(void)
 {
 	begin();
 	fake.fails = "xs_write";
-	weight_lower(t, 9);
+	weight_lower(t, 9, &later);
 	CHECK_EQ(d->weight, 256);
 	end();
 }
@@ -101,6 +117,7 @@ static void test_cannot_be_noted(void)
 int main(void)
 {
 	CHECK_RUN(test_lowered_and_restored);
+	CHECK_RUN(test_its_own);
 	CHECK_RUN(test_least);
 	CHECK_RUN(test_scheduler_without_weights);
 	CHECK_RUN(test_cannot_be_set);
