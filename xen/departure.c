@@ -30,18 +30,26 @@ static void put(struct buf *b, const char *uuid, const struct recovery_note *n,
 	referee_put(b, &n->referee);
 }
 
+int departure_left(const char *uuid)
+{
+	struct departed old;
+	int rc = departure_read(uuid, &old);
+
+	if (!rc && old.this_boot)
+		return -EEXIST;
+	return rc == -ENOENT ? 0 : rc;
+}
+
 int departure_begin(struct departure *d, const char *uuid, const struct recovery_note *note,
 		    const struct migration_way *way)
 {
-	struct departed old;
 	struct buf b = {0};
-	int rc = departure_read(uuid, &old);
+	int rc = departure_left(uuid);
 
 	d->ledger.fd = -1;
-	if (!rc && old.this_boot)
-		return -EEXIST;
-	if (!rc)
-		rc = ledger_remove(uuid);
+	if (rc)
+		return rc;
+	rc = ledger_remove(uuid);
 	if (rc && rc != -ENOENT)
 		return rc;
 	snprintf(d->uuid, sizeof(d->uuid), "%s", uuid);

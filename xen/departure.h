@@ -16,8 +16,11 @@ struct departure {
 	char uuid[GUEST_UUID_MAX];
 };
 
-/* Begins it. One that was left of an earlier boot of this host is replaced. 0 or -errno; -EEXIST:
- * an earlier migration of the guest is not settled. */
+/* 0: none is there, but perhaps of an earlier boot of this host; -EEXIST: an earlier migration of
+ * the guest is not settled; or -errno: there is one that cannot be read. */
+int departure_left(const char *uuid);
+/* Begins it. One that was left of an earlier boot of this host is replaced. 0 or -errno, as
+ * departure_left(). */
 int departure_begin(struct departure *d, const char *uuid, const struct recovery_note *note,
 		    const struct migration_way *way);
 /* On the disk when it returns. 0 or -errno. */

@@ -273,6 +273,19 @@ int migration_start(struct loop *l, struct toolstack *t, const struct migration_
 			  m->guest.name, strerror(-rc));
 		goto out;
 	}
+	/* What an earlier one has left comes first: killed from here on, this one would be settled
+	 * by a note that knows nothing of it. */
+	rc = departure_left(m->guest.uuid);
+	if (rc) {
+		if (rc == -EEXIST)
+			log_error("domain %s: an earlier migration of it was cut off: vstor "
+				  "recover %s first",
+				  m->guest.name, m->guest.name);
+		else
+			log_error("domain %s: its journal in %s cannot be read: %s", m->guest.name,
+				  ledger_dir, strerror(-rc));
+		goto out;
+	}
 	put_back_cap(m);
 	rc = guardian_start(&m->guardian, m->claim, on_orphaned, m);
 	if (rc) {

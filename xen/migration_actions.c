@@ -253,10 +253,7 @@ static void on_saved(void *arg, int err)
 
 static bool kept(struct migration *m, int rc)
 {
-	if (rc == -EEXIST)
-		because(m->cause, "an earlier migration of it was cut off: vstor recover %s first",
-			m->guest.name);
-	else if (rc)
+	if (rc)
 		because(m->cause, "cannot keep a journal in %s: %s", ledger_dir, strerror(-rc));
 	return rc == 0;
 }
