@@ -375,6 +375,7 @@ int target_remove_lun(struct target_server *s, struct target *t, unsigned number
 	for (struct conn *c = s->conns; c; c = c->next) {
 		if (c->target != t)
 			continue;
+		tasks_orphan(c, number);
 		session_lun_remove(c, l);
 		session_luns_changed(c, NULL);
 	}

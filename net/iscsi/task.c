@@ -159,6 +159,14 @@ unsigned tasks_abort(struct conn *c, int lun, struct tmf *f)
 	return n;
 }
 
+void tasks_orphan(struct conn *c, unsigned lun)
+{
+	for (unsigned i = 0; i < TASK_HASH; i++)
+		for (struct task *t = c->hash[i]; t; t = t->next)
+			if (!t->running && iscsi_lun_get(t->lun) == (int)lun)
+				t->orphan = true;
+}
+
 /* ---- the response ---- */
 
 /* Residual counts (RFC 7143, 11.4.5): what the command would move against what was announced. */
@@ -270,7 +278,7 @@ void task_run(struct task *t)
 	int number = iscsi_lun_get(t->lun);
 	cmd->transport = &transport;
 	cmd->engine = c->home->engine;
-	t->session_lun = number < 0 ? NULL : session_lun_find(c, (unsigned)number);
+	t->session_lun = number < 0 || t->orphan ? NULL : session_lun_find(c, (unsigned)number);
 	if (t->session_lun) {
 		t->session_lun->uses++;
 		cmd->nexus = &t->session_lun->nexus;

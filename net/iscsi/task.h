@@ -35,6 +35,7 @@ struct task {
 	bool read, write;
 	bool running; /* in the device server */
 	bool aborted; /* no response is owed */
+	bool orphan;  /* its LUN was removed before it ran: another may have the number now */
 	struct tmf_wait *awaited_by;
 	uint8_t lun[8];
 
@@ -86,6 +87,9 @@ void task_refuse(struct task *t);
 void task_abort(struct task *t, struct tmf *f);
 /* The same for all of a connection's on a LUN (-1: on all); returns how many there were. */
 unsigned tasks_abort(struct conn *c, int lun, struct tmf *f);
+/* The LUN of this number is being removed: those that wait for their data find none when they come
+ * to run, also where its number has been given to another by then. */
+void tasks_orphan(struct conn *c, unsigned lun);
 /* What `f` waited for has ended, or been given up. */
 void tmf_part(struct tmf *f);
 /* Puts the residual count (RFC 7143, 11.4.5) in its place; returns the flag that goes with it. */

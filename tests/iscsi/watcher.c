@@ -11,6 +11,8 @@
  *                up to 128 blocks of LUN N, one if not told: as ready; fua is a write, too
  *   atomic N [LBA [COUNT]]
  *                WRITE ATOMIC of other data than write's
+ *   ask N        WRITE of block 0 without its data: "asked", for that, or as ready
+ *   data         what was asked for: as ready
  *   sync N       SYNCHRONIZE CACHE: as ready
  *   ping         NOP-Out: "good" or "lost"
  *   sanitize N   SANITIZE, ten times over, in the background: as ready
@@ -34,24 +36,14 @@ static void sense_text(const struct pdu *p, char text[ANSWER])
 		snprintf(text + n, (size_t)(ANSWER - n), " @%u", get_be32(sense + 3));
 }
 
-/* Runs a command once. The answer is `text`: "good", sense, or "lost"; data goes to `in`. */
-static bool run(struct raw *r, unsigned lun, const uint8_t *cdb, size_t cdb_len, const void *out,
-		size_t out_len, uint8_t *in, size_t in_len, char text[ANSWER])
-{
-	struct buf b = {0};
-	struct pdu p;
-	uint8_t flags = ISCSI_FINAL;
+static uint32_t asked_itt, asked_ttt;
 
-	raw_target.lun = (uint8_t)lun;
-	if (in_len)
-		flags |= ISCSI_CMD_READ;
-	if (out)
-		flags |= ISCSI_CMD_WRITE;
-	raw_put_command(r, &b, cdb, cdb_len, flags, (uint32_t)(out ? out_len : in_len), out,
-			out_len);
+/* What comes of a command, as in run(); "asked" when the target wants its data. */
+static bool answered(struct raw *r, uint8_t *in, size_t in_len, char text[ANSWER])
+{
+	struct pdu p;
+
 	strcpy(text, "lost");
-	if (!raw_send(r, &b))
-		return false;
 	for (bool done = false; !done;) {
 		uint8_t opcode;
 		if (raw_recv(r, &p) != RAW_PDU)
@@ -64,6 +56,12 @@ static bool run(struct raw *r, unsigned lun, const uint8_t *cdb, size_t cdb_len,
 			done = p.bhs[1] & ISCSI_DATA_IN_STATUS;
 		} else if (opcode == ISCSI_SCSI_RESPONSE) {
 			done = true;
+		} else if (opcode == ISCSI_R2T) {
+			asked_itt = get_be32(p.bhs + PDU_ITT);
+			asked_ttt = get_be32(p.bhs + PDU_TTT);
+			strcpy(text, "asked");
+			raw_pdu_free(&p);
+			return true;
 		}
 		if (done && p.bhs[RESP_STATUS] == 0)
 			strcpy(text, "good");
@@ -72,6 +70,52 @@ static bool run(struct raw *r, unsigned lun, const uint8_t *cdb, size_t cdb_len,
 		raw_pdu_free(&p);
 	}
 	return true;
+}
+
+static void ask(struct raw *r, unsigned lun, char text[ANSWER])
+{
+	struct buf b = {0};
+	uint8_t cdb[10];
+
+	raw_rw10(cdb, true, 0, 1);
+	raw_target.lun = (uint8_t)lun;
+	raw_put_command(r, &b, cdb, sizeof(cdb), ISCSI_FINAL | ISCSI_CMD_WRITE, BLOCK, NULL, 0);
+	strcpy(text, "lost");
+	if (raw_send(r, &b))
+		answered(r, NULL, 0, text);
+}
+
+static void give_data(struct raw *r, char text[ANSWER])
+{
+	static const uint8_t data[BLOCK] = {0xa5};
+	struct buf b = {0};
+	uint8_t *h = raw_put(&b, ISCSI_DATA_OUT, ISCSI_FINAL, data, sizeof(data));
+
+	put_be32(h + PDU_ITT, asked_itt);
+	put_be32(h + PDU_TTT, asked_ttt);
+	strcpy(text, "lost");
+	if (raw_send(r, &b))
+		answered(r, NULL, 0, text);
+}
+
+/* Runs a command once. The answer is `text`: "good", sense, or "lost"; data goes to `in`. */
+static bool run(struct raw *r, unsigned lun, const uint8_t *cdb, size_t cdb_len, const void *out,
+		size_t out_len, uint8_t *in, size_t in_len, char text[ANSWER])
+{
+	struct buf b = {0};
+	uint8_t flags = ISCSI_FINAL;
+
+	raw_target.lun = (uint8_t)lun;
+	if (in_len)
+		flags |= ISCSI_CMD_READ;
+	if (out)
+		flags |= ISCSI_CMD_WRITE;
+	raw_put_command(r, &b, cdb, cdb_len, flags, (uint32_t)(out ? out_len : in_len), out,
+			out_len);
+	strcpy(text, "lost");
+	if (!raw_send(r, &b))
+		return false;
+	return answered(r, in, in_len, text);
 }
 
 static void luns(struct raw *r)
@@ -157,6 +201,10 @@ static void serve(struct raw *r, const char *verb, unsigned lun, unsigned lba, u
 			printf("%u\n", get_be32(in) + 1);
 			return;
 		}
+	} else if (strcmp(verb, "ask") == 0) {
+		ask(r, lun, text);
+	} else if (strcmp(verb, "data") == 0) {
+		give_data(r, text);
 	} else if (strcmp(verb, "sync") == 0) {
 		run(r, lun, sync, sizeof(sync), NULL, 0, NULL, 0, text);
 	} else if (strcmp(verb, "sanitize") == 0) {
