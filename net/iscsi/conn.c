@@ -487,7 +487,7 @@ static void on_event(void *arg, unsigned events)
 	} else if (c->ahead && c->stalled && c->state == CONN_FULL && events & LOOP_READ &&
 		   !c->server->draining)
 		read_ahead(c);
-	else if (events == (LOOP_READ | LOOP_WRITE) && !c->tx_n)
+	else if (events == (LOOP_READ | LOOP_WRITE) && !conn_tx_ready(c))
 		conn_close(c); /* an error while nothing is asked for */
 	if (c->state == CONN_CLOSED)
 		return;
