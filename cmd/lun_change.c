@@ -232,7 +232,7 @@ static bool same(const struct lun_config *a, const struct lun_config *b)
 	return same_place(a, b) && same_text(a->path, b->path) && same_text(a->serial, b->serial) &&
 	       a->block_size == b->block_size && a->thin == b->thin &&
 	       a->removable == b->removable && a->disk.readonly == b->disk.readonly &&
-	       a->disk.writethrough == b->disk.writethrough;
+	       a->disk.writethrough == b->disk.writethrough && a->writeback == b->writeback;
 }
 
 /* A disk that is served keeps its number where the configuration leaves it open. */
