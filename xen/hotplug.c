@@ -286,9 +286,12 @@ static int reserve(struct xs_handle *xs, const char *backend, const struct iscsi
 		return 0;
 	}
 	if (rc == 0 && incoming(xs, backend)) {
-		if (referee_registered(d->path))
+		/* Unless that is certain nothing may be taken: the source's guest runs yet. */
+		rc = referee_registered(d->path);
+		if (rc > 0)
 			return 0;
-		rc = referee_holder(d->path, &victim, name, sizeof(name));
+		if (!rc)
+			rc = referee_holder(d->path, &victim, name, sizeof(name));
 		if (!referee_is_key(victim))
 			victim = 0;
 	}

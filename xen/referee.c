@@ -319,13 +319,15 @@ int referee_mend(const char *device)
 	return paths_is_map(device) ? referee_paths_mend(device) : 0;
 }
 
-bool referee_registered(const char *device)
+int referee_registered(const char *device)
 {
 	struct reservation *seen = malloc(sizeof(*seen));
-	bool is = seen && referee_read(device, seen) == 0 && seen_own(seen);
+	int rc = seen ? referee_read(device, seen) : -ENOMEM;
 
+	if (!rc)
+		rc = seen_own(seen) != 0;
 	free(seen);
-	return is;
+	return rc;
 }
 
 int referee_holder(const char *device, uint64_t *key, char *name, size_t size)

@@ -115,8 +115,8 @@ int referee_check(const char *device);
 int referee_mend(const char *device);
 /* As reservation_read(), by whichever path answers. */
 int referee_read(const char *device, struct reservation *seen);
-/* Whether this host has registered a key with the disk. */
-bool referee_registered(const char *device);
+/* 1: this host has registered a key with the disk; 0; or -errno: it does not say. */
+int referee_registered(const char *device);
 /* Who holds the disk, if another than this host: the key, 0 if nobody; `name` gets the initiator's.
  * 0 or -errno. */
 int referee_holder(const char *device, uint64_t *key, char *name, size_t size);

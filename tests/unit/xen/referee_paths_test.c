@@ -264,7 +264,7 @@ static void test_begins_with_all(void)
 	way.down[B] = way.down[B + SECOND] = true;
 	CHECK_EQ(referee_claim(&b, false), REFEREE_SILENT);
 	CHECK(strstr(b.why, "/dev/dm-0 does not answer") != NULL);
-	CHECK(!referee_registered("/dev/dm-0"));
+	CHECK_EQ(referee_registered("/dev/dm-0"), -EIO);
 	CHECK(referee_check("/dev/dm-0") < 0);
 	mend_ways();
 	check_paths_owner(A);
@@ -338,19 +338,19 @@ static void test_hold(void)
 	be(A);
 	CHECK_EQ(referee_hold("/dev/dm-0", 0, why), REFEREE_WON);
 	CHECK_EQ(referee_hold("/dev/dm-0", 0, why), REFEREE_WON);
-	CHECK(referee_registered("/dev/dm-0"));
+	CHECK_EQ(referee_registered("/dev/dm-0"), 1);
 	CHECK_EQ(referee_holder("/dev/dm-0", &key, name, sizeof(name)), 0);
 	CHECK_EQ(key, 0);
 	be(B);
 	CHECK_EQ(referee_hold("/dev/dm-0", 0, why), REFEREE_LOST);
 	CHECK(strstr(why, "/dev/dm-0 is held by iqn.2026-11.test:a (key 0x7673") != NULL);
-	CHECK(!referee_registered("/dev/dm-0"));
+	CHECK_EQ(referee_registered("/dev/dm-0"), 0);
 	CHECK_EQ(referee_holder("/dev/dm-0", &key, name, sizeof(name)), 0);
 	CHECK_STR(name, "iqn.2026-11.test:a");
 	/* Its host may be dead: it is told by whichever path there is, and then not asked. */
 	way.down[B] = true;
 	CHECK_EQ(referee_announce("/dev/dm-0", key), 0);
-	CHECK(referee_registered("/dev/dm-0"));
+	CHECK_EQ(referee_registered("/dev/dm-0"), 1);
 	CHECK_EQ(key_count(), 3);
 	CHECK_EQ(held_by("/dev/0b"), key);
 	CHECK(writes(A, 0) && writes(A + SECOND, 0));
@@ -443,7 +443,7 @@ static void test_one_and_several(void)
 	b.theirs = a.mine;
 	CHECK_EQ(referee_join(&b), REFEREE_LOST);
 	CHECK(strstr(b.why, "/dev/0a has one path, and several where the guest is") != NULL);
-	CHECK(!referee_registered("/dev/0a"));
+	CHECK_EQ(referee_registered("/dev/0a"), 0);
 	be(A);
 	CHECK_EQ(referee_leave(&a, true), 0);
 	a = by_one;

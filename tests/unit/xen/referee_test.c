@@ -204,14 +204,14 @@ static void test_hold(void)
 	be(A);
 	CHECK_EQ(referee_hold("/dev/0", 0, why), REFEREE_WON);
 	CHECK_EQ(referee_hold("/dev/0", 0, why), REFEREE_WON);
-	CHECK(referee_registered("/dev/0"));
+	CHECK_EQ(referee_registered("/dev/0"), 1);
 	CHECK(writes(A, 0) && !writes(B, 0));
 	CHECK_EQ(referee_holder("/dev/0", &key, name, sizeof(name)), 0);
 	CHECK_EQ(key, 0);
 	be(B);
 	CHECK_EQ(referee_hold("/dev/0", 0, why), REFEREE_LOST);
 	CHECK(strstr(why, "/dev/0 is held by iqn.2026-11.test:a (key 0x7673") != NULL);
-	CHECK(!referee_registered("/dev/0"));
+	CHECK_EQ(referee_registered("/dev/0"), 0);
 	/* Its host is dead. */
 	CHECK_EQ(referee_holder("/dev/0", &key, name, sizeof(name)), 0);
 	CHECK_STR(name, "iqn.2026-11.test:a");
@@ -269,7 +269,7 @@ static void test_joins_the_holder_only(void)
 	be(B);
 	CHECK_EQ(referee_join(&b), REFEREE_LOST);
 	CHECK(strstr(b.why, "held by iqn.2026-11.test:a") != NULL);
-	CHECK(!referee_registered("/dev/0"));
+	CHECK_EQ(referee_registered("/dev/0"), 0);
 	rig_down();
 }
 
