@@ -267,6 +267,35 @@ static void test_exec(void)
 	/* One that fails is named, with its last words. */
 	CHECK_EQ(bench("exec echo_no_disk;exit_3", 0), 1);
 	CHECK(strstr(err, "status 3") && strstr(err, "no disk"));
+	CHECK_EQ(bench("exec exit_3 --json", 0), 1);
+	CHECK(is_object_with("\"error\":\"ended with status 3; its last line: (none)\""));
+}
+
+/* A program that ends between two samples loses nothing, and a part of a second is not shown as
+ * a whole one. */
+static void test_exec_ends_within_a_sample(void)
+{
+	const char *text;
+
+	CHECK_EQ(bench("exec echo_hi", 0), 0);
+	CHECK_EQ(lines(out), 1);
+	CHECK(strncmp(out, "exec: 1 line in 0.", 18) == 0 && !strstr(out, "lines/s"));
+	CHECK_EQ(bench("exec echo_hi --json", 0), 0);
+	CHECK(is_object_with("\"lines\":1,\"samples\":[{\"from\":0,\"to\":0."));
+	CHECK(!*err); /* no line of figures a second */
+	text = strstr(out, "\"seconds\":");
+	CHECK(text && strtod(text + 10, NULL) > 0);
+	/* By its real length, which is half a second or more: six lines are less than twelve a
+	 * second, and more than one. */
+	CHECK_EQ(bench("exec seq_6;sleep_0.6 --json", 0), 0);
+	text = strstr(out, "\"value\":");
+	CHECK(text && strtod(text + 8, NULL) > 1 && strtod(text + 8, NULL) < 10.1);
+	CHECK_EQ(lines(err), 1);
+	CHECK_EQ(bench("exec echo_7_MB;echo_9_MB --pattern ([0-9]+)_MB --unit MB", 0), 0);
+	CHECK_EQ(lines(out), 3);
+	CHECK(strstr(out, "exec: 2 figures in ") && strstr(out, "mean 8, least 7, most 9 MB\n"));
+	CHECK_EQ(bench("exec echo_hi --csv", 0), 0);
+	CHECK(lines(out) == 2 && strstr(err, "exec: 1 line"));
 }
 
 static void test_ping_samples(void)
@@ -338,6 +367,7 @@ int main(void)
 	CHECK_RUN(test_memory_ways);
 	CHECK_RUN(test_csv);
 	CHECK_RUN(test_exec);
+	CHECK_RUN(test_exec_ends_within_a_sample);
 	CHECK_RUN(test_ping_samples);
 	CHECK_RUN(test_disk_of_clients_leaves_nothing);
 	CHECK_RUN(test_a_full_disk_is_named);
