@@ -192,8 +192,10 @@ static int check(struct migrating *m, const char *test)
 		else if (strncmp(*w, "--key-file=", 11) == 0)
 			m->o.key_file = *w + 11;
 	}
+	m->o.key_file = agent_key_file(m->o.key_file);
 	if (!m->o.key_file) {
-		log_error("--key-file is needed: the secret of the agent in the guest");
+		log_error("--key-file is needed, for there is no " AGENT_KEY_FILE
+			  ": copy the secret of the agent in the guest there");
 		return 2;
 	}
 	if (!m->o.agent)
@@ -222,7 +224,8 @@ int bench_migrate(int argc, char **argv)
 		{"host-agent", OPT_STRING, &m.o.far_agent, "ADDR[:PORT]",
 		 "an agent on HOST, with the same key: how busy it is (default: none)", 0, 0},
 		{"key-file", OPT_STRING, &m.o.key_file, "F",
-		 "the agent's secret (default: that for vstor migrate)", 0, 0},
+		 "the agent's secret (default: that for vstor migrate, or " AGENT_KEY_FILE ")", 0,
+		 0},
 		{"output", OPT_STRING, &m.output, "FILE",
 		 "where the run goes (default: vstor-migrate.json; with all: -N before .json)", 0,
 		 0},

@@ -227,6 +227,49 @@ static void test_a_full_disk_is_named(void)
 		CHECK_EQ(status, 0);
 }
 
+/* Runs in an /etc of its own, which is empty but for a key that others may read. */
+static int look_for_a_key(void)
+{
+	static const char *const wanting[] = {"agent",
+					      "migrate --test 4 --guest 127.0.0.1 guest1 hostb"};
+	int fd;
+
+	if (unshare(CLONE_NEWNS | (geteuid() ? CLONE_NEWUSER : 0)) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("etc", "/etc", "tmpfs", 0, NULL) < 0)
+		return 77;
+	for (int i = 0; i < 2; i++)
+		if (bench(wanting[i], 0) != 2 || lines(err) != 1 ||
+		    !strstr(err, "no /etc/vstor.key"))
+			return 1;
+	fd = open("/etc/vstor.key", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, "a secret of 16 bytes and more\n", 30) != 30 || fchmod(fd, 0644))
+		return 2;
+	close(fd);
+	/* It is taken, and looked at as closely as any. */
+	for (int i = 0; i < 2; i++)
+		if (bench(wanting[i], 0) != 1 || !strstr(err, "/etc/vstor.key: others") ||
+		    !strstr(err, "chmod 600"))
+			return 3;
+	return 0;
+}
+
+static void test_the_key_has_a_place(void)
+{
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		_exit(look_for_a_key());
+	waitpid(pid, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		printf("# no /etc of its own to be had here: the key's place is not tried\n");
+	else
+		CHECK_EQ(status, 0);
+}
+
 static void test_csv(void)
 {
 	CHECK_EQ(bench("cpu --duration 0.25 --sample 0.1 --prime 500 --csv", 0), 0);
@@ -371,6 +414,7 @@ int main(void)
 	CHECK_RUN(test_ping_samples);
 	CHECK_RUN(test_disk_of_clients_leaves_nothing);
 	CHECK_RUN(test_a_full_disk_is_named);
+	CHECK_RUN(test_the_key_has_a_place);
 	CHECK_RUN(test_disk_in_a_directory_leaves_nothing);
 	CHECK_RUN(test_disk_file_is_not_destroyed_by_accident);
 	CHECK_RUN(test_bad_words_and_places);

@@ -336,7 +336,6 @@ static void test_bad_words(void)
 		{"guest1 hostb", 2},
 		{"--test 8 --guest 127.0.0.1 guest1 hostb", 2},
 		{"--test 1 guest1 hostb", 2},
-		{"--test 1 --guest 127.0.0.1 guest1 hostb", 2},
 		{"--test all --guest 127.0.0.1 --key-file x guest1 hostb", 2},
 		{"--test 6 --guest 127.0.0.1 --key-file x guest1 hostb", 2},
 		{"--test 1 --guest 127.0.0.1 --key-file /nonexistent guest1 hostb", 1},
