@@ -196,6 +196,20 @@ static void test_disk_of_clients_leaves_nothing(void)
 	CHECK_EQ(mkdir(dir, 0700), 0);
 }
 
+/* Where it is started, when no directory is named. */
+static void test_disk_has_a_place(void)
+{
+	int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	CHECK_EQ(chdir(dir), 0);
+	CHECK_EQ(bench("disk --duration 0.1 --json", 0), 0);
+	CHECK(is_object_with("\"path\":\".\""));
+	CHECK_EQ(fchdir(here), 0);
+	close(here);
+	CHECK_EQ(rmdir(dir), 0);
+	CHECK_EQ(mkdir(dir, 0700), 0);
+}
+
 /* On a file system of 256 KiB, in a namespace of its own: 77 when that cannot be had. */
 static int fill_a_small_disk(void)
 {
@@ -354,7 +368,7 @@ static void test_bad_words_and_places(void)
 		const char *words;
 		int status;
 	} wrong[] = {
-		{"disk", 2},
+		{"disk /tmp /tmp", 2},
 		{"disk /nonexistent", 1},
 		{"disk /proc", 1},
 		{"disk /tmp --clients 0", 2},
@@ -413,6 +427,7 @@ int main(void)
 	CHECK_RUN(test_exec_ends_within_a_sample);
 	CHECK_RUN(test_ping_samples);
 	CHECK_RUN(test_disk_of_clients_leaves_nothing);
+	CHECK_RUN(test_disk_has_a_place);
 	CHECK_RUN(test_a_full_disk_is_named);
 	CHECK_RUN(test_the_key_has_a_place);
 	CHECK_RUN(test_disk_in_a_directory_leaves_nothing);
