@@ -397,8 +397,8 @@ int bench_storage(int argc, char **argv)
 				      .warmup = 2 * SEC_NS,
 				      .output = "vstor-storage.json"};
 	const struct opt table[] = {
-		{"local", OPT_STRING, &c.path[LOCAL], "PATH",
-		 "a directory, file or block device of this machine", 0, 0},
+		{"local", OPT_STRING, &c.path[LOCAL], FAR_WORDS,
+		 "a directory, file or block device of this machine, or what --remote takes", 0, 0},
 		{"remote", OPT_STRING, &c.path[REMOTE], FAR_WORDS,
 		 "the same on the attached disk, or one by vstor's own initiator", 0, 0},
 		{"runs", OPT_U64, &c.runs, "N", "turns of each side; medians count (default: 3)", 1,
