@@ -12,6 +12,7 @@
 #include "cmd/bench/bench.h"
 #include "cmd/bench/child.h"
 #include "cmd/bench/far.h"
+#include "cmd/bench/progress.h"
 #include "cmd/bench/report.h"
 #include "core/bytes.h"
 #include "core/json.h"
@@ -82,6 +83,7 @@ static void take(struct comparison *c)
 	yajl_val disk = result_of(&c->disk), other = result_of(&c->other);
 
 	if (!disk || (!other && c->other.loop)) {
+		progress_clear();
 		log_error("%s, run %u: %s", c->path[c->side], c->run + 1, c->word);
 		c->failed = true;
 	}
@@ -145,6 +147,7 @@ static void start_child(struct comparison *c, struct child *child, const char *c
 	*child = (struct child){.on_line = on_line, .on_exit = ended, .arg = c};
 	err = child_start(c->loop, child, argv, NULL);
 	if (err) {
+		progress_clear();
 		log_error("%s: %s", argv[2], strerror(-err));
 		c->failed = true;
 	}
@@ -193,12 +196,27 @@ static void start_beside(struct comparison *c)
 		start_child(c, &c->other, ping);
 }
 
+static void say_step(const struct comparison *c)
+{
+	static const char *const words[] = {"and network", "and CPU", "and memory"};
+	uint64_t all = c->runs * SIDES * BESIDES;
+	uint64_t done = ((uint64_t)c->run * SIDES + c->side) * BESIDES + c->beside;
+	char left[PROGRESS_TIME];
+
+	progress_say("step %llu of %llu, turn %u of %llu: %s disk %s%s%s%s",
+		     (unsigned long long)done + 1, (unsigned long long)all, c->run + 1,
+		     (unsigned long long)c->runs, c->side == LOCAL ? "local" : "remote",
+		     !c->ping && c->beside == BESIDE_PING ? "alone" : words[c->beside],
+		     /* --duration 0: until it is interrupted */
+		     c->duration ? "; about " : "",
+		     c->duration ? progress_time(left, (all - done) * (c->warmup + c->duration))
+				 : "",
+		     c->duration ? " left" : "");
+}
+
 static void start(struct comparison *c)
 {
-	static const char *const words[] = {"and the network", "and CPU", "and memory"};
-
-	log_info("run %u of %llu, %s: disk %s", c->run + 1, (unsigned long long)c->runs,
-		 c->side == LOCAL ? "local" : "remote", words[c->beside]);
+	say_step(c);
 	start_disk(c);
 	start_beside(c);
 	if (!c->disk.running && !c->other.running)
@@ -380,6 +398,7 @@ static int compare(struct comparison *c)
 	loop_signal_add(c->loop, &c->sigterm, SIGTERM, interrupt, c);
 	start(c);
 	status = c->failed ? 1 : loop_run(c->loop);
+	progress_clear();
 	child_close(&c->disk);
 	child_close(&c->other);
 	if (give_result(c))

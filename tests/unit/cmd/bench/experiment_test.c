@@ -130,6 +130,10 @@ static void test_measures_a_migration(void)
 		 "%s --output %s --warmup 0 --before 1.2 --after 0.4 guest1 hostb --max-downtime 7",
 		 where, far, key, dir, out);
 	CHECK_EQ(run(words, 0, NULL), 0);
+	CHECK(strstr(said, "test 5, step 2 of 6: the link to the other host is measured\n"));
+	CHECK(strstr(said, "test 5, step 3 of 6: before the migration, until steady; at least 2 s "
+			   "left\n"));
+	CHECK(strstr(said, "test 5, step 6 of 6: "));
 	if (!CHECK_EQ(run_read(&r, out), 0))
 		return;
 	CHECK(r.moves && r.from == 0 && r.to >= 0.2);
@@ -184,6 +188,9 @@ static void test_first_reply(void)
 		run_get(run_get(r.tree, "environment"), "link to it, measured, Mbit/s")));
 	run_free(&r);
 	unsetenv(SILENCE);
+	/* Without one there is a step less, too. */
+	CHECK(strstr(said, "test 4, step 1 of 5: the guest's agent is called\ntest 4, step 2 of 5: "
+			   "before"));
 	unlink(out);
 	agent_stop();
 }
@@ -220,10 +227,11 @@ static void test_another_tool_and_one_that_fails(void)
 
 	agent_start();
 	snprintf(words, sizeof(words),
-		 "--test 4 --guest 127.0.0.1 --agent %s --output %s " TIMES
+		 "-q --test 4 --guest 127.0.0.1 --agent %s --output %s " TIMES
 		 " --with true guest1 hostb --key-file %s",
 		 where, out, key);
 	CHECK_EQ(run(words, 0, NULL), 0);
+	CHECK_STR(said, "");
 	CHECK_EQ(run_read(&r, out), 0);
 	CHECK(r.moves && !r.migration);
 	CHECK_STR(r.tool, "true");

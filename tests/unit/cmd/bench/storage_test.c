@@ -191,6 +191,10 @@ static void test_local_against_remote(void)
 		 "--label own --output %s",
 		 local, url, out);
 	CHECK_EQ(run(bench_storage, words, false), 0);
+	CHECK(strstr(said,
+		     "step 1 of 12, turn 1 of 2: local disk and network; about 2 s left\n"
+		     "step 2 of 12, turn 1 of 2: local disk and CPU; about 2 s left\n") == said);
+	CHECK(strstr(said, "step 12 of 12, turn 2 of 2: remote disk and memory; about 1 s left\n"));
 	if (!CHECK_EQ(run_read(&r, out), 0))
 		return;
 	rows = run_get(r.tree, "rows");
@@ -209,9 +213,10 @@ static void test_local_against_remote(void)
 
 	/* Without a place to ping, and on files: the network is missing, nothing else. */
 	snprintf(words, sizeof(words),
-		 "storage --local %s --remote %s --runs 1 --duration 0.1 --warmup 0 --output %s",
+		 "storage -q --local %s --remote %s --runs 1 --duration 0.1 --warmup 0 --output %s",
 		 dir, dir, out);
 	CHECK_EQ(run(bench_storage, words, false), 0);
+	CHECK_STR(said, "");
 	CHECK_EQ(run_read(&r, out), 0);
 	rows = run_get(r.tree, "rows");
 	CHECK(run_number(YAJL_GET_ARRAY(rows)->values[0], "local") > 0);
