@@ -46,7 +46,7 @@ struct comparison {
 	const char *path[SIDES], *ping, *output, *label;
 	char host[SOCK_HOST_MAX]; /* to be pinged, out of the remote address */
 	uint64_t runs, duration, warmup;
-	bool overwrite, raw, interrupted, failed;
+	bool overwrite, raw, json, interrupted, failed;
 	unsigned run, side, beside; /* under way */
 	struct child disk, other;
 	char word[256]; /* the last that a child logged */
@@ -323,8 +323,6 @@ static void write_result(const struct comparison *c, FILE *f)
 /* 0, or an exit status after an error line. */
 static int give_result(const struct comparison *c)
 {
-	struct findings all = {0};
-	struct run r;
 	FILE *f = fopen(c->output, "we");
 	int err = f ? 0 : errno;
 
@@ -339,11 +337,7 @@ static int give_result(const struct comparison *c)
 		log_error("%s: cannot be written: %s", c->output, strerror(err));
 		return 1;
 	}
-	if (run_read(&r, c->output) == 0 && findings_make(&all, &r, 1) == 0)
-		report_text(stdout, &all);
-	findings_free(&all);
-	run_free(&r);
-	return 0;
+	return report_written(stdout, c->output, c->json) ? 1 : 0;
 }
 
 /* ---- options ---- */
@@ -443,6 +437,7 @@ int bench_storage(int argc, char **argv)
 			"and memory\nwhile the disk works. On two directories clients work "
 			"with files; otherwise blocks\nare read (and written: --overwrite).",
 		.table = table,
+		.json = &c.json,
 	};
 	int n = opts_parse(&o, argc, argv), status;
 
