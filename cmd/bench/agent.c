@@ -359,14 +359,15 @@ int bench_agent(int argc, char **argv)
 		{"listen", OPT_STRING, &listen, "ADDR[:PORT]",
 		 "where to listen (default: every address, port 7003)", 0, 0},
 		{"key-file", OPT_STRING, &key_file, "F",
-		 "the secret that who commands it must have, too", 0, 0},
+		 "the secret that who commands it must have, too (default: " AGENT_KEY_FILE ")", 0,
+		 0},
 		{"ready-fd", OPT_U64, &ready_fd, "FD",
 		 "write the port and a newline to it once it listens", 0, 1 << 20},
 		{0},
 	};
 	const struct opts o = {
 		.name = "bench agent",
-		.synopsis = "--key-file F [options]",
+		.synopsis = "[options]",
 		.description = "Runs in a guest, and there the loads of `vstor bench migrate`. Who "
 			       "holds the\nkey may have it run any program.",
 		.table = table,
@@ -375,9 +376,11 @@ int bench_agent(int argc, char **argv)
 
 	if (n < 0)
 		return opts_exit(n);
+	key_file = agent_key_file(key_file);
 	if (!key_file) {
-		log_error("--key-file is needed: make one by (umask 077; head -c 32 /dev/urandom | "
-			  "base64 >F), and copy it to who is to command it");
+		log_error("--key-file is needed, for there is no " AGENT_KEY_FILE ": make it by "
+			  "(umask 077; head -c 32 /dev/urandom | base64 >" AGENT_KEY_FILE
+			  "), and copy it to who is to command it");
 		return 2;
 	}
 	if (channel_key_load(&a.key, key_file, text)) {

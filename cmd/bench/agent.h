@@ -80,6 +80,12 @@ struct agent_link {
 	char error[CHANNEL_TEXT_MAX];
 };
 
+/* Where the key is when no --key-file names one. */
+#define AGENT_KEY_FILE "/etc/vstor.key"
+/* `given`, or AGENT_KEY_FILE when that is NULL and there is such a file (whether it is fit to be a
+ * key is seen when it is loaded); NULL: there is none. Static, or the caller's own. */
+const char *agent_key_file(const char *given);
+
 /* Connects. The ops come from the loop. where and the key stay the caller's. 0, or -errno after an
  * error line. */
 int agent_link_open(struct loop *l, struct agent_link *a, const char *where, const char *key_file,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/bytes.h"
 #include "core/log.h"
@@ -196,6 +197,11 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 
 static const struct channel_ops channel_ops = {
 	.on_open = on_open, .on_frame = on_frame, .on_writable = probe, .on_close = on_close};
+
+const char *agent_key_file(const char *given)
+{
+	return given || access(AGENT_KEY_FILE, F_OK) < 0 ? given : AGENT_KEY_FILE;
+}
 
 int agent_link_open(struct loop *l, struct agent_link *a, const char *where, const char *key_file,
 		    const struct agent_ops *ops, void *arg)

@@ -320,15 +320,14 @@ static bool open_disk(int argc, char **argv, struct load_spec *spec, struct cons
 	};
 	const struct opts o = {
 		.name = "bench disk",
-		.synopsis = "DIRECTORY [options]",
+		.synopsis = "[DIRECTORY] [options]",
 		.description = "Clients make, write, read, rename, fsync and remove files in the "
 			       "manner of "
 			       "dbench,\nin a directory of their own, which is removed at the end: "
 			       "bytes a "
-			       "second, time a step.",
+			       "second, time a step.\nDIRECTORY is . by default.",
 		.table = table,
 		.json = &con->json,
-		.min_operands = 1,
 		.max_operands = 1,
 		.epilog = "`vstor bench disk --raw --help`: reads and writes of one file or "
 			  "device instead.",
@@ -350,7 +349,7 @@ static bool open_disk(int argc, char **argv, struct load_spec *spec, struct cons
 		log_error("out of memory for %llu clients", (unsigned long long)clients);
 		return false;
 	}
-	m->path = argv[1];
+	m->path = n ? argv[1] : ".";
 	m->loadfile = loadfile;
 	m->clients = clients;
 	m->dir = -1;

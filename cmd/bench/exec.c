@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <regex.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -45,17 +46,20 @@ struct executing {
 	struct loop_child child;
 	struct loop_timer end, tick, kill;
 	struct loop_signal sigint, sigterm;
-	bool interrupted, ended, told; /* told: of some figure */
-	uint64_t start, last, lines;
+	bool interrupted, ended;
+	uint64_t start, last, lines, all_lines; /* lines: since the last sample */
+	uint64_t figures;
+	double sum, least, most;	 /* of the figures */
 	char line[4096], last_line[256]; /* that came, in whole; the last that was not empty */
+	char why[700];			 /* it failed; "": it did not */
 	size_t used;
 };
 
-static void add_row(struct executing *x, double value, const struct hist *h)
+/* `now`: since the start. shown: in a line, too. */
+static void add_row(struct executing *x, uint64_t now, double value, const struct hist *h,
+		    bool shown)
 {
-	uint64_t now = clock_ns() - x->start;
-
-	if (!x->console.csv) {
+	if (shown && !x->console.csv) {
 		fprintf(x->console.lines, "%6.1f s %12.6g %s  ", (double)now / (double)SEC_NS,
 			value, x->unit);
 		if (h)
@@ -68,7 +72,6 @@ static void add_row(struct executing *x, double value, const struct hist *h)
 			.from_ns = x->last, .to_ns = now, .has_value = true, .value = value},
 		h);
 	x->last = now;
-	x->told = true;
 }
 
 static void take_figure(struct executing *x, const char *line)
@@ -88,10 +91,14 @@ static void take_figure(struct executing *x, const char *line)
 		for (const char *p = "kMG"; power && p <= power; p++)
 			value *= 1000;
 	}
+	x->least = x->figures ? fmin(x->least, value) : value;
+	x->most = x->figures ? fmax(x->most, value) : value;
+	x->sum += value;
+	x->figures++;
 	hist_reset(&h);
 	if (latency)
 		hist_add(&h, (uint64_t)(strtod(line + m[2].rm_so, NULL) * (double)MS_NS));
-	add_row(x, value, latency ? &h : NULL);
+	add_row(x, clock_ns() - x->start, value, latency ? &h : NULL, true);
 }
 
 static void take_line(struct executing *x)
@@ -102,6 +109,7 @@ static void take_line(struct executing *x)
 		return;
 	snprintf(x->last_line, sizeof(x->last_line), "%.255s", x->line);
 	x->lines++;
+	x->all_lines++;
 	if (!x->counts)
 		take_figure(x, x->line);
 }
@@ -178,14 +186,18 @@ static void interrupt(void *arg, int signo)
 	stop(x);
 }
 
-/* For --pattern lines: the rate. */
+/* For --pattern lines: the rate since the last sample, by how long that really was. */
+static void add_lines(struct executing *x, uint64_t now, bool shown)
+{
+	add_row(x, now, (double)x->lines * (double)SEC_NS / (double)(now - x->last), NULL, shown);
+	x->lines = 0;
+}
+
 static void tick(void *arg)
 {
 	struct executing *x = arg;
-	uint64_t now = clock_ns() - x->start;
 
-	add_row(x, (double)x->lines * (double)SEC_NS / (double)(now - x->last), NULL);
-	x->lines = 0;
+	add_lines(x, clock_ns() - x->start, true);
 	loop_timer_set(x->loop, &x->tick, x->sample - (clock_ns() - x->start) % x->sample, tick, x);
 }
 
@@ -247,27 +259,70 @@ static int spawn(struct executing *x)
 	return 0;
 }
 
-static int verdict(const struct executing *x)
+/* What came after the last sample is one more, with its own length. As with the other loads it is
+ * no line when it is too short for a figure a second, but counts in the total. */
+static void take_rest(struct executing *x, uint64_t now)
 {
-	if (!x->ended && x->exit) {
-		log_error("%s: %s %d; its last line: %s", x->command,
-			  WIFEXITED(x->exit) ? "ended with status" : "was killed by signal",
-			  WIFEXITED(x->exit) ? WEXITSTATUS(x->exit) : WTERMSIG(x->exit),
-			  x->last_line[0] ? x->last_line : "(none)");
-		return 1;
+	bool shown = now - x->last >= x->sample / 2;
+
+	if (x->counts && now > x->last && (x->lines || shown))
+		add_lines(x, now, shown);
+}
+
+/* Whether it failed, and why. */
+static void judge(struct executing *x)
+{
+	const char *last = x->last_line[0] ? x->last_line : "(none)";
+
+	if (!x->ended && x->exit)
+		snprintf(x->why, sizeof(x->why), "%s %d; its last line: %s",
+			 WIFEXITED(x->exit) ? "ended with status" : "was killed by signal",
+			 WIFEXITED(x->exit) ? WEXITSTATUS(x->exit) : WTERMSIG(x->exit), last);
+	else if (x->counts ? !x->all_lines : !x->figures)
+		snprintf(x->why, sizeof(x->why),
+			 "no line of its output fits the pattern %.300s; its last line: %s",
+			 x->pattern, last);
+}
+
+static void print_json(struct executing *x, double seconds)
+{
+	struct json j;
+
+	console_json_begin(&x->console, &j, "exec", seconds, x->interrupted);
+	json_string(&j, "command", x->command);
+	json_string(&j, "pattern", x->pattern);
+	json_string(&j, "unit", x->unit);
+	json_u64(&j, "lines", x->all_lines);
+	if (x->why[0])
+		json_string(&j, "error", x->why);
+	console_json_end(&x->console, &j);
+}
+
+/* `ns`: how long it ran. */
+static void print_summary(struct executing *x, uint64_t ns)
+{
+	double seconds = (double)ns / (double)SEC_NS;
+	FILE *f = x->console.summary;
+
+	if (x->console.json) {
+		print_json(x, seconds);
+	} else if (x->counts && x->all_lines) {
+		fprintf(f, "exec: %llu line%s in %.3f s", (unsigned long long)x->all_lines,
+			x->all_lines == 1 ? "" : "s", seconds);
+		if (ns >= x->sample / 2)
+			fprintf(f, ", %.6g %s", (double)x->all_lines / seconds, x->unit);
+		putc('\n', f);
+	} else if (x->figures) {
+		fprintf(f, "exec: %llu figure%s in %.3f s: mean %.6g, least %.6g, most %.6g %s\n",
+			(unsigned long long)x->figures, x->figures == 1 ? "" : "s", seconds,
+			x->sum / (double)x->figures, x->least, x->most, x->unit);
 	}
-	if (!x->told && !(x->counts && x->lines)) {
-		log_error("%s: no line of its output fits the pattern %s; its last line: %s",
-			  x->command, x->pattern, x->last_line[0] ? x->last_line : "(none)");
-		return 1;
-	}
-	return 0;
 }
 
 static int run(struct executing *x)
 {
-	struct json j;
 	int status = 1, err;
+	uint64_t ns;
 
 	x->loop = loop_new();
 	err = x->loop ? 0 : -errno;
@@ -289,17 +344,13 @@ static int run(struct executing *x)
 		loop_timer_set(x->loop, &x->tick, x->sample, tick, x);
 	loop_run(x->loop);
 	close(x->fd);
-	status = verdict(x);
-	if (x->console.json) {
-		console_json_begin(&x->console, &j, "exec", (double)x->last / (double)SEC_NS,
-				   x->interrupted);
-		json_string(&j, "command", x->command);
-		json_string(&j, "pattern", x->pattern);
-		json_string(&j, "unit", x->unit);
-		if (status)
-			json_string(&j, "error", x->last_line);
-		console_json_end(&x->console, &j);
-	}
+	ns = clock_ns() - x->start;
+	take_rest(x, ns);
+	judge(x);
+	print_summary(x, ns);
+	status = x->why[0] ? 1 : 0;
+	if (status)
+		log_error("%s: %s", x->command, x->why);
 out:
 	loop_free(x->loop);
 	console_free(&x->console);

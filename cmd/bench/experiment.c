@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "cmd/bench/progress.h"
 #include "core/bytes.h"
 #include "core/log.h"
 
@@ -25,6 +26,7 @@
 static void say_missing(struct experiment *x, const char *text)
 {
 	buf_put(&x->missing, text, strlen(text) + 1);
+	progress_clear();
 	log_warn("missing: %s", text);
 }
 
@@ -295,11 +297,42 @@ static void no_more(void *arg)
 	enter(x, EXPERIMENT_ENDING);
 }
 
+static void say_step(const struct experiment *x)
+{
+	static const struct {
+		unsigned step; /* 0: too short to be one */
+		const char *words;
+	} steps[] = {
+		[EXPERIMENT_CONNECT] = {1, "the guest's agent is called"},
+		[EXPERIMENT_LINK] = {2, "the link to the other host is measured"},
+		[EXPERIMENT_BEFORE] = {3, "before the migration, until steady"},
+		[EXPERIMENT_CLOCK] = {0, NULL},
+		[EXPERIMENT_DURING] = {4, "the migration"},
+		[EXPERIMENT_AFTER] = {5, "after the migration"},
+		[EXPERIMENT_COLLECT] = {6, "the samples are handed over"},
+		[EXPERIMENT_ENDING] = {0, NULL},
+	};
+	unsigned step = steps[x->state].step, skipped = x->o.far_agent ? 0 : 1;
+	/* How long the migration takes nobody knows, nor when the loads are steady. */
+	uint64_t left = x->state == EXPERIMENT_BEFORE  ? x->o.warmup + x->o.before + x->o.after
+			: x->state == EXPERIMENT_AFTER ? x->o.after
+						       : 0;
+	char time[PROGRESS_TIME];
+
+	if (!step || (skipped && x->state == EXPERIMENT_LINK))
+		return;
+	progress_say("test %u, step %u of %u: %s%s%s%s", x->o.test,
+		     step > 1 ? step - skipped : step, 6 - skipped, steps[x->state].words,
+		     left ? "; at least " : "", left ? progress_time(time, left) : "",
+		     left ? " left" : "");
+}
+
 static void enter(struct experiment *x, enum experiment_state state)
 {
 	int err;
 
 	x->state = state;
+	say_step(x);
 	loop_timer_del(x->loop, &x->timer);
 	loop_timer_del(x->loop, &x->patience);
 	switch (state) {
@@ -443,6 +476,7 @@ static void on_lost(void *arg, const char *text)
 
 	x->lost = true;
 	if (x->state <= EXPERIMENT_LINK) {
+		progress_clear();
 		log_error("%s", text);
 		loop_stop(x->loop, 1);
 		return;
@@ -467,6 +501,7 @@ static const struct agent_ops agent_ops = {.ready = on_ready,
 void experiment_interrupt(struct experiment *x)
 {
 	if (x->interrupted || x->state <= EXPERIMENT_LINK) {
+		progress_clear();
 		if (!x->start)
 			log_error("interrupted before anything was measured");
 		loop_stop(x->loop, 1);
@@ -484,10 +519,14 @@ void experiment_interrupt(struct experiment *x)
 
 int experiment_run(struct experiment *x)
 {
+	int status;
+
 	if (agent_link_open(x->loop, &x->link, x->o.agent, x->o.key_file, &agent_ops, x))
 		return 1;
-	x->state = EXPERIMENT_CONNECT;
-	return loop_run(x->loop);
+	enter(x, EXPERIMENT_CONNECT);
+	status = loop_run(x->loop);
+	progress_clear();
+	return status;
 }
 
 void experiment_fini(struct experiment *x)

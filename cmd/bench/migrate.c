@@ -16,7 +16,7 @@
 struct migrating {
 	struct experiment_options o;
 	const char *output, *back;
-	bool all, moved; /* moved: the last test has moved the guest */
+	bool json, all, moved; /* moved: the last test has moved the guest */
 	struct experiment x;
 	struct loop_signal sigint, sigterm;
 };
@@ -62,17 +62,15 @@ static int save(const struct experiment *x, const char *name)
 	return err;
 }
 
-static void print(const char *name)
+/* 0 or -errno (logged). */
+static int print(const char *name, bool json)
 {
-	struct findings all = {0};
-	struct run r;
+	int err = report_written(stdout, name, json);
 
-	if (run_read(&r, name) == 0 && findings_make(&all, &r, 1) == 0)
-		report_text(stdout, &all);
-	findings_free(&all);
-	run_free(&r);
-	printf("\nThe run is in %s; `vstor bench report %s -o report.html` draws it.\n", name,
-	       name);
+	if (!json)
+		printf("\nThe run is in %s; `vstor bench report %s -o report.html` draws it.\n",
+		       name, name);
+	return err;
 }
 
 /* One test, from its first sample to its file. 0, or an exit status. */
@@ -99,10 +97,8 @@ static int measure(struct migrating *m, unsigned test)
 	status = experiment_run(x);
 	m->moved = x->to && !x->tool.status;
 	if (x->start) {
-		if (save(x, name))
+		if (save(x, name) || print(name, m->json))
 			status = 1;
-		else
-			print(name);
 		if (x->interrupted) {
 			log_error("cut off: %s has what was measured until then", name);
 			status = 1;
@@ -117,6 +113,20 @@ out:
 	return status;
 }
 
+/* The status of the command, as of system(3). With --json its words are not ours to mix with. */
+static int bring_back(const struct migrating *m)
+{
+	char *command = NULL;
+	int status = -1;
+
+	fflush(stdout);
+	if (asprintf(&command, "%s%s%s", m->json ? "{ " : "", m->back, m->json ? "\n} >&2" : "") >=
+	    0)
+		status = system(command); // NOLINT: the user's own command
+	free(command);
+	return status;
+}
+
 static int measure_all(struct migrating *m)
 {
 	int failed = 0;
@@ -128,7 +138,7 @@ static int measure_all(struct migrating *m)
 			return 2;
 		failed |= status;
 		if (m->moved && test < EXPERIMENT_TESTS) {
-			status = system(m->back); // NOLINT: the user's own command
+			status = bring_back(m);
 			if (status) {
 				log_error("%s: ended with status %d: the guest is not back for the "
 					  "next test",
@@ -192,8 +202,10 @@ static int check(struct migrating *m, const char *test)
 		else if (strncmp(*w, "--key-file=", 11) == 0)
 			m->o.key_file = *w + 11;
 	}
+	m->o.key_file = agent_key_file(m->o.key_file);
 	if (!m->o.key_file) {
-		log_error("--key-file is needed: the secret of the agent in the guest");
+		log_error("--key-file is needed, for there is no " AGENT_KEY_FILE
+			  ": copy the secret of the agent in the guest there");
 		return 2;
 	}
 	if (!m->o.agent)
@@ -222,7 +234,8 @@ int bench_migrate(int argc, char **argv)
 		{"host-agent", OPT_STRING, &m.o.far_agent, "ADDR[:PORT]",
 		 "an agent on HOST, with the same key: how busy it is (default: none)", 0, 0},
 		{"key-file", OPT_STRING, &m.o.key_file, "F",
-		 "the agent's secret (default: that for vstor migrate)", 0, 0},
+		 "the agent's secret (default: that for vstor migrate, or " AGENT_KEY_FILE ")", 0,
+		 0},
 		{"output", OPT_STRING, &m.output, "FILE",
 		 "where the run goes (default: vstor-migrate.json; with all: -N before .json)", 0,
 		 0},
@@ -258,6 +271,7 @@ int bench_migrate(int argc, char **argv)
 		.description = "Moves a guest under load, and measures before, during and after. "
 			       "`vstor bench\nagent` runs in the guest.",
 		.table = table,
+		.json = &m.json,
 		.min_operands = 2,
 		.max_operands = 2,
 		.epilog = "Exit status: 0 moved and measured; 1 not, or not all: what there is, is "

@@ -10,6 +10,9 @@
 void report_html(FILE *f, const struct findings *all);
 void report_text(FILE *f, const struct findings *all);
 void report_csv(FILE *f, const struct findings *all);
+/* A run that has just been written to `path`: the report as text, or (json) its object as it stands
+ * there, one line. 0, or -errno after an error line. */
+int report_written(FILE *f, const char *path, bool json);
 
 /* What the forms have in common: tables of all runs, or of one. Nothing is added when there is
  * nothing to say. */

@@ -12,6 +12,7 @@
 #include "cmd/bench/bench.h"
 #include "cmd/bench/child.h"
 #include "cmd/bench/far.h"
+#include "cmd/bench/progress.h"
 #include "cmd/bench/report.h"
 #include "core/bytes.h"
 #include "core/json.h"
@@ -45,7 +46,7 @@ struct comparison {
 	const char *path[SIDES], *ping, *output, *label;
 	char host[SOCK_HOST_MAX]; /* to be pinged, out of the remote address */
 	uint64_t runs, duration, warmup;
-	bool overwrite, raw, interrupted, failed;
+	bool overwrite, raw, json, interrupted, failed;
 	unsigned run, side, beside; /* under way */
 	struct child disk, other;
 	char word[256]; /* the last that a child logged */
@@ -82,6 +83,7 @@ static void take(struct comparison *c)
 	yajl_val disk = result_of(&c->disk), other = result_of(&c->other);
 
 	if (!disk || (!other && c->other.loop)) {
+		progress_clear();
 		log_error("%s, run %u: %s", c->path[c->side], c->run + 1, c->word);
 		c->failed = true;
 	}
@@ -145,6 +147,7 @@ static void start_child(struct comparison *c, struct child *child, const char *c
 	*child = (struct child){.on_line = on_line, .on_exit = ended, .arg = c};
 	err = child_start(c->loop, child, argv, NULL);
 	if (err) {
+		progress_clear();
 		log_error("%s: %s", argv[2], strerror(-err));
 		c->failed = true;
 	}
@@ -193,12 +196,27 @@ static void start_beside(struct comparison *c)
 		start_child(c, &c->other, ping);
 }
 
+static void say_step(const struct comparison *c)
+{
+	static const char *const words[] = {"and network", "and CPU", "and memory"};
+	uint64_t all = c->runs * SIDES * BESIDES;
+	uint64_t done = ((uint64_t)c->run * SIDES + c->side) * BESIDES + c->beside;
+	char left[PROGRESS_TIME];
+
+	progress_say("step %llu of %llu, turn %u of %llu: %s disk %s%s%s%s",
+		     (unsigned long long)done + 1, (unsigned long long)all, c->run + 1,
+		     (unsigned long long)c->runs, c->side == LOCAL ? "local" : "remote",
+		     !c->ping && c->beside == BESIDE_PING ? "alone" : words[c->beside],
+		     /* --duration 0: until it is interrupted */
+		     c->duration ? "; about " : "",
+		     c->duration ? progress_time(left, (all - done) * (c->warmup + c->duration))
+				 : "",
+		     c->duration ? " left" : "");
+}
+
 static void start(struct comparison *c)
 {
-	static const char *const words[] = {"and the network", "and CPU", "and memory"};
-
-	log_info("run %u of %llu, %s: disk %s", c->run + 1, (unsigned long long)c->runs,
-		 c->side == LOCAL ? "local" : "remote", words[c->beside]);
+	say_step(c);
 	start_disk(c);
 	start_beside(c);
 	if (!c->disk.running && !c->other.running)
@@ -305,8 +323,6 @@ static void write_result(const struct comparison *c, FILE *f)
 /* 0, or an exit status after an error line. */
 static int give_result(const struct comparison *c)
 {
-	struct findings all = {0};
-	struct run r;
 	FILE *f = fopen(c->output, "we");
 	int err = f ? 0 : errno;
 
@@ -321,11 +337,7 @@ static int give_result(const struct comparison *c)
 		log_error("%s: cannot be written: %s", c->output, strerror(err));
 		return 1;
 	}
-	if (run_read(&r, c->output) == 0 && findings_make(&all, &r, 1) == 0)
-		report_text(stdout, &all);
-	findings_free(&all);
-	run_free(&r);
-	return 0;
+	return report_written(stdout, c->output, c->json) ? 1 : 0;
 }
 
 /* ---- options ---- */
@@ -380,6 +392,7 @@ static int compare(struct comparison *c)
 	loop_signal_add(c->loop, &c->sigterm, SIGTERM, interrupt, c);
 	start(c);
 	status = c->failed ? 1 : loop_run(c->loop);
+	progress_clear();
 	child_close(&c->disk);
 	child_close(&c->other);
 	if (give_result(c))
@@ -397,8 +410,8 @@ int bench_storage(int argc, char **argv)
 				      .warmup = 2 * SEC_NS,
 				      .output = "vstor-storage.json"};
 	const struct opt table[] = {
-		{"local", OPT_STRING, &c.path[LOCAL], "PATH",
-		 "a directory, file or block device of this machine", 0, 0},
+		{"local", OPT_STRING, &c.path[LOCAL], FAR_WORDS,
+		 "a directory, file or block device of this machine, or what --remote takes", 0, 0},
 		{"remote", OPT_STRING, &c.path[REMOTE], FAR_WORDS,
 		 "the same on the attached disk, or one by vstor's own initiator", 0, 0},
 		{"runs", OPT_U64, &c.runs, "N", "turns of each side; medians count (default: 3)", 1,
@@ -424,6 +437,7 @@ int bench_storage(int argc, char **argv)
 			"and memory\nwhile the disk works. On two directories clients work "
 			"with files; otherwise blocks\nare read (and written: --overwrite).",
 		.table = table,
+		.json = &c.json,
 	};
 	int n = opts_parse(&o, argc, argv), status;
 

@@ -196,6 +196,20 @@ static void test_disk_of_clients_leaves_nothing(void)
 	CHECK_EQ(mkdir(dir, 0700), 0);
 }
 
+/* Where it is started, when no directory is named. */
+static void test_disk_has_a_place(void)
+{
+	int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	CHECK_EQ(chdir(dir), 0);
+	CHECK_EQ(bench("disk --duration 0.1 --json", 0), 0);
+	CHECK(is_object_with("\"path\":\".\""));
+	CHECK_EQ(fchdir(here), 0);
+	close(here);
+	CHECK_EQ(rmdir(dir), 0);
+	CHECK_EQ(mkdir(dir, 0700), 0);
+}
+
 /* On a file system of 256 KiB, in a namespace of its own: 77 when that cannot be had. */
 static int fill_a_small_disk(void)
 {
@@ -223,6 +237,49 @@ static void test_a_full_disk_is_named(void)
 	waitpid(pid, &status, 0);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
 		printf("# no small file system to be had here: a full disk is not tried\n");
+	else
+		CHECK_EQ(status, 0);
+}
+
+/* Runs in an /etc of its own, which is empty but for a key that others may read. */
+static int look_for_a_key(void)
+{
+	static const char *const wanting[] = {"agent",
+					      "migrate --test 4 --guest 127.0.0.1 guest1 hostb"};
+	int fd;
+
+	if (unshare(CLONE_NEWNS | (geteuid() ? CLONE_NEWUSER : 0)) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("etc", "/etc", "tmpfs", 0, NULL) < 0)
+		return 77;
+	for (int i = 0; i < 2; i++)
+		if (bench(wanting[i], 0) != 2 || lines(err) != 1 ||
+		    !strstr(err, "no /etc/vstor.key"))
+			return 1;
+	fd = open("/etc/vstor.key", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, "a secret of 16 bytes and more\n", 30) != 30 || fchmod(fd, 0644))
+		return 2;
+	close(fd);
+	/* It is taken, and looked at as closely as any. */
+	for (int i = 0; i < 2; i++)
+		if (bench(wanting[i], 0) != 1 || !strstr(err, "/etc/vstor.key: others") ||
+		    !strstr(err, "chmod 600"))
+			return 3;
+	return 0;
+}
+
+static void test_the_key_has_a_place(void)
+{
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		_exit(look_for_a_key());
+	waitpid(pid, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		printf("# no /etc of its own to be had here: the key's place is not tried\n");
 	else
 		CHECK_EQ(status, 0);
 }
@@ -267,6 +324,35 @@ static void test_exec(void)
 	/* One that fails is named, with its last words. */
 	CHECK_EQ(bench("exec echo_no_disk;exit_3", 0), 1);
 	CHECK(strstr(err, "status 3") && strstr(err, "no disk"));
+	CHECK_EQ(bench("exec exit_3 --json", 0), 1);
+	CHECK(is_object_with("\"error\":\"ended with status 3; its last line: (none)\""));
+}
+
+/* A program that ends between two samples loses nothing, and a part of a second is not shown as
+ * a whole one. */
+static void test_exec_ends_within_a_sample(void)
+{
+	const char *text;
+
+	CHECK_EQ(bench("exec echo_hi", 0), 0);
+	CHECK_EQ(lines(out), 1);
+	CHECK(strncmp(out, "exec: 1 line in 0.", 18) == 0 && !strstr(out, "lines/s"));
+	CHECK_EQ(bench("exec echo_hi --json", 0), 0);
+	CHECK(is_object_with("\"lines\":1,\"samples\":[{\"from\":0,\"to\":0."));
+	CHECK(!*err); /* no line of figures a second */
+	text = strstr(out, "\"seconds\":");
+	CHECK(text && strtod(text + 10, NULL) > 0);
+	/* By its real length, which is half a second or more: six lines are less than twelve a
+	 * second, and more than one. */
+	CHECK_EQ(bench("exec seq_6;sleep_0.6 --json", 0), 0);
+	text = strstr(out, "\"value\":");
+	CHECK(text && strtod(text + 8, NULL) > 1 && strtod(text + 8, NULL) < 10.1);
+	CHECK_EQ(lines(err), 1);
+	CHECK_EQ(bench("exec echo_7_MB;echo_9_MB --pattern ([0-9]+)_MB --unit MB", 0), 0);
+	CHECK_EQ(lines(out), 3);
+	CHECK(strstr(out, "exec: 2 figures in ") && strstr(out, "mean 8, least 7, most 9 MB\n"));
+	CHECK_EQ(bench("exec echo_hi --csv", 0), 0);
+	CHECK(lines(out) == 2 && strstr(err, "exec: 1 line"));
 }
 
 static void test_ping_samples(void)
@@ -282,7 +368,7 @@ static void test_bad_words_and_places(void)
 		const char *words;
 		int status;
 	} wrong[] = {
-		{"disk", 2},
+		{"disk /tmp /tmp", 2},
 		{"disk /nonexistent", 1},
 		{"disk /proc", 1},
 		{"disk /tmp --clients 0", 2},
@@ -338,9 +424,12 @@ int main(void)
 	CHECK_RUN(test_memory_ways);
 	CHECK_RUN(test_csv);
 	CHECK_RUN(test_exec);
+	CHECK_RUN(test_exec_ends_within_a_sample);
 	CHECK_RUN(test_ping_samples);
 	CHECK_RUN(test_disk_of_clients_leaves_nothing);
+	CHECK_RUN(test_disk_has_a_place);
 	CHECK_RUN(test_a_full_disk_is_named);
+	CHECK_RUN(test_the_key_has_a_place);
 	CHECK_RUN(test_disk_in_a_directory_leaves_nothing);
 	CHECK_RUN(test_disk_file_is_not_destroyed_by_accident);
 	CHECK_RUN(test_bad_words_and_places);

@@ -20,7 +20,7 @@
 #include "tests/unit/cmd/bench/agent_rig.h"
 
 static char out[64];
-static char said[1 << 16];
+static char said[1 << 16], given[1 << 16];
 
 /* ---- this program as others ---- */
 
@@ -58,14 +58,23 @@ static int ping_as_asked(void)
 	return 0;
 }
 
+static void read_file(const char *path, char *to, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, to, size - 1);
+
+	to[n < 0 ? 0 : n] = '\0';
+	close(fd);
+}
+
 /* Runs `bench migrate WORDS...` (in ' ' separated words; _ stands for a space in one); its exit
- * status; what it said on stderr is in `said`. signo: sent once `wait` has been created. */
+ * status; what it said on stderr is in `said`, on stdout in `given`. signo: sent once `wait` has
+ * been created. */
 static int run(const char *words, int signo, const char *wait)
 {
 	static char copy[1024];
-	char *args[40], path[128];
-	int argc = 0, status, fd;
-	ssize_t n;
+	char *args[40], path[128], results[128];
+	int argc = 0, status;
 	pid_t pid;
 
 	snprintf(copy, sizeof(copy), "migrate %s", words);
@@ -76,10 +85,11 @@ static int run(const char *words, int signo, const char *wait)
 		for (char *p = args[i]; (p = strchr(p, '_'));)
 			*p = ' ';
 	snprintf(path, sizeof(path), "%s/said", dir);
+	snprintf(results, sizeof(results), "%s/given", dir);
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
-		if (!freopen(path, "w", stderr) || !freopen("/dev/null", "w", stdout))
+		if (!freopen(path, "w", stderr) || !freopen(results, "w", stdout))
 			_exit(126);
 		log_init("vstor bench migrate");
 		exit(bench_migrate(argc, args));
@@ -91,10 +101,8 @@ static int run(const char *words, int signo, const char *wait)
 		kill(pid, signo);
 	}
 	waitpid(pid, &status, 0);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = read(fd, said, sizeof(said) - 1);
-	said[n < 0 ? 0 : n] = '\0';
-	close(fd);
+	read_file(path, said, sizeof(said));
+	read_file(results, given, sizeof(given));
 	if (strstr(said, "ERROR: ") || strstr(said, "runtime error"))
 		printf("# %s\n", said);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
@@ -130,6 +138,10 @@ static void test_measures_a_migration(void)
 		 "%s --output %s --warmup 0 --before 1.2 --after 0.4 guest1 hostb --max-downtime 7",
 		 where, far, key, dir, out);
 	CHECK_EQ(run(words, 0, NULL), 0);
+	CHECK(strstr(said, "test 5, step 2 of 6: the link to the other host is measured\n"));
+	CHECK(strstr(said, "test 5, step 3 of 6: before the migration, until steady; at least 2 s "
+			   "left\n"));
+	CHECK(strstr(said, "test 5, step 6 of 6: "));
 	if (!CHECK_EQ(run_read(&r, out), 0))
 		return;
 	CHECK(r.moves && r.from == 0 && r.to >= 0.2);
@@ -184,6 +196,9 @@ static void test_first_reply(void)
 		run_get(run_get(r.tree, "environment"), "link to it, measured, Mbit/s")));
 	run_free(&r);
 	unsetenv(SILENCE);
+	/* Without one there is a step less, too. */
+	CHECK(strstr(said, "test 4, step 1 of 5: the guest's agent is called\ntest 4, step 2 of 5: "
+			   "before"));
 	unlink(out);
 	agent_stop();
 }
@@ -213,6 +228,7 @@ static void test_no_agent_on_the_other_host(void)
 
 static void test_another_tool_and_one_that_fails(void)
 {
+	static char kept[sizeof(given)];
 	char words[512];
 	const struct series *s;
 	struct run r;
@@ -220,10 +236,14 @@ static void test_another_tool_and_one_that_fails(void)
 
 	agent_start();
 	snprintf(words, sizeof(words),
-		 "--test 4 --guest 127.0.0.1 --agent %s --output %s " TIMES
+		 "-q --json --test 4 --guest 127.0.0.1 --agent %s --output %s " TIMES
 		 " --with true guest1 hostb --key-file %s",
 		 where, out, key);
 	CHECK_EQ(run(words, 0, NULL), 0);
+	CHECK_STR(said, "");
+	read_file(out, kept, sizeof(kept));
+	CHECK(kept[0] == '{' && strchr(kept, '\n') == kept + strlen(kept) - 1);
+	CHECK_STR(given, kept);
 	CHECK_EQ(run_read(&r, out), 0);
 	CHECK(r.moves && !r.migration);
 	CHECK_STR(r.tool, "true");
@@ -302,14 +322,16 @@ static void test_interrupt_keeps_what_there_is(void)
 static void test_all_tests_come_back_in_between(void)
 {
 	char words[600], name[128], count[128];
+	unsigned objects = 0;
 	struct stat st;
 
 	agent_start();
 	snprintf(count, sizeof(count), "%s/count", dir);
 	snprintf(words, sizeof(words),
-		 "--test all --guest 127.0.0.1 --agent %s --key-file %s --output %s --directory %s "
+		 "--json --test all --guest 127.0.0.1 --agent %s --key-file %s --output %s "
+		 "--directory %s "
 		 "--warmup 0 --before 0.1 --after 0.1 --compile while_:;do_echo_x;sleep_0.1;done "
-		 "--dirty 1M --with true --back echo_>>%s guest1 hostb",
+		 "--dirty 1M --with true --back echo_>>%s;echo_back guest1 hostb",
 		 where, key, out, dir, count);
 	CHECK_EQ(run(words, 0, NULL), 0);
 	for (int i = 1; i <= 7; i++) {
@@ -322,6 +344,11 @@ static void test_all_tests_come_back_in_between(void)
 		unlink(name);
 	}
 	CHECK(stat(count, &st) == 0 && st.st_size == 6);
+	/* An object a line, and the other command's words elsewhere. */
+	for (const char *c = given; *c; c += strcspn(c, "\n") + 1)
+		objects += *c == '{';
+	CHECK_EQ(objects, 7);
+	CHECK(!strstr(given, "\nback") && strstr(said, "back\n"));
 	unlink(count);
 	agent_stop();
 }
@@ -336,7 +363,6 @@ static void test_bad_words(void)
 		{"guest1 hostb", 2},
 		{"--test 8 --guest 127.0.0.1 guest1 hostb", 2},
 		{"--test 1 guest1 hostb", 2},
-		{"--test 1 --guest 127.0.0.1 guest1 hostb", 2},
 		{"--test all --guest 127.0.0.1 --key-file x guest1 hostb", 2},
 		{"--test 6 --guest 127.0.0.1 --key-file x guest1 hostb", 2},
 		{"--test 1 --guest 127.0.0.1 --key-file /nonexistent guest1 hostb", 1},

@@ -23,7 +23,7 @@
 #define IQN  "iqn.2026-11.local.vstor:bench"
 
 static char dir[] = "/tmp/vstor-storage-XXXXXX";
-static char disk[64], local[64], url[128], out[64], said[1 << 14];
+static char disk[64], local[64], url[128], out[64], said[1 << 14], given[1 << 14];
 static pid_t target;
 
 static unsigned free_port(void)
@@ -71,7 +71,7 @@ static void target_stop(void)
 	waitpid(target, NULL, 0);
 }
 
-/* Runs one of vstor bench's; stdout goes nowhere, stderr to `said`. kill_target: once it has a
+/* Runs one of vstor bench's; stdout goes to `given`, stderr to `said`. kill_target: once it has a
  * session of its own (its first sample). */
 static int run(int (*fn)(int argc, char **argv), const char *words, bool kill_target)
 {
@@ -102,8 +102,10 @@ static int run(int (*fn)(int argc, char **argv), const char *words, bool kill_ta
 	close(p[1]);
 	if (kill_target && read(p[0], &c, 1) == 1)
 		target_stop();
-	while (read(p[0], &c, 1) == 1)
-		;
+	for (n = 0; read(p[0], &c, 1) == 1;)
+		if (n < (ssize_t)sizeof(given) - 1)
+			given[n++] = c;
+	given[n] = '\0';
 	close(p[0]);
 	waitpid(pid, &status, 0);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -155,6 +157,19 @@ static void test_what_is_written_is_read(void)
 	target_stop();
 }
 
+/* The file's own bytes. */
+static bool gave_the_file(const char *path)
+{
+	static char kept[sizeof(given)];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, kept, sizeof(kept) - 1);
+
+	close(fd);
+	kept[n < 0 ? 0 : n] = '\0';
+	return n > 0 && kept[0] == '{' && strcmp(given, kept) == 0 &&
+	       strchr(kept, '\n') == kept + n - 1;
+}
+
 static void test_raw_load_over_iscsi(void)
 {
 	char words[256];
@@ -191,6 +206,10 @@ static void test_local_against_remote(void)
 		 "--label own --output %s",
 		 local, url, out);
 	CHECK_EQ(run(bench_storage, words, false), 0);
+	CHECK(strstr(said,
+		     "step 1 of 12, turn 1 of 2: local disk and network; about 2 s left\n"
+		     "step 2 of 12, turn 1 of 2: local disk and CPU; about 2 s left\n") == said);
+	CHECK(strstr(said, "step 12 of 12, turn 2 of 2: remote disk and memory; about 1 s left\n"));
 	if (!CHECK_EQ(run_read(&r, out), 0))
 		return;
 	rows = run_get(r.tree, "rows");
@@ -204,14 +223,18 @@ static void test_local_against_remote(void)
 	}
 	CHECK_STR(run_text(run_get(r.tree, "environment"), "pinged"), "127.0.0.1");
 	CHECK_STR(r.title, "storage, own");
+	CHECK(strstr(given, "disk, latency") && given[0] != '{');
 	run_free(&r);
 	unlink(out);
 
 	/* Without a place to ping, and on files: the network is missing, nothing else. */
 	snprintf(words, sizeof(words),
-		 "storage --local %s --remote %s --runs 1 --duration 0.1 --warmup 0 --output %s",
+		 "storage -q --json --local %s --remote %s --runs 1 --duration 0.1 --warmup 0 "
+		 "--output %s",
 		 dir, dir, out);
 	CHECK_EQ(run(bench_storage, words, false), 0);
+	CHECK_STR(said, "");
+	CHECK(gave_the_file(out));
 	CHECK_EQ(run_read(&r, out), 0);
 	rows = run_get(r.tree, "rows");
 	CHECK(run_number(YAJL_GET_ARRAY(rows)->values[0], "local") > 0);
