@@ -129,6 +129,7 @@ void inquiry_start(struct inquiry *q, struct loop *l, const struct migration_way
 {
 	uint64_t now = clock_ns();
 
+	inquiry_stop(q);
 	*q = (struct inquiry){.loop = l,
 			      .way = way,
 			      .id = id,

@@ -45,7 +45,8 @@ extern uint64_t inquiry_silence;
 /*
  * Asks until there is an answer; for limit_ns, and for silence_ns without a word from there (that
  * it is still being started there is one). Then done(arg, RUNNING, GONE or UNKNOWN), never before
- * it has returned. way and id stay the caller's.
+ * it has returned. way and id stay the caller's. q: all zero, or one that was started before, which
+ * is given up if it has not ended.
  */
 void inquiry_start(struct inquiry *q, struct loop *l, const struct migration_way *way,
 		   const char *id, uint64_t silence_ns, uint64_t limit_ns,

@@ -20,7 +20,11 @@ struct oracle {
 	struct channel *c;
 	enum handover_is is;
 	bool done;
+	struct inquiry *q; /* who asks */
+	const struct migration_way *way;
 };
+
+static void on_done(void *arg, enum handover_is is);
 
 static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 {
@@ -36,6 +40,10 @@ static bool on_frame(void *arg, uint8_t type, const uint8_t *p, size_t n)
 	CHECK_STR(mode, "ask");
 	if (word && strcmp(word, "silence") == 0)
 		return true;
+	if (word && strcmp(word, "anew") == 0) {
+		inquiry_start(o->q, o->loop, o->way, ID, 30 * SEC_NS, 30 * SEC_NS, on_done, o);
+		return true;
+	}
 	if (!word) {
 		channel_free(o->c);
 		o->c = NULL;
@@ -96,6 +104,8 @@ static enum handover_is asked_for(const char *const *words, uint64_t silence_ns,
 	const struct migration_way way = {.open = open_way, .arg = &o, .host = "oracle"};
 	struct inquiry q = {0};
 
+	o.q = &q;
+	o.way = &way;
 	inquiry_stop(&q);
 	inquiry_start(&q, o.loop, &way, ID, silence_ns, limit_ns, on_done, &o);
 	CHECK(!o.done);
@@ -131,6 +141,16 @@ static void test_asks_again(void)
 
 	CHECK_EQ(answer_to(words, 60 * SEC_NS, &opened), HANDOVER_RUNNING);
 	CHECK_EQ(opened, 4);
+}
+
+/* By whoever asks: the question before is given up. */
+static void test_asked_anew(void)
+{
+	static const char *const words[] = {"anew", "anew", "running", NULL};
+	unsigned int opened;
+
+	CHECK_EQ(answer_to(words, 1 * SEC_NS, &opened), HANDOVER_RUNNING);
+	CHECK_EQ(opened, 3);
 }
 
 static void test_gives_up(void)
@@ -174,6 +194,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	CHECK_RUN(test_answers);
 	CHECK_RUN(test_asks_again);
+	CHECK_RUN(test_asked_anew);
 	CHECK_RUN(test_gives_up);
 	CHECK_RUN(test_silence);
 	CHECK_RUN(test_at_it);
