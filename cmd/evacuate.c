@@ -81,7 +81,8 @@ static const char *const words[] = {
 	[EVACUATE_FAILED] = "not moved",
 };
 
-static void print_json(const struct run *r, const struct evacuation_state *s)
+/* cause: why there is no plan, and nothing has been moved; else NULL. */
+static void print_json(const struct run *r, const struct evacuation_state *s, const char *cause)
 {
 	struct json j;
 
@@ -113,23 +114,7 @@ static void print_json(const struct run *r, const struct evacuation_state *s)
 		json_object_end(&j);
 	}
 	json_array_end(&j);
-	json_string(&j, "cause", NULL);
-	json_object_end(&j);
-	json_end(&j);
-}
-
-/* There is no plan, and nothing has been moved. */
-static void print_json_failed(void)
-{
-	struct json j;
-
-	json_begin(&j, stdout);
-	json_object(&j, NULL);
-	json_array(&j, "steps");
-	json_array_end(&j);
-	json_array(&j, "not_placed");
-	json_array_end(&j);
-	json_string(&j, "cause", *log_last_error() ? log_last_error() : NULL);
+	json_string(&j, "cause", cause);
 	json_object_end(&j);
 	json_end(&j);
 }
@@ -180,7 +165,7 @@ static void on_done(void *arg, int err)
 	}
 	r->reported = true;
 	if (r->json)
-		print_json(r, &s);
+		print_json(r, &s, NULL);
 	else if (!r->o.plan_only && s.n_steps)
 		print_end(r, &s);
 	loop_stop(r->loop, status_of(r, &s));
@@ -343,7 +328,7 @@ static int evacuate(int argc, char **argv, bool balance)
 	rc = run(&r);
 out:
 	if (rc == 1 && r.json && !r.reported)
-		print_json_failed();
+		print_json(&r, &(struct evacuation_state){0}, log_last_error());
 	for (unsigned i = 0; i < PLAN_HOSTS_MAX; i++)
 		way_fini(&r.way[i]);
 	return rc;

@@ -236,7 +236,7 @@ static void print_json_early(const struct run *r)
 	json_string(&j, "host", r->o.way.host);
 	json_string(&j, "result", end_words[MIGRATION_HERE]);
 	json_string(&j, "guest", "has not been touched");
-	json_string(&j, "cause", *log_last_error() ? log_last_error() : NULL);
+	json_string(&j, "cause", log_last_error());
 	json_object_end(&j);
 	json_end(&j);
 }

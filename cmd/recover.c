@@ -68,7 +68,7 @@ static void print_failed(struct run *r, const char *name)
 	json_object(&r->out, NULL);
 	json_string(&r->out, "domain", name);
 	json_string(&r->out, "guest", NULL);
-	json_string(&r->out, "cause", *log_last_error() ? log_last_error() : NULL);
+	json_string(&r->out, "cause", log_last_error());
 	json_object_end(&r->out);
 	fflush(stdout);
 }

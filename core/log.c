@@ -168,7 +168,7 @@ void log_write(enum log_level level, const char *fmt, ...)
 
 const char *log_last_error(void)
 {
-	return last_error;
+	return last_error[0] ? last_error : NULL;
 }
 
 bool log_allowed(struct log_limit *lim, unsigned *suppressed)

@@ -40,7 +40,7 @@ __attribute__((format(printf, 2, 3))) void log_write(enum log_level level, const
 #define log_info(...)  log_at(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_at(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
-/* The text of the error logged last, without the prefix, perhaps cut off; "" when there was none.
+/* The text of the error logged last, without the prefix, perhaps cut off; NULL: there was none.
  * The log's, until the next error: for programs in which one thread logs, to put beside a result.
  */
 const char *log_last_error(void);

@@ -39,7 +39,7 @@ static struct {
 	int fd, pipe_size;
 	bool hvm; /* or PVH: as the stream's domain header says */
 	unsigned needless;
-	uint64_t written_at, stolen_at, left_out, cache_bytes;
+	uint64_t written_at, left_out, cache_bytes;
 	struct save_pages_filter filter; /* look is NULL: none */
 	void (*sent)(int fd, const struct save_pages_batch *b);
 } out;
@@ -76,10 +76,8 @@ static void coded(void *arg, int l, size_t in, size_t n, uint64_t began, uint64_
 	uint64_t now = clock_ns();
 
 	(void)arg;
-	if (out.pace.shared && now - out.stolen_at >= STOLEN_NS) {
-		out.stolen_at = now;
+	if (out.pace.shared && now - out.pace.stolen_at >= STOLEN_NS)
 		codec_pace_stolen(&out.pace, now, host_stolen_ns());
-	}
 	codec_pace_coded(&out.pace, now, ended, l, in, n, ended - began);
 }
 
