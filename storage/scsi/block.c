@@ -265,6 +265,10 @@ void scsi_sync_cache(struct scsi_cmd *cmd)
 	decode(cmd);
 	if (!scsi_range_ok(cmd, cmd->lba, cmd->count))
 		return;
+	/* What it waits for is the medium, perhaps for long, and nothing that others do changes
+	 * what it is for: writes that have ended. A reservation must not wait for a medium that
+	 * hangs. */
+	scsi_leave(cmd);
 	/* All of the disk: the kernel has no way to sync a part that also syncs its metadata. */
 	submit(cmd, DISK_SYNC, NULL, 0, false);
 }

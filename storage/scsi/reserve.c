@@ -249,8 +249,8 @@ static void save_and_commit(struct scsi_cmd *cmd, const struct pr_request *req)
 		commit(cmd, req->action == PR_PREEMPT_AND_ABORT);
 		return;
 	}
-	cmd->io = (struct disk_io){
-		.op = DISK_CALL, .disk = cmd->lun->disk, .call = save_work, .done = save_done};
+	/* Not by the disk's own workers, who may all be in flushes that hang. */
+	cmd->io = (struct disk_io){.op = DISK_CALL, .call = save_work, .done = save_done};
 	if (disk_submit(cmd->engine, &cmd->io))
 		save_done(&cmd->io);
 }

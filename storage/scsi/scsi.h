@@ -163,8 +163,8 @@ int scsi_work_sync(struct scsi_cmd *cmd);
 /* In work(): sets CHECK CONDITION. Returns -ECANCELED, for `return scsi_work_check(...)`. */
 int scsi_work_check(struct scsi_cmd *cmd, uint8_t key, uint16_t asc);
 
-/* Runs start(cmd) when no other command of the LUN is running, and holds back all others until it
- * ends (COMPARE AND WRITE and the like: SBC-4, 5.3). */
+/* Runs start(cmd) when no other command of the LUN is running, flushes apart, and holds back all
+ * others until it ends (COMPARE AND WRITE and the like: SBC-4, 5.3). */
 void scsi_run_alone(struct scsi_cmd *cmd, void (*start)(struct scsi_cmd *cmd));
 
 /* The command goes on, but others need not wait for it any longer. */

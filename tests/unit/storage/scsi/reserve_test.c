@@ -1,5 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <semaphore.h>
+#include <sys/syscall.h>
+
+#include "storage/disk_priv.h"
 #include "tests/unit/storage/scsi/pr.h"
+
+static int hanging_fd = -1; /* its flushes wait */
+static sem_t medium;
+
+int fdatasync(int fd)
+{
+	if (fd == __atomic_load_n(&hanging_fd, __ATOMIC_RELAXED))
+		sem_wait(&medium);
+	return (int)syscall(SYS_fdatasync, fd);
+}
 
 static const unsigned types[] = {WE, EA, WERO, EARO, WEAR, EAAR};
 
@@ -278,6 +292,36 @@ static void test_fencing(void)
 	rig_down();
 }
 
+/* A takeover does not wait for a medium that hangs: neither for the flushes under way there, nor,
+ * to be kept, for one of the disk's workers. */
+static void test_beside_flushes(void)
+{
+	uint8_t flush[10] = {0x35}, caw[16] = {0x89}, data[1024] = {0};
+	struct call flushes[2];
+
+	rig_up(NULL, true);
+	sem_init(&medium, 0, 0);
+	join(0, 10);
+	CHECK_EQ(pr_out(1, REGISTER_IGNORE, 0, 0, 11, APTPL), SCSI_GOOD);
+	CHECK_EQ(pr_out(0, RESERVE, WE, 10, 0, 0), SCSI_GOOD);
+	fill(0, 0, 1, 0);
+	__atomic_store_n(&hanging_fd, rig.lun[0]->disk->fd, __ATOMIC_RELAXED);
+	call_start(&flushes[0], 0, 0, flush, sizeof(flush), NULL, 0);
+	caw[13] = 1;
+	CHECK_EQ(run(0, 0, caw, sizeof(caw), data, sizeof(data)), SCSI_GOOD);
+	call_start(&flushes[1], 0, 0, flush, sizeof(flush), NULL, 0);
+	CHECK_EQ(pr_out(1, PREEMPT_ABORT, WE, 11, 10, 0), SCSI_GOOD);
+	CHECK(!flushes[0].done && !flushes[1].done);
+	CHECK(!can_write(0) && reserved(WE, 11));
+	__atomic_store_n(&hanging_fd, -1, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < ARRAY_SIZE(flushes); i++)
+		sem_post(&medium);
+	for (unsigned i = 0; i < ARRAY_SIZE(flushes); i++)
+		CHECK_EQ(call_wait(&flushes[i]), SCSI_GOOD);
+	CHECK_EQ(rig.lun[0]->running, 0);
+	rig_down();
+}
+
 /* ---- RESERVE(6) and RELEASE(6) ---- */
 
 static uint8_t six(unsigned host, uint8_t opcode)
@@ -353,6 +397,7 @@ int main(void)
 	CHECK_RUN(test_preempt_own);
 	CHECK_RUN(test_preempt_and_abort);
 	CHECK_RUN(test_fencing);
+	CHECK_RUN(test_beside_flushes);
 	CHECK_RUN(test_reserve6);
 	CHECK_RUN(test_kinds_do_not_mix);
 	CHECK_RUN(test_outlives_session);
