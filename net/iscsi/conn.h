@@ -82,8 +82,8 @@ struct conn {
 	bool header_digest, data_digest; /* in force: from the full feature phase on */
 	bool stalled;			 /* no further command is started for now */
 	bool ahead;   /* stalled, it receives nevertheless, for what the headers tell */
-	bool waits;   /* for commands of an earlier session of the same initiator port */
-	bool awaited; /* for its commands another one waits */
+	bool waits;   /* for the end of an earlier session of the same initiator port */
+	bool awaited; /* for its end another one waits */
 	struct conn *stalled_next;
 
 	/* receive: bytes [rx_pos, rx->used) are still to be parsed */

@@ -18,7 +18,7 @@ static bool admit(struct conn *c, uint32_t bytes)
 	struct target_server *s = c->server;
 	struct conn **p;
 	if (c->waits) {
-		c->stalled = true; /* until session_over() */
+		c->stalled = true; /* until that one ends */
 		return false;
 	}
 	if (c->in_bytes == 0)

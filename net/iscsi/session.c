@@ -116,10 +116,17 @@ static uint16_t fresh_tsih(struct target_server *s)
 	return s->next_tsih;
 }
 
+/* It has closed, but what it had in the device server, or its nexuses, are there still. */
+static bool lives_on(const struct conn *o)
+{
+	return o->state == CONN_CLOSED && (o->running || o->luns_n);
+}
+
 /*
  * Session reinstatement (RFC 7143, 6.3.5): the same initiator port logs in to the same target. What
  * an earlier session of it had in the device server cannot be taken back, but has to be over before
- * the new one's commands begin: a write must not come to the disk after one that was sent later.
+ * the new one's commands begin: a write must not come to the disk after one that was sent later,
+ * and what the old nexus has reserved ends with it (SAM-5, 6.3.4).
  */
 static void reinstate(struct conn *c)
 {
@@ -127,28 +134,29 @@ static void reinstate(struct conn *c)
 		next = o->next;
 		if (!c->target || !same_port(o, c))
 			continue; /* those of discovery have nothing to be kept apart */
-		if (o->state == CONN_FULL) {
+		if (o->tsih && (o->state == CONN_FULL || o->state == CONN_LAST)) {
 			log_info("%s: logs in anew; its old session is dropped", conn_name(o));
 			conn_close(o);
 		}
-		if (o->running)
+		if (lives_on(o))
 			o->awaited = c->waits = true;
 	}
 }
 
-static bool predecessor_runs(const struct conn *c)
+static bool predecessor_lives(const struct conn *c)
 {
 	const struct conn *o = c->server->conns;
-	while (o && !(same_port(o, c) && o->running))
+	while (o && !(same_port(o, c) && lives_on(o)))
 		o = o->next;
 	return o;
 }
 
-void session_over(struct conn *c)
+/* Whoever waits for it may begin. */
+static void make_way(struct conn *c)
 {
 	c->awaited = false;
 	for (struct conn *w = c->server->conns; w; w = w->next) {
-		if (!w->waits || !same_port(w, c) || predecessor_runs(w))
+		if (!w->waits || !same_port(w, c) || predecessor_lives(w))
 			continue;
 		w->waits = false;
 		if (w->stalled && w->state != CONN_CLOSED)
@@ -200,4 +208,6 @@ void session_end(struct conn *c)
 	c->luns = NULL;
 	c->luns_n = 0;
 	memset(c->recent, 0, sizeof(c->recent));
+	if (c->awaited)
+		make_way(c);
 }

@@ -22,9 +22,8 @@ struct conn *session_find(const struct conn *c, uint16_t tsih);
  * that must be there for that and whose TSIH it keeps; 0: none need be. 0, -ENOENT, -ENOMEM, or
  * -EUSERS: there are as many sessions as there can be. */
 int session_begin(struct conn *c, uint16_t tsih);
+/* Its connection has closed, and none of its commands runs: whoever waits for that may begin. */
 void session_end(struct conn *c);
-/* No command of a session runs any more which another one waits for. */
-void session_over(struct conn *c);
 /* NULL: the session has no LUN of this number. */
 struct session_lun *session_lun_find(struct conn *c, unsigned number);
 /* A command no longer holds on to it. */

@@ -146,8 +146,6 @@ static void drain_step(struct target_server *s);
 
 static void conn_idle(struct conn *c)
 {
-	if (c->awaited)
-		session_over(c);
 	if (c->state != CONN_CLOSED && c->server->draining)
 		drain_step(c->server);
 }

@@ -26,9 +26,8 @@ bool rules_fail(const char *what)
 	return false;
 }
 
-bool rules_enter(struct raw *r, unsigned n, const char *const *keys)
+bool rules_log_in(struct raw *r, unsigned n, const char *const *keys)
 {
-	static const uint8_t test_unit_ready[6];
 	char initiator[64], target[256];
 	const char *all[16] = {initiator, target};
 	struct pdu p = {0};
@@ -41,7 +40,13 @@ bool rules_enter(struct raw *r, unsigned n, const char *const *keys)
 	ok = raw_connect(r) && raw_login_step(r, ISCSI_LOGIN_TRANSIT | 1 << 2 | 3, all, &p) &&
 	     get_be16(p.bhs + LOGIN_STATUS) == 0;
 	raw_pdu_free(&p);
-	return ok && raw_run(r, test_unit_ready, 6, NULL, 0, NULL, 0) == 0;
+	return ok;
+}
+
+bool rules_enter(struct raw *r, unsigned n, const char *const *keys)
+{
+	static const uint8_t test_unit_ready[6];
+	return rules_log_in(r, n, keys) && raw_run(r, test_unit_ready, 6, NULL, 0, NULL, 0) == 0;
 }
 
 /* The next PDU is the response to `itt` with this status and, if there is sense, this key. */
@@ -415,6 +420,7 @@ int main(int argc, char **argv)
 	failed += check("what is beyond the window is not there", window);
 	failed += check("a session has one connection, which may come anew", second_connection);
 	failed += check("a name in capitals is the same", name_in_capitals);
+	failed += check("what a session has reserved ends when it is reinstated", reservation_ends);
 	failed += check("an aborted command has ended when that is said", abort_is_over);
 	failed += check("so have those that a reset ends", reset_is_over);
 	failed += check("what is aborted on another LUN is not waited for", functions_apart);

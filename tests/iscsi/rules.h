@@ -9,13 +9,15 @@
 
 /* Says why; false. */
 bool rules_fail(const char *what);
-/* Logs in as initiator n with these keys instead of raw_login()'s (NULL: none), and takes the unit
- * attention. */
+/* Logs in as initiator n with these keys instead of raw_login()'s (NULL: none). */
+bool rules_log_in(struct raw *r, unsigned n, const char *const *keys);
+/* The same, and takes the unit attention. */
 bool rules_enter(struct raw *r, unsigned n, const char *const *keys);
 
 /* ---- rules_session.c ---- */
 bool second_connection(void);
 bool name_in_capitals(void);
+bool reservation_ends(void);
 bool abort_is_over(void);
 bool reset_is_over(void);
 bool functions_apart(void);

@@ -79,7 +79,7 @@ bool name_in_capitals(void)
 	return ok;
 }
 
-/* ---- task management ---- */
+/* ---- what both of the next use: commands that end late ---- */
 
 /* Writes to the other LUN that take their time. */
 static void put_long_writes(struct raw *r, struct buf *b, uint8_t value)
@@ -94,6 +94,65 @@ static void put_long_writes(struct raw *r, struct buf *b, uint8_t value)
 			OTHER;
 	}
 }
+
+/* Takes the attention of the other LUN. */
+static bool other_ready(struct raw *r)
+{
+	uint8_t cdb[10], block[BLOCK], lun = raw_target.lun;
+	bool ok;
+
+	raw_rw10(cdb, false, 0, 1);
+	raw_target.lun = OTHER;
+	ok = raw_run(r, cdb, 10, NULL, 0, block, BLOCK) == 0;
+	raw_target.lun = lun;
+	return ok;
+}
+
+/* ---- reinstatement ---- */
+
+/* The status of the command that has been sent last, behind others; -1: the connection fails. */
+static int last_status(struct raw *r)
+{
+	for (;;) {
+		int status = -2;
+		struct pdu p;
+
+		if (raw_recv(r, &p) != RAW_PDU)
+			return -1;
+		if (get_be32(p.bhs + PDU_ITT) == r->itt)
+			status = p.bhs[0] == ISCSI_SCSI_RESPONSE ? p.bhs[RESP_STATUS] : -1;
+		raw_pdu_free(&p);
+		if (status != -2)
+			return status;
+	}
+}
+
+/* What its old session has reserved is not in the way of the new one (SAM-5, 6.3.4), though that
+ * one's commands end late. */
+bool reservation_ends(void)
+{
+	static const uint8_t test_unit_ready[6], reserve[6] = {0x16};
+	struct raw a, b;
+	struct buf o = {0};
+	int status = -1;
+	bool ok = rules_enter(&a, 10, NULL) && other_ready(&a) &&
+		  raw_run(&a, reserve, 6, NULL, 0, NULL, 0) == 0;
+
+	put_long_writes(&a, &o, 'r');
+	ok = ok && raw_send(&a, &o) && raw_ping(&a) && rules_log_in(&b, 10, NULL);
+	if (ok) { /* the first one takes the unit attention */
+		raw_put_command(&b, &o, test_unit_ready, 6, 0, 0, NULL, 0);
+		raw_put_command(&b, &o, test_unit_ready, 6, 0, 0, NULL, 0);
+		status = raw_send(&b, &o) ? last_status(&b) : -1;
+		raw_close(&b);
+	}
+	raw_close(&a);
+	if (status)
+		printf("# status %d\n", status);
+	return status == 0;
+}
+
+/* ---- task management ---- */
 
 static uint32_t put_function(struct raw *r, struct buf *b, uint8_t function, uint8_t lun)
 {
@@ -122,19 +181,6 @@ static uint32_t function_done(struct raw *r)
 		if (done)
 			return itt;
 	}
-}
-
-/* Takes the attention of the other LUN. */
-static bool other_ready(struct raw *r)
-{
-	uint8_t cdb[10], block[BLOCK], lun = raw_target.lun;
-	bool ok;
-
-	raw_rw10(cdb, false, 0, 1);
-	raw_target.lun = OTHER;
-	ok = raw_run(r, cdb, 10, NULL, 0, block, BLOCK) == 0;
-	raw_target.lun = lun;
-	return ok;
 }
 
 /* A function is answered when what it aborted has ended (11.5.1): a write that begins after the
