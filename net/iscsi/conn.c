@@ -14,7 +14,6 @@
 #include "net/iscsi/conn.h"
 
 #define LOGIN_TIMEOUT (15 * SEC_NS)
-#define LAST_TIMEOUT  (10 * SEC_NS)
 #define DEAD_PEER     (60 * SEC_NS)
 #define EXACT_LEAST   (16u << 10)
 #define RECEIVE_MOST  (CHUNK_SMALL + EXACT_LEAST)
@@ -190,9 +189,8 @@ static void flush(void *arg)
 	if (!conn_transmit(c))
 		return;
 	if (!c->tx_n && c->state == CONN_LAST) {
-		/* The peer sees all of it before the end: no reset because of unread input. */
-		shutdown(c->fd, SHUT_WR);
-		conn_close(c);
+		change_rx(c, NULL);
+		conn_hang_up(c);
 		return;
 	}
 	update_watch(c);
@@ -478,6 +476,8 @@ void conn_resume(struct conn *c)
 static void on_event(void *arg, unsigned events)
 {
 	struct conn *c = arg;
+	if (c->lingers)
+		conn_throw_away(c);
 	if (c->state == CONN_CLOSED)
 		return;
 	if (c->state <= CONN_FULL && events & LOOP_READ && !c->stalled && !c->server->draining) {
@@ -497,7 +497,7 @@ static void on_event(void *arg, unsigned events)
 	flush(c);
 }
 
-/* ---- beginning and end ---- */
+/* ---- the beginning ---- */
 
 static void on_timeout(void *arg)
 {
@@ -528,64 +528,4 @@ void conn_fini(struct conn *c)
 	chunk_unref(c->rx);
 	chunk_unref(c->tx_chunk);
 	free(c->tx);
-}
-
-static void unstall(struct conn *c)
-{
-	for (struct conn **p = &c->server->stalled; *p; p = &(*p)->stalled_next) {
-		if (*p == c) {
-			*p = c->stalled_next;
-			break;
-		}
-	}
-}
-
-/* What belongs to its loop. */
-static void disconnect(struct conn *c)
-{
-	loop_fd_del(c->loop, &c->watch);
-	loop_timer_del(c->loop, &c->timer);
-	close(c->fd);
-	c->fd = -1;
-	conn_drop_queue(c);
-}
-
-static void take_down(void *arg)
-{
-	struct conn *c = arg;
-	if (c->fd >= 0)
-		disconnect(c);
-	c->ops->closed(c);
-	if (!c->running) /* else conn_task_gone() comes back to it */
-		c->ops->gone(c);
-}
-
-void conn_close(struct conn *c)
-{
-	if (c->state == CONN_CLOSED)
-		return;
-	c->state = CONN_CLOSED;
-	unstall(c);
-	c->ops->closing(c);
-	/* Not beneath a caller who still looks at it, perhaps without the lock. */
-	c->flush.fn = take_down;
-	loop_defer(c->loop, &c->flush);
-}
-
-void conn_task_gone(struct conn *c)
-{
-	if (c->running)
-		return;
-	c->ops->idle(c);
-	if (c->state == CONN_CLOSED)
-		loop_defer(c->loop, &c->flush);
-}
-
-void conn_finish(struct conn *c)
-{
-	if (c->state >= CONN_LAST)
-		return;
-	c->state = CONN_LAST;
-	loop_timer_set(c->loop, &c->timer, LAST_TIMEOUT, on_timeout, c);
-	loop_defer(c->loop, &c->flush);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A connection, which is a session: MaxConnections is 1. conn.c is its life and what it receives,
- * tx.c what it sends, window.c how many commands it may send. The rooms above keep in it what they
- * know of it; they are called by its conn_ops.
+ * A connection, which is a session: MaxConnections is 1. conn.c is what it receives, conn_end.c its
+ * end, tx.c what it sends, window.c how many commands it may send. The rooms above keep in it what
+ * they know of it; they are called by its conn_ops.
  */
 #ifndef NET_ISCSI_CONN_H
 #define NET_ISCSI_CONN_H
@@ -21,7 +21,7 @@ enum conn_state {
 	CONN_LOGIN,  /* RFC 7143 7.1.3: S4 IN_LOGIN */
 	CONN_FULL,   /* S5 LOGGED_IN */
 	CONN_LAST,   /* what is queued is sent, then the connection is closed */
-	CONN_CLOSED, /* only tasks that run keep it */
+	CONN_CLOSED, /* only tasks that run keep it, or that it lingers */
 };
 
 /* What the rooms above do for a connection. */
@@ -36,11 +36,13 @@ struct conn_ops {
 	void (*turn)(struct conn *c);
 	/* It closes. Perhaps beneath one who still looks at it, and from another loop. */
 	void (*closing)(struct conn *c);
-	/* Its socket is closed, and nothing queued any more. */
+	/* It sends nothing more, and nothing is queued. Perhaps more than once. */
 	void (*closed)(struct conn *c);
-	/* Nothing of it runs any more; if it is closed already, gone() follows. */
+	/* Nothing of it runs any more; if it is closed already, over() and gone() follow. */
 	void (*idle)(struct conn *c);
-	/* Closed and idle: to be freed, with conn_fini(). */
+	/* Closed and idle: what it has of others can go. Perhaps more than once. */
+	void (*over)(struct conn *c);
+	/* And its socket is closed: to be freed, with conn_fini(). */
 	void (*gone)(struct conn *c);
 };
 
@@ -81,6 +83,7 @@ struct conn {
 	enum conn_state state;
 	bool header_digest, data_digest; /* in force: from the full feature phase on */
 	bool stalled;			 /* no further command is started for now */
+	bool lingers;			 /* closed, it reads until the peer closes as well */
 	bool ahead;   /* stalled, it receives nevertheless, for what the headers tell */
 	bool waits;   /* for the end of an earlier session of the same initiator port */
 	bool awaited; /* for its end another one waits */
@@ -135,13 +138,6 @@ struct conn {
 int conn_open(struct conn *c);
 /* Gives back what it holds. */
 void conn_fini(struct conn *c);
-/* Ends it: its tasks at once, but those that run finish without an answer; the rest from its loop.
- */
-void conn_close(struct conn *c);
-/* A task of a connection has left the device server. */
-void conn_task_gone(struct conn *c);
-/* Sends what is queued, then closes. */
-void conn_finish(struct conn *c);
 /* Counts data-in under way; less of it lets stalled connections go on. */
 void conn_in_bytes(struct conn *c, int64_t delta);
 /* From now on, or no longer: conn.ahead. */
@@ -168,6 +164,20 @@ const char *conn_name(const struct conn *c);
 void conn_warn(const struct conn *c, const char *what, const char *end);
 /* A peer that breaks the protocol: at recovery level 0 the session ends (RFC 7143, 7.1.4.1). */
 void conn_protocol_error(struct conn *c, const uint8_t *bhs, const char *what);
+
+/* ---- conn_end.c ---- */
+/* Ends it: its tasks at once, but those that run finish without an answer; the rest from its loop.
+ */
+void conn_close(struct conn *c);
+/* A task of a connection has left the device server. */
+void conn_task_gone(struct conn *c);
+/* Sends what is queued, then closes. */
+void conn_finish(struct conn *c);
+/* All that was queued is sent: closes, in its loop, but the socket when the peer has closed, too.
+ */
+void conn_hang_up(struct conn *c);
+/* Something has come while it lingers. */
+void conn_throw_away(struct conn *c);
 
 /* ---- tx.c ---- */
 /* Room for n bytes in a chunk (small pieces share one); *chunk gets a reference. */

@@ -3,10 +3,11 @@
  * What all connections of a target server share: its loops, its targets, and the memory that they
  * may hold. Data only, but for the lists of targets (server.c).
  *
- * The floors of the target, each calling only those before it: server, window; conn, tx (one thing:
- * a connection); session (its LUNs); gather; task, data_in (a command); crowd; data_out, tmf,
- * text_request, login; phase (what each PDU is); target (portals, the beginning and the end). What
- * has to go the other way goes by struct conn_ops, struct tx_owner and struct scsi_transport.
+ * The floors of the target, each calling only those before it: server, window; conn, conn_end, tx
+ * (one thing: a connection); session (its LUNs); gather; task, data_in (a command); crowd;
+ * data_out, tmf, text_request, login; phase (what each PDU is); target (portals, the beginning and
+ * the end). What has to go the other way goes by struct conn_ops, struct tx_owner and struct
+ * scsi_transport.
  *
  * With several loops (target_server_add_loop()) each connection belongs to one of them, and all of
  * them share one lock (loop_set_lock()): whoever runs has all of this state to itself, as with one
@@ -91,6 +92,7 @@ struct target_server {
 	struct portal *portals;
 	struct conn *conns;
 	unsigned conns_n, next_id;
+	unsigned lingering;	  /* of them: see conn.lingers */
 	uint64_t logins, refused; /* since the start */
 	uint16_t next_tsih;
 	uint64_t in_bytes, asked_bytes; /* the sums of all connections' */

@@ -154,7 +154,6 @@ static void conn_gone(struct conn *c)
 {
 	struct target_server *s = c->server;
 	login_end(c);
-	session_end(c);
 	buf_free(&c->text_in);
 	buf_free(&c->text_out);
 	conn_fini(c);
@@ -174,6 +173,7 @@ static const struct conn_ops ops = {.pdu = take_pdu,
 				    .closing = conn_closing,
 				    .closed = data_in_settle,
 				    .idle = conn_idle,
+				    .over = session_end,
 				    .gone = conn_gone};
 
 void target_server_take(struct target_server *s, struct server_loop *home, int fd,

@@ -164,6 +164,7 @@ static void on_client(void *arg, unsigned events)
 		n = recv(c->fd, sink, sizeof(sink), MSG_DONTWAIT);
 		if (n == 0 || (n < 0 && errno != EAGAIN)) {
 			/* It has closed; its commands may still run. */
+			shutdown(c->fd, SHUT_WR);
 			loop_fd_del(loop, &c->watch);
 			loop_timer_del(loop, &c->quiet);
 			target_server_drain(c->server, drained, NULL);

@@ -420,6 +420,7 @@ int main(int argc, char **argv)
 	failed += check("what is beyond the window is not there", window);
 	failed += check("a session has one connection, which may come anew", second_connection);
 	failed += check("a name in capitals is the same", name_in_capitals);
+	failed += check("what is sent behind a logout does not cost its answer", ends_in_order);
 	failed += check("what a session has reserved ends when it is reinstated", reservation_ends);
 	failed += check("an aborted command has ended when that is said", abort_is_over);
 	failed += check("so have those that a reset ends", reset_is_over);

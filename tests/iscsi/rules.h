@@ -17,6 +17,7 @@ bool rules_enter(struct raw *r, unsigned n, const char *const *keys);
 /* ---- rules_session.c ---- */
 bool second_connection(void);
 bool name_in_capitals(void);
+bool ends_in_order(void);
 bool reservation_ends(void);
 bool abort_is_over(void);
 bool reset_is_over(void);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The rules of sessions and of task management. */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "core/loop.h"
 #include "tests/iscsi/rules.h"
 
 #define SPAN   32768u /* blocks of a write that does, the most that are taken */
@@ -105,6 +108,39 @@ static bool other_ready(struct raw *r)
 	raw_target.lun = OTHER;
 	ok = raw_run(r, cdb, 10, NULL, 0, block, BLOCK) == 0;
 	raw_target.lun = lun;
+	return ok;
+}
+
+/* ---- the end ---- */
+
+/* Answers are not lost because more has been sent than is read (RFC 1122, 4.2.2.13): behind a
+ * logout there is its answer, then the end. Who goes on in spite of that is cut off in time. */
+bool ends_in_order(void)
+{
+	static const uint8_t much[65536];
+	struct pollfd reset = {.events = 0};
+	uint64_t deadline;
+	struct raw r;
+	struct buf b = {0};
+	struct pdu p = {0};
+	uint8_t byte;
+	bool ok = rules_enter(&r, 11, NULL);
+
+	raw_put_next(&r, &b, ISCSI_LOGOUT_REQUEST | ISCSI_IMMEDIATE, ISCSI_FINAL, NULL, 0);
+	for (unsigned i = 0; i < 32; i++)
+		raw_put_next(&r, &b, ISCSI_NOP_OUT | ISCSI_IMMEDIATE, ISCSI_FINAL, much,
+			     sizeof(much));
+	ok = ok && (raw_send(&r, &b) || rules_fail("not all is taken"));
+	ok = ok && (raw_recv(&r, &p) == RAW_PDU || rules_fail("no answer")) &&
+	     p.bhs[0] == ISCSI_LOGOUT_RESPONSE;
+	raw_pdu_free(&p);
+	ok = ok && recv(r.fd, &byte, 1, 0) == 0;
+	reset.fd = r.fd;
+	ok = ok && (poll(&reset, 1, 200) == 0 || rules_fail("a reset"));
+	deadline = clock_ns() + RAW_LIMIT * MS_NS;
+	while (ok && send(r.fd, much, 1, MSG_NOSIGNAL) == 1)
+		ok = (poll(NULL, 0, 20), clock_ns() < deadline) || rules_fail("it is never closed");
+	raw_close(&r);
 	return ok;
 }
 
