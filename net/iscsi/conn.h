@@ -128,6 +128,7 @@ struct conn {
 
 	struct task *hash[TASK_HASH];
 	unsigned tasks, running;
+	bool cleared;	  /* some tasks are: to be told */
 	struct tmf *tmfs; /* that wait */
 	bool tmf_due;	  /* one of them, at least, is to be answered */
 };

@@ -84,7 +84,7 @@ void data_out_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t le
 {
 	struct task *t = task_find(c, get_be32(bhs + PDU_ITT));
 	bool final = bhs[1] & ISCSI_FINAL;
-	if (!t || t->running || t->aborted)
+	if (!t || t->running || t->cleared)
 		return; /* data of a task that has been aborted meanwhile */
 	/* At recovery level 0 nothing can be asked for again: the command ends (11.4.7.2). */
 	if (t->in_line || get_be32(bhs + PDU_TTT) != t->ttt ||

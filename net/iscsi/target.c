@@ -130,6 +130,8 @@ static void take_turn(struct conn *c)
 {
 	if (c->recalled)
 		data_in_return(c);
+	if (c->cleared && c->state == CONN_FULL)
+		tasks_tell_cleared(c);
 	if (c->tmf_due)
 		tmf_answer(c);
 	if (c->r2t_wait)
@@ -139,7 +141,7 @@ static void take_turn(struct conn *c)
 static void conn_closing(struct conn *c)
 {
 	tmf_abandon(c);
-	tasks_abort(c, -1, NULL);
+	tasks_abort(c, -1, NULL, false);
 }
 
 static void drain_step(struct target_server *s);

@@ -129,34 +129,51 @@ static void await(struct task *t, struct tmf *f)
 	f->left++;
 }
 
+static void abort_running(struct task *t, struct tmf *f)
+{
+	if (f)
+		await(t, f);
+	if (!t->cmd.aborted)
+		scsi_abort(&t->cmd);
+}
+
 void task_abort(struct task *t, struct tmf *f)
 {
 	if (!t->running) {
 		task_free(t);
 		return;
 	}
-	if (f)
-		await(t, f);
-	if (!t->aborted) {
-		t->aborted = true;
-		scsi_abort(&t->cmd);
-	}
+	t->aborted = true;
+	abort_running(t, f);
 }
 
-unsigned tasks_abort(struct conn *c, int lun, struct tmf *f)
+/* The device server ends one that runs, by TASK ABORTED or as it would have ended; one that it does
+ * not have yet is told of from its connection's loop: tasks_tell_cleared(). */
+static void task_clear(struct task *t, struct tmf *f)
 {
-	unsigned n = 0;
+	struct conn *c = t->conn;
+	if (t->running) {
+		abort_running(t, f);
+		return;
+	}
+	t->cleared = c->cleared = true;
+	loop_defer(c->loop, &c->flush);
+}
+
+void tasks_abort(struct conn *c, int lun, struct tmf *f, bool by_other)
+{
 	for (unsigned i = 0; i < TASK_HASH; i++) {
 		struct task *t, *next;
 		for (t = c->hash[i]; t; t = next) {
 			next = t->next;
 			if (lun >= 0 && iscsi_lun_get(t->lun) != lun)
 				continue;
-			task_abort(t, f);
-			n++;
+			if (by_other)
+				task_clear(t, f);
+			else
+				task_abort(t, f);
 		}
 	}
-	return n;
 }
 
 void tasks_orphan(struct conn *c, unsigned lun)
@@ -257,10 +274,10 @@ static struct lun_nexus *find_nexus(struct scsi_cmd *cmd, unsigned number)
 	return &l->nexus;
 }
 
-static unsigned abort_tasks(struct lun_nexus *n)
+static void abort_tasks(struct lun_nexus *n)
 {
 	struct session_lun *l = container_of(n, struct session_lun, nexus);
-	return tasks_abort(l->conn, (int)n->lun->number, NULL);
+	tasks_abort(l->conn, (int)n->lun->number, NULL, true);
 }
 
 static const struct scsi_transport transport = {.reserve_in = data_in_reserve,
@@ -311,4 +328,22 @@ void task_fail(struct task *t, uint8_t key, uint16_t asc)
 void task_refuse(struct task *t)
 {
 	scsi_status(skip(t), SCSI_TASK_SET_FULL);
+}
+
+static struct task *find_cleared(struct conn *c)
+{
+	for (unsigned i = 0; i < TASK_HASH; i++)
+		for (struct task *t = c->hash[i]; t; t = t->next)
+			if (t->cleared)
+				return t;
+	return NULL;
+}
+
+void tasks_tell_cleared(struct conn *c)
+{
+	struct task *t;
+	c->cleared = false;
+	/* From the start each time: to tell of one may close the connection, and end the others. */
+	while ((t = find_cleared(c)))
+		scsi_status(skip(t), SCSI_TASK_ABORTED);
 }

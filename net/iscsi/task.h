@@ -35,6 +35,7 @@ struct task {
 	bool read, write;
 	bool running; /* in the device server */
 	bool aborted; /* no response is owed */
+	bool cleared; /* another session has ended it before it ran: TASK ABORTED is owed */
 	bool orphan;  /* its LUN was removed before it ran: another may have the number now */
 	struct tmf_wait *awaited_by;
 	uint8_t lun[8];
@@ -85,8 +86,11 @@ void task_refuse(struct task *t);
 /* Ends a task without a response, now or when the device server gives it back; `f`, if not NULL,
  * waits for that. */
 void task_abort(struct task *t, struct tmf *f);
-/* The same for all of a connection's on a LUN (-1: on all); returns how many there were. */
-unsigned tasks_abort(struct conn *c, int lun, struct tmf *f);
+/* The same for all of a connection's on a LUN (-1: on all). `by_other`: another session ends them,
+ * and theirs gets a response, TASK ABORTED (SAM-5, 5.6, and TAS of the control mode page). */
+void tasks_abort(struct conn *c, int lun, struct tmf *f, bool by_other);
+/* Ends those that others have ended, in its connection's loop. */
+void tasks_tell_cleared(struct conn *c);
 /* The LUN of this number is being removed: those that wait for their data find none when they come
  * to run, also where its number has been given to another by then. */
 void tasks_orphan(struct conn *c, unsigned lun);

@@ -24,7 +24,7 @@ static void abort_everywhere(struct conn *c, int lun, struct tmf *f)
 {
 	for (struct conn *o = c->server->conns; o; o = o->next)
 		if (o->target == c->target)
-			tasks_abort(o, lun, f);
+			tasks_abort(o, lun, f, o != c);
 }
 
 static uint8_t abort_task(struct conn *c, const uint8_t *bhs, struct tmf *f)
@@ -59,10 +59,10 @@ static uint8_t do_function(struct conn *c, const uint8_t *bhs, struct tmf *f)
 	}
 	switch (f->function) {
 	case TMF_ABORT_TASK: return abort_task(c, bhs, f);
-	case TMF_ABORT_TASK_SET: tasks_abort(c, number, f); return TMF_COMPLETE;
+	case TMF_ABORT_TASK_SET: tasks_abort(c, number, f, false); return TMF_COMPLETE;
 	case TMF_CLEAR_TASK_SET:
+		/* Those who hear of each of their tasks get no unit attention (SAM-5, 5.14). */
 		abort_everywhere(c, number, f);
-		lun_attention_all(l->lun, &l->nexus, ASC_COMMANDS_CLEARED);
 		return TMF_COMPLETE;
 	case TMF_LUN_RESET:
 		abort_everywhere(c, number, f);

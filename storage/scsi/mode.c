@@ -28,6 +28,7 @@ static void control(const struct lun *l, enum page_control pc, uint8_t *p)
 		return;
 	}
 	p[3] = 0x10;		 /* unrestricted reordering */
+	p[5] = 0x40;		 /* TAS: what another nexus ends, ends by TASK ABORTED */
 	put_be16(p + 8, 0xffff); /* busy time-out: unlimited */
 	if (pc == PC_CURRENT) {
 		p[2] = l->d_sense ? 0x04 : 0;

@@ -198,9 +198,8 @@ static void commit(struct scsi_cmd *cmd, bool abort)
 		for (struct lun_nexus *n = cmd->lun->nexuses; n; n = n->next) {
 			if (!(reg->attention || reg->gone) || !pr_matches(reg, n))
 				continue;
-			if (abort && reg->gone && n != cmd->nexus && cmd->transport->abort_tasks &&
-			    cmd->transport->abort_tasks(n))
-				lun_attention(n, ASC_COMMANDS_CLEARED);
+			if (abort && reg->gone && n != cmd->nexus && cmd->transport->abort_tasks)
+				cmd->transport->abort_tasks(n);
 			if (reg->attention)
 				lun_attention(n, reg->attention);
 		}

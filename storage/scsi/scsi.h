@@ -44,8 +44,8 @@ struct scsi_transport {
 	 * number; NULL: it may see none. The target keeps it until the command is done. */
 	struct lun_nexus *(*find_nexus)(struct scsi_cmd *cmd, unsigned number);
 	/* For PREEMPT AND ABORT: aborts all commands of this nexus that the device server does not
-	 * have yet (their data is still on the way) or has queued; returns how many. */
-	unsigned (*abort_tasks)(struct lun_nexus *n);
+	 * have yet (their data is still on the way) or has queued; they end by TASK ABORTED. */
+	void (*abort_tasks)(struct lun_nexus *n);
 };
 
 struct scsi_cmd {
@@ -97,8 +97,8 @@ struct scsi_cmd {
 
 /* Takes the command; transport->done() is called now or later, in the engine's loop. */
 void scsi_execute(struct scsi_cmd *cmd);
-/* The transport wants no response any more. done() still comes, from the loop: at once where the
- * command has nothing left to wait for. */
+/* The command is to end soon, by TASK ABORTED unless it has come too far. done() still comes, from
+ * the loop: at once where the command has nothing left to wait for. */
 void scsi_abort(struct scsi_cmd *cmd);
 /* What a command has been lent is no longer used. */
 void scsi_give_back(struct lun *l);

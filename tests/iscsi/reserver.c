@@ -8,8 +8,8 @@
  * exclusive access), preempt KEY OLD, move KEY NEW TO (to initiator TO, and unregisters), read,
  * write.
  *
- * abort: N + 1 preempts N amid a write; prints the status of that, of another write by N, and of a
- * read by N + 1 with its first byte.
+ * abort: N + 1 preempts N amid a write; prints the status of that, of the write, of another write
+ * by N, and of a read by N + 1 with its first byte.
  *
  * swap: N and N + 1 hand the reservation to and fro until the connection ends; prints who had it
  * last and who, perhaps, has got it since.
@@ -76,7 +76,7 @@ static int rw(struct raw *r, bool write)
 static int abort_write(unsigned first)
 {
 	uint8_t cdb[10], block[512];
-	struct pdu r2t = {0};
+	struct pdu r2t = {0}, end = {0};
 	struct buf b = {0};
 	struct raw r[2];
 	uint8_t *h;
@@ -93,16 +93,19 @@ static int abort_write(unsigned first)
 	if (!raw_send(&r[0], &b) || raw_recv(&r[0], &r2t) != RAW_PDU || r2t.bhs[0] != ISCSI_R2T)
 		return 1;
 	status = simple(&r[1], PREEMPT_AND_ABORT, first + 1, first);
+	if (raw_recv(&r[0], &end) != RAW_PDU || end.bhs[0] != ISCSI_SCSI_RESPONSE)
+		return 1;
 	h = raw_put(&b, ISCSI_DATA_OUT, ISCSI_FINAL, block, sizeof(block));
 	memcpy(h + PDU_LUN, r2t.bhs + PDU_LUN, 8);
 	memcpy(h + PDU_ITT, r2t.bhs + PDU_ITT, 4);
 	memcpy(h + PDU_TTT, r2t.bhs + PDU_TTT, 4);
 	if (!raw_send(&r[0], &b))
 		return 1;
-	printf("%d %d", status, rw(&r[0], true));
+	printf("%d %d %d", status, end.bhs[RESP_STATUS], rw(&r[0], true));
 	raw_rw10(cdb, false, 0, 1);
 	status = raw_run(&r[1], cdb, sizeof(cdb), NULL, 0, block, sizeof(block));
 	printf(" %d %d\n", status, block[0]);
+	raw_pdu_free(&end);
 	raw_pdu_free(&r2t);
 	buf_free(&b);
 	raw_close(&r[0]);

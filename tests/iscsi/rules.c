@@ -425,6 +425,7 @@ int main(int argc, char **argv)
 	failed += check("an aborted command has ended when that is said", abort_is_over);
 	failed += check("so have those that a reset ends", reset_is_over);
 	failed += check("what is aborted on another LUN is not waited for", functions_apart);
+	failed += check("what another session ends is told of", aborted_are_told);
 	failed += check("resets amid large reads", resets);
 	return failed != 0;
 }

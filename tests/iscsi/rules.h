@@ -22,5 +22,6 @@ bool reservation_ends(void);
 bool abort_is_over(void);
 bool reset_is_over(void);
 bool functions_apart(void);
+bool aborted_are_told(void);
 
 #endif

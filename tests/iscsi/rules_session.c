@@ -295,3 +295,79 @@ bool functions_apart(void)
 	raw_close(&r);
 	return ok && (overtaken || rules_fail("it always waits"));
 }
+
+/* One that another session's function has ended gets TASK ABORTED (SAM-5, 5.6), no silence, and is
+ * not done; before the function's own answer, as far as it had begun (RFC 7143, 4.2.3.3). */
+static bool others_are_told(uint8_t function, bool attention)
+{
+	static const uint8_t test_unit_ready[6];
+	uint8_t cdb[10], data[2 * BLOCK], got[BLOCK], caw[16] = {0x89};
+	uint32_t first, waiting;
+	unsigned answered = 0;
+	int status = -1;
+	struct raw a, b;
+	struct buf o = {0};
+	struct pdu r2t = {0}, p;
+	bool ok = rules_enter(&a, 12, NULL) && rules_enter(&b, 13, NULL) && other_ready(&a) &&
+		  other_ready(&b);
+
+	memset(data, 'w', sizeof(data));
+	first = a.itt + 1;
+	raw_target.lun = OTHER;
+	raw_rw10(cdb, true, WRITES * SPAN, 1);
+	raw_put_command(&a, &o, cdb, 10, ISCSI_CMD_WRITE, BLOCK, NULL, 0);
+	waiting = a.itt;
+	ok = ok && raw_send(&a, &o) && raw_recv(&a, &r2t) == RAW_PDU && r2t.bhs[0] == ISCSI_R2T;
+	put_long_writes(&a, &o, 't');
+	caw[13] = 1;
+	raw_put_command(&a, &o, caw, 16, ISCSI_CMD_WRITE, sizeof(data), data, sizeof(data));
+	ok = ok && raw_send(&a, &o);
+	raw_put_next(&a, &o, ISCSI_NOP_OUT | ISCSI_IMMEDIATE, ISCSI_FINAL, NULL, 0);
+	/* its answer comes before those of what runs, and tells that all of them have come */
+	for (bool come = false; ok && !come; raw_pdu_free(&p)) {
+		ok = (!o.len || raw_send(&a, &o)) && raw_recv(&a, &p) == RAW_PDU;
+		come = p.bhs[0] == ISCSI_NOP_IN;
+		answered += ok && !come;
+	}
+	put_function(&b, &o, function, OTHER);
+	ok = ok && raw_send(&b, &o) && function_done(&b) != ISCSI_NO_TAG;
+	raw_put_next(&a, &o, ISCSI_NOP_OUT | ISCSI_IMMEDIATE, ISCSI_FINAL, NULL, 0);
+	ok = ok && raw_send(&a, &o);
+	for (bool pong = false; ok && !pong; raw_pdu_free(&p)) {
+		ok = raw_recv(&a, &p) == RAW_PDU;
+		pong = p.bhs[0] == ISCSI_NOP_IN;
+		answered += ok && p.bhs[0] == ISCSI_SCSI_RESPONSE;
+		if (ok && get_be32(p.bhs + PDU_ITT) == waiting)
+			status = p.bhs[RESP_STATUS];
+	}
+	if (ok && (status != 0x40 || answered != a.itt - first - 1)) {
+		printf("# status %d, %u answers\n", status, answered);
+		ok = false;
+	}
+	/* What comes of it late is nobody's. */
+	ok = ok && raw_send_data(&a, &r2t, data, BLOCK);
+	raw_put_command(&a, &o, test_unit_ready, 6, 0, 0, NULL, 0);
+	ok = ok && raw_send(&a, &o) && last_status(&a) == (attention ? 2 : 0);
+	raw_rw10(cdb, false, WRITES * SPAN, 1);
+	ok = ok && raw_run(&b, cdb, 10, NULL, 0, got, BLOCK) == 0 && got[0] != 'w';
+	raw_target.lun = 0;
+	raw_pdu_free(&r2t);
+	raw_close(&a);
+	raw_close(&b);
+	return ok;
+}
+
+/* As TAS of the control mode page says (SPC-4, 7.5.8). */
+bool aborted_are_told(void)
+{
+	static const uint8_t sense[6] = {0x1a, 8, 0x0a, 0, 64, 0};
+	uint8_t page[64] = {0};
+	struct raw r;
+	bool ok = rules_enter(&r, 12, NULL) &&
+		  raw_run(&r, sense, 6, NULL, 0, page, sizeof(page)) == 0 &&
+		  (page[4 + 5] & 0x40 || rules_fail("TAS is not set"));
+
+	raw_close(&r);
+	return ok && others_are_told(TMF_LUN_RESET, true) &&
+	       others_are_told(TMF_CLEAR_TASK_SET, false);
+}

@@ -95,11 +95,10 @@ static struct lun_nexus *rig_find_nexus(struct scsi_cmd *cmd, unsigned number)
 	return number < LUNS ? &rig.nexus[number][host] : NULL;
 }
 
-static unsigned rig_abort_tasks(struct lun_nexus *n)
+static void rig_abort_tasks(struct lun_nexus *n)
 {
 	rig.aborted++;
 	rig.aborted_nexus = n;
-	return 1;
 }
 
 static const struct scsi_transport rig_transport = {

@@ -247,7 +247,6 @@ static void test_preempt_and_abort(void)
 	CHECK_EQ(rig.aborted, 1);
 	CHECK(rig.aborted_nexus == &rig.nexus[0][0]);
 	CHECK(reserved(EA, 11));
-	CHECK_EQ(attention(0), ASC_COMMANDS_CLEARED);
 	CHECK_EQ(attention(0), ASC_REGISTRATIONS_PREEMPTED);
 	rig_down();
 }
