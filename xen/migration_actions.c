@@ -306,7 +306,7 @@ static void start_copy(void *arg)
 	if (m->throttled)
 		note_cap(m);
 	n = migration_note(m, false);
-	if (!kept(m, departure_begin(&m->departure, m->guest.uuid, &n, &m->o.way))) {
+	if (!kept(m, departure_begin(&m->departure, &n, &m->o.way))) {
 		migration_raise(m, SE_SAVE_FAILED);
 		return;
 	}
