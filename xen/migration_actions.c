@@ -481,7 +481,9 @@ static void on_asked(void *arg, enum handover_is is)
 
 	switch (is) {
 	case HANDOVER_RUNNING: migration_raise(m, SE_RUNNING); break;
-	case HANDOVER_GONE: migration_raise(m, SE_FAILED); break;
+	case HANDOVER_GONE:
+		migration_raise(m, migration_third_has_it(m) ? SE_TAKEN : SE_FAILED);
+		break;
 	default:
 		because(m->cause, "%s", m->inquiry.cause);
 		m->unheard = migration_nobody_knows(m) == SE_TAKEN;

@@ -117,6 +117,11 @@ enum sender_event migration_nobody_knows(const struct migration *m)
 	return m->disk_says == REFEREE_LOST ? SE_TAKEN : SE_MUTE;
 }
 
+bool migration_third_has_it(const struct migration *m)
+{
+	return m->disk_says == REFEREE_LOST && m->fencing.what == FENCING_RECLAIM;
+}
+
 /* Should that host die, this one can take the guest over. */
 static void keep(struct migration *m)
 {

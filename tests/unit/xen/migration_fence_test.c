@@ -98,6 +98,36 @@ static void test_it_gives_it_back(void)
 	over();
 }
 
+static int third_takes(const char *device, struct sg_io_hdr *io)
+{
+	static const char *const disk[] = {"/dev/1", "/dev/0"};
+	char why[REFEREE_TEXT];
+
+	if (w.calls < 2) /* the receiver has not promised yet */
+		return direct(device, io);
+	reservation_sg_io = direct;
+	be(2);
+	for (unsigned i = 0; i < disks; i++)
+		CHECK_EQ(referee_hold(disk[i], b.mine, why), REFEREE_WON);
+	be(A);
+	return direct(device, io);
+}
+
+/* By `vstor takeover`, from the receiver that then promised to this one, too. It ends. */
+static void test_third_host_takes_it(void)
+{
+	fenced(plays);
+	at_go = claims_and_vanishes;
+	w.answer = "gone";
+	reservation_sg_io = third_takes;
+	migrate();
+	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK_EQ(w.calls, 3); /* asked before and after the disk was to be taken back */
+	for (unsigned lun = 0; lun < disks; lun++)
+		CHECK(writes(2, lun) && !writes(A, lun) && !writes(B, lun));
+	over();
+}
+
 /* ---- called off ---- */
 
 static void copies_then_cancels(void)
@@ -304,6 +334,7 @@ int main(void)
 	CHECK_RUN(test_lost_after_go);
 	CHECK_RUN(test_lost_after_it_has_taken_it);
 	CHECK_RUN(test_it_gives_it_back);
+	CHECK_RUN(test_third_host_takes_it);
 	CHECK_RUN(test_called_off);
 	CHECK_RUN(test_called_off_with_a_guest_that_held);
 	CHECK_RUN(test_receiver_fails);
