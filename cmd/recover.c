@@ -16,10 +16,10 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/opts.h"
-#include "xen/departure.h"
 #include "xen/guest_claim.h"
 #include "xen/handover.h"
 #include "xen/leftover.h"
+#include "xen/recovery.h"
 #include "xen/save_helper.h"
 #include "xen/settle.h"
 
@@ -178,9 +178,9 @@ static int by_journal(struct run *r, int claim)
 	}
 	if (note.guest.throttled && !is.slow)
 		guest_claim_forget_cap(claim);
-	rc = status == EXIT_STOPPED ? 0 : ledger_remove(d->uuid);
+	rc = status == EXIT_STOPPED ? 0 : ledger_remove(note.uuid);
 	if (rc)
-		log_warn("its journal %s/%s cannot be removed: %s", ledger_dir, d->uuid,
+		log_warn("its journal %s/%s cannot be removed: %s", ledger_dir, note.uuid,
 			 strerror(-rc));
 	return status;
 }
@@ -223,7 +223,7 @@ static int recover(struct run *r, const char *domain)
 		log_error("%s: no such domain here, and no migration of one was cut off", domain);
 		return 1;
 	}
-	claim = guest_claim(here ? r->guest.uuid : r->departed.uuid);
+	claim = guest_claim(here ? r->guest.uuid : r->departed.note.uuid);
 	if (claim < 0) {
 		log_error(claim == -EBUSY ? "domain %s: it is being migrated at the moment, or "
 					    "put back after that: wait"

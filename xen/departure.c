@@ -11,11 +11,10 @@
 #include "xen/host.h"
 #include "xen/message.h"
 
-static void put(struct buf *b, const char *uuid, const struct recovery_note *n,
-		const struct migration_way *way)
+static void put(struct buf *b, const struct recovery_note *n, const struct migration_way *way)
 {
 	message_put(b, "id", "%s", n->id);
-	message_put(b, "uuid", "%s", uuid);
+	message_put(b, "uuid", "%s", n->uuid);
 	message_put(b, "name", "%s", n->guest.name);
 	message_put(b, "boot", "%s", host_boot_id());
 	message_put(b, "domid", "%u", n->guest.domid);
@@ -28,6 +27,9 @@ static void put(struct buf *b, const char *uuid, const struct recovery_note *n,
 	if (way->key_file)
 		message_put(b, "key_file", "%s", way->key_file);
 	referee_put(b, &n->referee);
+	for (unsigned i = 0; i < n->referee.n; i++)
+		if (n->referee.disk[i].took)
+			message_put(b, "took", "%s", n->referee.disk[i].vdev);
 }
 
 int departure_left(const char *uuid)
@@ -40,21 +42,21 @@ int departure_left(const char *uuid)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-int departure_begin(struct departure *d, const char *uuid, const struct recovery_note *note,
+int departure_begin(struct departure *d, const struct recovery_note *note,
 		    const struct migration_way *way)
 {
 	struct buf b = {0};
-	int rc = departure_left(uuid);
+	int rc = departure_left(note->uuid);
 
 	d->ledger.fd = -1;
 	if (rc)
 		return rc;
-	rc = ledger_remove(uuid);
+	rc = ledger_remove(note->uuid);
 	if (rc && rc != -ENOENT)
 		return rc;
-	snprintf(d->uuid, sizeof(d->uuid), "%s", uuid);
-	put(&b, uuid, note, way);
-	rc = ledger_create(&d->ledger, uuid, &b);
+	snprintf(d->uuid, sizeof(d->uuid), "%s", note->uuid);
+	put(&b, note, way);
+	rc = ledger_create(&d->ledger, note->uuid, &b);
 	buf_free(&b);
 	return rc;
 }
@@ -65,7 +67,7 @@ int departure_note(struct departure *d, const struct recovery_note *note,
 	struct buf b = {0};
 	int rc;
 
-	put(&b, d->uuid, note, way);
+	put(&b, note, way);
 	rc = ledger_put(&d->ledger, &b, true);
 	buf_free(&b);
 	return rc;
@@ -83,10 +85,36 @@ void departure_end(struct departure *d, bool certain)
 	ledger_close(&d->ledger);
 }
 
+int departure_amend(const struct recovery_note *note, const struct migration_way *way)
+{
+	struct departure d;
+	struct buf before = {0};
+	int rc = ledger_open(&d.ledger, note->uuid, &before);
+
+	/* Who only reads it locks it, too. */
+	if (!rc || rc == -EBUSY)
+		rc = departure_note(&d, note, way);
+	ledger_close(&d.ledger);
+	buf_free(&before);
+	return rc;
+}
+
 /* A number that is there; -EINVAL. */
 static int number(const struct buf *b, const char *key, uint64_t *out)
 {
 	return message_get_u64(b->data, b->len, key, out) ? -EINVAL : 0;
+}
+
+/* Which disks this host has taken only for the migration. */
+static void get_took(const struct buf *b, struct referee *r)
+{
+	struct message_field f;
+	size_t at = 0;
+
+	while (message_next(b->data, b->len, &at, &f))
+		for (unsigned i = 0; message_field_is(&f, "took") && i < r->n; i++)
+			r->disk[i].took |= strlen(r->disk[i].vdev) == f.value_len &&
+					   memcmp(r->disk[i].vdev, f.value, f.value_len) == 0;
 }
 
 static int get(const struct buf *b, struct departed *d)
@@ -99,7 +127,7 @@ static int get(const struct buf *b, struct departed *d)
 	*d = (struct departed){0};
 	if (message_check(b->data, b->len) ||
 	    message_get(b->data, b->len, "id", n->id, sizeof(n->id)) ||
-	    message_get(b->data, b->len, "uuid", d->uuid, sizeof(d->uuid)) ||
+	    message_get(b->data, b->len, "uuid", n->uuid, sizeof(n->uuid)) ||
 	    message_get(b->data, b->len, "name", n->guest.name, sizeof(n->guest.name)) ||
 	    message_get(b->data, b->len, "boot", boot, sizeof(boot)) ||
 	    message_get(b->data, b->len, "host", d->host, sizeof(d->host)) ||
@@ -114,6 +142,7 @@ static int get(const struct buf *b, struct departed *d)
 	rc = referee_get(b->data, b->len, &n->referee);
 	if (rc == -EINVAL)
 		return rc;
+	get_took(b, &n->referee);
 	/* Devices may have other names since. */
 	if (rc || !d->this_boot)
 		n->referee.n = 0;

@@ -8,8 +8,20 @@
 #ifndef XEN_DEPARTURE_H
 #define XEN_DEPARTURE_H
 
+#include "xen/inquiry.h"
 #include "xen/ledger.h"
-#include "xen/recovery.h"
+#include "xen/referee.h"
+#include "xen/settle.h"
+
+/* What it says, and the sender's guardian knows. */
+struct recovery_note {
+	char uuid[GUEST_UUID_MAX];
+	struct settle_guest guest;
+	bool handed_over;	/* GO has been said, or is about to be */
+	bool promised;		/* after which the receiver has said that it never starts it */
+	struct referee referee; /* n is 0 when no disk is fenced */
+	char id[MIGRATION_ID_LEN + 1];
+};
 
 struct departure {
 	struct ledger ledger;
@@ -21,18 +33,20 @@ struct departure {
 int departure_left(const char *uuid);
 /* Begins it. One that was left of an earlier boot of this host is replaced. 0 or -errno, as
  * departure_left(). */
-int departure_begin(struct departure *d, const char *uuid, const struct recovery_note *note,
+int departure_begin(struct departure *d, const struct recovery_note *note,
 		    const struct migration_way *way);
 /* On the disk when it returns. 0 or -errno. */
 int departure_note(struct departure *d, const struct recovery_note *note,
 		   const struct migration_way *way);
 /* Its end is certain: it goes; or not, and it stays. Harmless when none was begun (fd -1). */
 void departure_end(struct departure *d, bool certain);
+/* departure_note() by whoever recovers what has been cut off. 0 or -errno, -ENOENT: there is none.
+ */
+int departure_amend(const struct recovery_note *note, const struct migration_way *way);
 
 /* What one says. */
 struct departed {
 	struct recovery_note note;
-	char uuid[GUEST_UUID_MAX];
 	bool this_boot;				 /* the domain may still be there */
 	char host[256], ssh[256], key_file[256]; /* how the receiver is reached: as migration_way */
 	uint64_t port;

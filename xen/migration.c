@@ -74,6 +74,7 @@ struct recovery_note migration_note(struct migration *m, bool handed_over)
 				  .referee = m->referee};
 
 	snprintf(n.id, sizeof(n.id), "%s", m->id);
+	snprintf(n.uuid, sizeof(n.uuid), "%s", m->guest.uuid);
 	guardian_note(&m->guardian, &n, sizeof(n));
 	return n;
 }

@@ -306,7 +306,7 @@ static void start_copy(void *arg)
 	if (m->throttled)
 		note_cap(m);
 	n = migration_note(m, false);
-	if (!kept(m, departure_begin(&m->departure, m->guest.uuid, &n, &m->o.way))) {
+	if (!kept(m, departure_begin(&m->departure, &n, &m->o.way))) {
 		migration_raise(m, SE_SAVE_FAILED);
 		return;
 	}
@@ -481,7 +481,9 @@ static void on_asked(void *arg, enum handover_is is)
 
 	switch (is) {
 	case HANDOVER_RUNNING: migration_raise(m, SE_RUNNING); break;
-	case HANDOVER_GONE: migration_raise(m, SE_FAILED); break;
+	case HANDOVER_GONE:
+		migration_raise(m, migration_third_has_it(m) ? SE_TAKEN : SE_FAILED);
+		break;
 	default:
 		because(m->cause, "%s", m->inquiry.cause);
 		m->unheard = migration_nobody_knows(m) == SE_TAKEN;

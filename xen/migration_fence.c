@@ -25,6 +25,8 @@ static void on_begun(void *arg, enum referee_says says)
 		m->referee.mine = 0; /* the verdicts tell why; there is nothing to join */
 	verdicts_merge(&m->verdicts, m->fencing.v.fields.data, m->fencing.v.fields.len);
 	fencing_fini(&m->fencing);
+	/* Should we be killed: what was taken only for this is to be given up. */
+	migration_note(m, false);
 	if (m->state == S_PREFLIGHT)
 		migration_send_guest(m);
 }
@@ -66,8 +68,12 @@ static void on_claimed(void *arg, enum referee_says says)
 		log_info("domain %s: its disk is still this host's", m->guest.name);
 	else
 		log_warn("domain %s: its disk: %s", m->guest.name, m->referee.why);
-	/* It was given up, and the receiver is being asked: then the disk once more. */
-	migration_raise(m, m->state == S_ASK && says == REFEREE_WON ? SE_MUTE : events[says]);
+	/* It was given up, and the receiver is being asked. That goes on when it has the disk: it
+	 * may promise to give it back. Else the disk once more. */
+	if (m->state != S_ASK || says == REFEREE_SILENT)
+		migration_raise(m, events[says]);
+	else if (says == REFEREE_WON)
+		migration_raise(m, SE_MUTE);
 }
 
 /* Before it is acted upon: the disk is then taken under a new key, and whoever comes after a killed
@@ -109,6 +115,11 @@ enum sender_event migration_nobody_knows(const struct migration *m)
 	if (!migration_fenced(m))
 		return SE_UNKNOWN;
 	return m->disk_says == REFEREE_LOST ? SE_TAKEN : SE_MUTE;
+}
+
+bool migration_third_has_it(const struct migration *m)
+{
+	return m->disk_says == REFEREE_LOST && m->fencing.what == FENCING_RECLAIM;
 }
 
 /* Should that host die, this one can take the guest over. */

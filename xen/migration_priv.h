@@ -97,6 +97,8 @@ bool migration_fenced(const struct migration *m);
 void migration_whose(struct migration *m, enum sender_action a);
 /* What follows when the receiver cannot tell what became of the guest. */
 enum sender_event migration_nobody_knows(const struct migration *m);
+/* Another host than the receiver, which has promised never to start it, has the guest. */
+bool migration_third_has_it(const struct migration *m);
 /* Gives up what is no longer needed. */
 void migration_fence_end(struct migration *m);
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "xen/recovery.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "core/bytes.h"
 #include "core/log.h"
 
 struct recovery {
-	const struct recovery_note *note;
+	struct recovery_note note;
 	struct loop *loop;
 	struct toolstack *t;
 	struct toolstack_op op;
@@ -17,7 +19,6 @@ struct recovery {
 	const char *host;
 	const struct migration_way *way;
 	uint64_t deadline; /* 0: none */
-	bool promised;	   /* the receiver has said that it never starts it */
 	bool lost;	   /* it is the receiver's, by the disk's word */
 	struct recovery_result result;
 };
@@ -25,7 +26,7 @@ struct recovery {
 /* The receiver has registered with the disks: they know whose the guest is. */
 static bool fenced(const struct recovery *r)
 {
-	return r->note->referee.n && r->note->referee.theirs;
+	return r->note.referee.n && r->note.referee.theirs;
 }
 
 /* What is left of the time for one of the two that can be asked. */
@@ -45,10 +46,39 @@ static void end(struct recovery *r, enum recovery_end is, const char *cause)
 	loop_stop(r->loop, 0);
 }
 
+/* ---- it is settled here ---- */
+
+static void on_left(void *arg, enum referee_says says)
+{
+	struct recovery *r = arg;
+
+	if (says != REFEREE_WON)
+		log_warn("domain %s: a disk does not give up what this host has reserved there for "
+			 "the migration: vstor recover --release %s tries again",
+			 r->note.guest.name, r->note.guest.name);
+	loop_stop(r->loop, 0);
+}
+
+/* What this host has taken only for the migration is given up, as after one that was not cut off.
+ */
+static void end_here(struct recovery *r, enum recovery_end is)
+{
+	bool took = false;
+
+	for (unsigned i = 0; i < r->note.referee.n; i++)
+		took |= r->note.referee.disk[i].took;
+	r->result.end = is;
+	if (took)
+		fencing_start(&r->fencing, r->loop, FENCING_LEAVE_SOURCE, false, &r->note.referee,
+			      0, on_left, r);
+	else
+		loop_stop(r->loop, 0);
+}
+
 static void on_settled(void *arg, enum settle_is is)
 {
 	struct recovery *r = arg;
-	const char *name = r->note->guest.name;
+	const char *name = r->note.guest.name;
 
 	if (is == SETTLE_RESUMED)
 		log_warn("domain %s: its migration was killed: it has been resumed here", name);
@@ -59,24 +89,27 @@ static void on_settled(void *arg, enum settle_is is)
 	else
 		log_warn("domain %s: its migration was killed: it %s", name, settle_words(is));
 	r->result.settled = is;
-	end(r, RECOVERY_HERE, is == SETTLE_STRANDED ? r->settle.cause : "");
+	if (is == SETTLE_STRANDED)
+		end(r, RECOVERY_HERE, r->settle.cause);
+	else
+		end_here(r, RECOVERY_HERE);
 }
 
 static void settle(void *arg)
 {
 	struct recovery *r = arg;
 
-	if (!r->note->guest.domid) {
-		end(r, RECOVERY_ENDED, "");
+	if (!r->note.guest.domid) {
+		end_here(r, RECOVERY_ENDED);
 		return;
 	}
-	settle_start(&r->settle, r->t, r->loop, &r->note->guest, on_settled, r);
+	settle_start(&r->settle, r->t, r->loop, &r->note.guest, on_settled, r);
 }
 
 static void on_destroyed(void *arg, int rc)
 {
 	struct recovery *r = arg;
-	const char *name = r->note->guest.name;
+	const char *name = r->note.guest.name;
 
 	if (rc)
 		log_error("domain %s: its migration was killed; it runs on %s, but what is left of "
@@ -93,11 +126,11 @@ static void destroy(struct recovery *r)
 {
 	int rc;
 
-	if (!r->note->guest.domid) {
+	if (!r->note.guest.domid) {
 		end(r, RECOVERY_THERE, "");
 		return;
 	}
-	rc = libxl_domain_destroy(toolstack_ctx(r->t), r->note->guest.domid,
+	rc = libxl_domain_destroy(toolstack_ctx(r->t), r->note.guest.domid,
 				  toolstack_how(r->t, &r->op, on_destroyed, r));
 	if (rc)
 		toolstack_failed(&r->op, rc);
@@ -112,7 +145,7 @@ static void claim(struct recovery *r);
 /* Neither has told. What was promised is still true. */
 static void again(struct recovery *r)
 {
-	const char *name = r->note->guest.name;
+	const char *name = r->note.guest.name;
 
 	if (r->deadline && clock_ns() >= r->deadline) {
 		log_error("domain %s: its migration was killed at the moment of the hand-over, "
@@ -122,7 +155,7 @@ static void again(struct recovery *r)
 		end(r, RECOVERY_OPEN, r->fencing.r.why);
 		return;
 	}
-	if (r->note->guest.domid && settle_look(r->t, r->note->guest.domid) == SETTLE_GONE) {
+	if (r->note.guest.domid && settle_look(r->t, r->note.guest.domid) == SETTLE_GONE) {
 		end(r, RECOVERY_OPEN, "it has been destroyed here, suspended as it was");
 		return;
 	}
@@ -140,7 +173,7 @@ static void on_claimed(void *arg, enum referee_says says)
 	r->lost = says == REFEREE_LOST;
 	if (says == REFEREE_WON)
 		settle(r);
-	else if (r->lost && r->promised)
+	else if (r->lost && r->note.promised)
 		destroy(r); /* somebody else has taken it */
 	else
 		ask(r);
@@ -148,11 +181,23 @@ static void on_claimed(void *arg, enum referee_says says)
 
 static void claim(struct recovery *r)
 {
-	fencing_start(&r->fencing, r->loop, r->promised ? FENCING_RECLAIM : FENCING_CLAIM, false,
-		      &r->note->referee, share_of(r, fencing_patience), on_claimed, r);
+	fencing_start(&r->fencing, r->loop, r->note.promised ? FENCING_RECLAIM : FENCING_CLAIM,
+		      false, &r->note.referee, share_of(r, fencing_patience), on_claimed, r);
 }
 
 /* ---- by the receiver ---- */
+
+/* As the sender does it (xen/migration_fence.c), and for the same reason. */
+static void note_promise(struct recovery *r)
+{
+	int rc;
+
+	r->note.promised = true;
+	rc = departure_amend(&r->note, r->way);
+	if (rc && rc != -ENOENT)
+		log_warn("domain %s: its journal cannot be written: %s", r->note.guest.name,
+			 strerror(-rc));
+}
 
 static void on_asked(void *arg, enum handover_is is)
 {
@@ -163,7 +208,7 @@ static void on_asked(void *arg, enum handover_is is)
 	} else if (is == HANDOVER_GONE && !fenced(r)) {
 		settle(r);
 	} else if (is == HANDOVER_GONE) {
-		r->promised = true;
+		note_promise(r);
 		claim(r);
 	} else if (r->lost) {
 		destroy(r); /* it may have died there */
@@ -172,7 +217,7 @@ static void on_asked(void *arg, enum handover_is is)
 	} else {
 		log_error("domain %s: its migration was killed at the moment of the hand-over, and "
 			  "%s does not answer: it stays suspended here as %s%s",
-			  r->note->guest.name, r->host, r->note->guest.name, GUEST_AWAY);
+			  r->note.guest.name, r->host, r->note.guest.name, GUEST_AWAY);
 		end(r, RECOVERY_OPEN, r->inquiry.cause);
 	}
 }
@@ -181,17 +226,16 @@ static void ask(struct recovery *r)
 {
 	uint64_t limit = share_of(r, fenced(r) ? inquiry_patience : UINT64_MAX);
 
-	inquiry_start(&r->inquiry, r->loop, r->way, r->note->id, r->lost ? inquiry_silence : limit,
+	inquiry_start(&r->inquiry, r->loop, r->way, r->note.id, r->lost ? inquiry_silence : limit,
 		      limit, on_asked, r);
 }
 
 struct recovery_result recovery_run(const struct recovery_note *note,
 				    const struct migration_way *way, uint64_t limit_ns)
 {
-	struct recovery r = {.note = note,
+	struct recovery r = {.note = *note,
 			     .loop = loop_new(),
 			     .way = way,
-			     .promised = note->promised,
 			     .deadline = limit_ns ? clock_ns() + limit_ns : 0,
 			     .result = {.end = RECOVERY_OPEN}};
 	struct loop_task first = {.fn = settle, .arg = &r};

@@ -3,19 +3,7 @@
 #ifndef XEN_RECOVERY_H
 #define XEN_RECOVERY_H
 
-#include "xen/fencing.h"
-#include "xen/inquiry.h"
-#include "xen/message.h"
-#include "xen/settle.h"
-
-/* What the sender's guardian knows. */
-struct recovery_note {
-	struct settle_guest guest;
-	bool handed_over;	/* GO has been said, or is about to be */
-	bool promised;		/* after which the receiver has said that it never starts it */
-	struct referee referee; /* n is 0 when no disk is fenced */
-	char id[MIGRATION_ID_LEN + 1];
-};
+#include "xen/departure.h"
 
 enum recovery_end {
 	RECOVERY_HERE,	/* it is here: see `settled` */
@@ -34,7 +22,8 @@ struct recovery_result {
  * Before the hand-over: settles the guest here. After, and with fenced disks as soon as the guest
  * was asked to suspend: asks the disk, or else the receiver, and destroys ours or settles it, or
  * leaves it suspended when nobody can tell. A domid of 0: there is no domain any
- * more, and it is only found out whose the guest is. limit_ns: for asking. Opens a loop and a
+ * more, and it is only found out whose the guest is. limit_ns: for asking. What the
+ * receiver promises is in the journal, if there is one, before it is acted upon. Opens a loop and a
  * toolstack of its own and returns when all is settled; what it did is logged.
  */
 struct recovery_result recovery_run(const struct recovery_note *note,

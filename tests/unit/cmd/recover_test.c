@@ -154,13 +154,14 @@ static char self[256], ssh[300];
 static void cut_off(const char *name, bool asked, const char *answer)
 {
 	const struct migration_way way = {.host = "b", .ssh = ssh};
-	struct recovery_note note = {.guest = {.domid = 5, .name = "guest", .asked = asked},
+	struct recovery_note note = {.uuid = UUID,
+				     .guest = {.domid = 5, .name = "guest", .asked = asked},
 				     .id = "0123456789abcdef0123456789abcdef"};
 	struct departure d;
 
 	begin(name);
 	snprintf(ssh, sizeof(ssh), "%s --answer %s", self, answer);
-	CHECK_EQ(departure_begin(&d, UUID, &note, &way), 0);
+	CHECK_EQ(departure_begin(&d, &note, &way), 0);
 	departure_end(&d, false);
 }
 

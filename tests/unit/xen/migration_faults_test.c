@@ -45,11 +45,11 @@ static void test_it_is_still_coming(void)
 /* What an earlier one has left open comes first. */
 static void test_one_is_open(void)
 {
-	const struct recovery_note note = {.guest = {.domid = 5, .name = "guest"}};
+	const struct recovery_note note = {.uuid = UUID, .guest = {.domid = 5, .name = "guest"}};
 	struct departure d;
 
 	begin();
-	CHECK_EQ(departure_begin(&d, UUID, &note, &w.o.way), 0);
+	CHECK_EQ(departure_begin(&d, &note, &w.o.way), 0);
 	departure_end(&d, false);
 	CHECK_EQ(migration_start(w.loop, w.t, &w.o, on_done, NULL, &w.m), -EEXIST);
 	w.m = NULL;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
 #include "tests/unit/check.h"
 #include "tests/unit/fake/xen.h"
 #include "tests/unit/xen/disks.h"
+
+#define UUID "05050505-0505-0505-0505-050505050505"
 
 static struct fake_domain *guest;
 static struct channel *receiver;
@@ -76,7 +79,8 @@ static const struct migration_way way = {.open = open_way, .host = "b"};
 
 static struct recovery_note begin(void)
 {
-	struct recovery_note note = {.guest = {.domid = 5, .name = "guest"}, .id = "0123"};
+	struct recovery_note note = {
+		.uuid = UUID, .guest = {.domid = 5, .name = "guest"}, .id = "0123"};
 
 	fake_reset();
 	guest = fake_domain_new(5, "guest");
@@ -184,6 +188,7 @@ static struct recovery_note begin_fenced(bool taken, const char *says, unsigned 
 		CHECK_EQ(referee_claim(&b, false), REFEREE_WON);
 	be(A);
 	note.referee.theirs = b.mine;
+	note.referee.disk[0].took = false; /* a guest that was started with it */
 	asked = 0;
 	silent_until = until;
 	reservation_sg_io = answers_late;
@@ -252,6 +257,64 @@ static void test_receiver_has_it_and_promises(void)
 	rig_down();
 }
 
+static bool unheard; /* the disk was changed while the promise was in no journal */
+
+static int looks_at_the_journal(const char *device, struct sg_io_hdr *io)
+{
+	struct departed d;
+
+	if (io->cmdp[0] == 0x5f /* PERSISTENT RESERVE OUT */ &&
+	    __atomic_load_n(&asked, __ATOMIC_RELAXED))
+		unheard |= departure_read(UUID, &d) || !d.note.promised;
+	return direct(device, io);
+}
+
+/* Taking the disk back makes a new key; whoever comes after a guardian that was killed then, and
+ * cannot ask the receiver any more, has to know of the promise. */
+static void test_promise_is_recorded_before_it_is_acted_upon(void)
+{
+	struct recovery_note note = begin_fenced(true, "gone", 0);
+	struct departure journal;
+	struct departed d;
+
+	reservation_sg_io = looks_at_the_journal;
+	inquiry_patience = 30 * SEC_NS;
+	CHECK_EQ(departure_begin(&journal, &note, &way), 0);
+	departure_end(&journal, false); /* killed */
+	CHECK_EQ(recover_fenced(&note, 0).end, RECOVERY_HERE);
+	CHECK(!unheard);
+	CHECK_EQ(departure_read(UUID, &d), 0);
+	CHECK(d.note.promised);
+	CHECK_EQ(ledger_remove(UUID), 0);
+	rig_down();
+}
+
+/* Nobody held its disk before. A guardian knows it, and a journal says it. */
+static void test_what_was_taken_for_the_migration_is_given_up(void)
+{
+	for (int pass = 0; pass < 2; pass++) {
+		struct recovery_note note = begin_fenced(false, NULL, 0);
+		struct departure journal;
+		struct departed d;
+
+		reservation_sg_io = direct;
+		note.referee.disk[0].took = true;
+		if (pass) {
+			CHECK_EQ(departure_begin(&journal, &note, &way), 0);
+			departure_end(&journal, false);
+			CHECK_EQ(departure_read(UUID, &d), 0);
+			note = d.note;
+			CHECK_EQ(ledger_remove(UUID), 0);
+		}
+		note.handed_over = note.guest.asked = pass;
+		CHECK_EQ(recover_fenced(&note, 0).end, RECOVERY_HERE);
+		CHECK(!guest->shutdown);
+		CHECK_EQ(referee_registered("/dev/0"), 0);
+		CHECK(writes(A, 0) && writes(B, 0));
+		rig_down();
+	}
+}
+
 /* Killed between taking the disk back, by a promise and under a new key, and resuming the guest;
  * that host cannot be asked any more. */
 static void test_killed_after_reclaiming(void)
@@ -292,6 +355,9 @@ static void test_gives_up(void)
 
 int main(void)
 {
+	char dir[] = "/tmp/vstor-recovery-XXXXXX";
+
+	ledger_dir = mkdtemp(dir);
 	signal(SIGPIPE, SIG_IGN);
 	CHECK_RUN(test_killed_in_mid_copy);
 	CHECK_RUN(test_killed_while_it_is_asked_to_suspend);
@@ -302,7 +368,10 @@ int main(void)
 	CHECK_RUN(test_disk_is_silent_and_the_receiver_is_not);
 	CHECK_RUN(test_receiver_has_it_and_promises);
 	CHECK_RUN(test_killed_after_reclaiming);
+	CHECK_RUN(test_promise_is_recorded_before_it_is_acted_upon);
+	CHECK_RUN(test_what_was_taken_for_the_migration_is_given_up);
 	log_set_destination("syslog"); /* what it gives up for */
 	CHECK_RUN(test_gives_up);
+	CHECK_EQ(rmdir(dir), 0);
 	return CHECK_DONE();
 }
