@@ -64,7 +64,7 @@ void aoe_answer_lists(struct aoe_disk *d, struct aoe_frame *f)
 	uint8_t *p = f->data;
 	p[AOE_FLAGS] = 0;
 	if (p[AOE_COMMAND] == AOE_CONFIG) {
-		put_be16(p + AOE_CFG_BUFFERS, AOE_FRAMES / 4);
+		put_be16(p + AOE_CFG_BUFFERS, AOE_BUFFERS);
 		put_be16(p + AOE_CFG_FIRMWARE, FIRMWARE);
 		p[AOE_CFG_SECTORS] = (uint8_t)aoe_port_sectors(f->port);
 		p[AOE_CFG_COMMAND] = (uint8_t)(AOE_VERSION << 4 | (p[AOE_CFG_COMMAND] & 0x0f));
@@ -118,6 +118,16 @@ static void take_ata(struct aoe_disk *d, struct aoe_frame *f)
 	}
 }
 
+/* May it hold this one, too? A port's frames are for all of its disks: one that does its work may
+ * have most of them for the moment; of those that hang, which may never give them back, each gets
+ * half of what the others have left. What is dropped its initiator sends again. */
+static bool has_share(const struct aoe_disk *d, const struct aoe_frame *f)
+{
+	if (disk_hangs(d->lun->disk, loop_now(d->loop)))
+		return d->held <= f->port->idle_n;
+	return d->held <= AOE_FRAMES / 4 * 3;
+}
+
 static void take_lists(struct aoe_disk *d, struct aoe_frame *f)
 {
 	switch (aoe_lists_ask(&d->lists, f->data, f->len)) {
@@ -142,6 +152,11 @@ void aoe_disk_take(struct aoe_disk *d, struct aoe_frame *f)
 	}
 	if (p[AOE_FLAGS] >> 4 != AOE_VERSION) {
 		aoe_refuse(d, f, AOE_BAD_VERSION);
+		return;
+	}
+	/* A query is answered at once: who looks for disks finds this one. */
+	if (p[AOE_COMMAND] != AOE_CONFIG && !has_share(d, f)) {
+		aoe_drop(d, f);
 		return;
 	}
 	switch (p[AOE_COMMAND]) {

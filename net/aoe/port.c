@@ -23,8 +23,10 @@ unsigned aoe_port_sectors(const struct aoe_port *p)
 struct aoe_frame *aoe_port_frame(struct aoe_port *p)
 {
 	struct aoe_frame *f = p->idle;
-	if (f)
+	if (f) {
 		p->idle = f->next;
+		p->idle_n--;
+	}
 	return f;
 }
 
@@ -165,6 +167,7 @@ void aoe_port_drop(struct aoe_frame *f)
 	bool none = !p->idle;
 	f->next = p->idle;
 	p->idle = f;
+	p->idle_n++;
 	if (none)
 		await(p);
 }
@@ -188,6 +191,7 @@ int aoe_port_start(struct aoe_port *p, struct loop *loop)
 		p->all[i].next = p->idle;
 		p->idle = &p->all[i];
 	}
+	p->idle_n = AOE_FRAMES;
 	p->out_tail = &p->out;
 	p->loop = loop;
 	p->send = (struct loop_task){.fn = send_queued, .arg = p};

@@ -28,7 +28,8 @@
 #define AOE_SECTORS_MAX 16u
 #define AOE_BYTES_MAX	(AOE_ATA_DATA + AOE_SECTORS_MAX * AOE_SECTOR)
 #define AOE_MTU_MIN	(AOE_ATA_DATA + AOE_SECTOR - AOE_ETHER)
-#define AOE_FRAMES	256u /* that a port holds at a time */
+#define AOE_FRAMES	512u /* that a port holds at a time */
+#define AOE_BUFFERS	64u  /* of them an initiator may take, by what it is told */
 #define AOE_BATCH	64u  /* taken, or sent by one system call, at a time */
 
 /* The ring: blocks that the kernel allocates each in one piece, of slots that take any frame of
@@ -63,6 +64,7 @@ struct aoe_port {
 	uint8_t *ring;		      /* NULL: there is none, and frames are received one by one */
 	unsigned next;		      /* slot of the ring that the kernel fills next, or has */
 	struct aoe_frame *all, *idle; /* idle: a list */
+	unsigned idle_n;
 	struct aoe_frame *out, **out_tail;
 	struct loop_task send;
 	bool full; /* the kernel takes no more for now */

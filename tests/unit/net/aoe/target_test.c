@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "storage/disk_priv.h"
 #include "storage/lun_open.h"
+#include "storage/scsi/scsi.h"
 #include "tests/aoe/no_wire.h"
 #include "tests/unit/check.h"
 
@@ -35,7 +36,8 @@ static struct answer {
 } answers[64];
 static unsigned answers_n, wanted;
 static uint32_t last_tag;
-static bool ours; /* it has told of itself */
+static uint8_t slot = SLOT; /* of the disk that is asked */
+static bool ours;	    /* it has told of itself */
 
 static void too_late(void *arg)
 {
@@ -100,7 +102,7 @@ static uint32_t ask(uint8_t from, uint8_t command, const uint8_t *arg, size_t le
 	put_be16(f + AOE_TYPE, AOE_ETHERTYPE);
 	f[AOE_FLAGS] = AOE_VERSION_1;
 	put_be16(f + AOE_SHELF, SHELF);
-	f[AOE_SLOT] = SLOT;
+	f[AOE_SLOT] = slot;
 	f[AOE_COMMAND] = command;
 	put_be32(f + AOE_TAG, ++last_tag);
 	memcpy(f + AOE_ARG, arg, len);
@@ -120,6 +122,16 @@ static uint32_t ata(uint8_t from, uint8_t command, uint64_t lba, uint8_t sectors
 	for (unsigned i = 0; i < 6; i++)
 		arg[AOE_ATA_LBA - AOE_ARG + i] = (uint8_t)(lba >> 8 * i);
 	return ask(from, AOE_ATA, arg, AOE_ATA_DATA - AOE_ARG + (write ? sectors * AOE_SECTOR : 0));
+}
+
+/* Until one tells of itself: nothing is answered before. */
+static void await_ours(void)
+{
+	ours = false;
+	wanted = UINT32_MAX;
+	loop_timer_set(loop, &guard, LIMIT, too_late, NULL);
+	loop_run(loop);
+	loop_timer_del(loop, &guard);
 }
 
 static void begin(bool writeback)
@@ -142,12 +154,7 @@ static void begin(bool writeback)
 	disk_set(&lun->disk->no_nowait);
 	aoe_target_add(target, lun, writeback);
 	loop_fd_add(loop, &watch, no_wire[0], LOOP_READ, on_answer, NULL);
-	/* Until it tells of itself: nothing is answered before. */
-	ours = false;
-	wanted = UINT32_MAX;
-	loop_timer_set(loop, &guard, LIMIT, too_late, NULL);
-	loop_run(loop);
-	loop_timer_del(loop, &guard);
+	await_ours();
 }
 
 static void drained(void *arg)
@@ -275,6 +282,46 @@ static void test_barrier(void)
 	end();
 }
 
+/* A disk that hangs does not take all the frames that others need. */
+static void test_hangs(void)
+{
+	struct lun_config config = {
+		.block_size = 512, .target = "iqn.2026-11.unit:t", .number = 1, .serial = "other"};
+	char other_path[64];
+	struct lun *other;
+	int fd = memfd_create("other", MFD_CLOEXEC);
+	bool answered = true;
+
+	begin(false);
+	snprintf(other_path, sizeof(other_path), "/proc/self/fd/%d", fd);
+	config.path = other_path;
+	if (ftruncate(fd, SIZE) || lun_open(&other, &config))
+		abort();
+	aoe_target_add(target, other, false);
+	await_ours();
+	/* Its commands wait for one that runs alone, and that has been at it for long. */
+	lun->running++;
+	lun->alone = true;
+	lun->disk->jobs++;
+	for (unsigned i = 0; i < 2 * AOE_FRAMES && answered; i += 8) {
+		answers_n = 0;
+		for (unsigned j = 0; j < 8; j++)
+			ata(1, ATA_READ_EXT, 2 * (i + j), 1, 0);
+		slot = SLOT + 1;
+		ata(1, ATA_READ_EXT, 0, 1, 0);
+		slot = SLOT;
+		await(1);
+		answered = answers_n == 1;
+	}
+	CHECK(answered);
+	lun->disk->jobs--;
+	lun->alone = false;
+	scsi_part(lun);
+	end();
+	CHECK_EQ(lun_close(other), 0);
+	close(fd);
+}
+
 /* The address is another's, or his who came first. */
 static void question(uint8_t from, uint8_t flags)
 {
@@ -346,6 +393,7 @@ int main(void)
 	CHECK_RUN(test_flush_fails);
 	CHECK_RUN(test_group);
 	CHECK_RUN(test_barrier);
+	CHECK_RUN(test_hangs);
 	CHECK_RUN(test_rivals);
 	CHECK_RUN(test_given_up);
 	return CHECK_DONE();
