@@ -97,6 +97,7 @@ static bool command(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t 
 		conn_in_bytes(c, t->in_bytes);
 	}
 	memcpy(t->cmd.cdb, bhs + CMD_CDB, SCSI_CDB_MAX);
+	t->orphan = !session_lun_meant(c, iscsi_lun_get(t->lun), t->cmd.cdb[0]);
 	t->cmd.attention_over = write && edtl > len && !attention_pending(c, t->lun);
 	t->solicited = write ? MIN(edtl, c->params.first_burst) : 0;
 	if (write && (t->read || edtl > LIMIT_TRANSFER_BYTES))

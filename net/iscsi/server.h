@@ -73,6 +73,7 @@ struct target {
 	char *name;
 	struct lun **luns; /* by place, not by number */
 	unsigned luns_n;
+	struct former_lun *former; /* the last of each number of those that are gone */
 	struct target *next;
 };
 

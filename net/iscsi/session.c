@@ -7,6 +7,8 @@
 #include "net/iscsi/session.h"
 #include "storage/scsi/sense.h"
 
+#define INQUIRY 0x12
+
 /* ---- a session's LUNs ---- */
 
 struct session_lun *session_lun_find(struct conn *c, unsigned number)
@@ -32,7 +34,15 @@ static void recall(struct lun_nexus *n)
 	loop_defer(s->conn->loop, &s->conn->flush);
 }
 
-int session_lun_add(struct conn *c, struct lun *l)
+bool session_lun_meant(struct conn *c, int number, uint8_t opcode)
+{
+	struct session_lun *s = number < 0 ? NULL : session_lun_find(c, (unsigned)number);
+	if (s && opcode == INQUIRY)
+		s->stranger = false;
+	return !s || !s->stranger;
+}
+
+int session_lun_add(struct conn *c, struct lun *l, bool stranger)
 {
 	struct session_lun *s,
 		**luns = realloc(c->luns, (c->luns_n + 1) * sizeof(struct session_lun *));
@@ -45,6 +55,7 @@ int session_lun_add(struct conn *c, struct lun *l)
 	s->lun = l;
 	s->conn = c;
 	s->number = l->number;
+	s->stranger = stranger;
 	lun_nexus_add(l, &s->nexus, c->port_name, 1);
 	s->nexus.recall = recall;
 	c->luns[c->luns_n++] = s;
@@ -195,7 +206,7 @@ int session_begin(struct conn *c, uint16_t tsih)
 	if (!t)
 		return 0;
 	for (unsigned i = 0; i < t->luns_n; i++)
-		if (session_lun_add(c, t->luns[i]))
+		if (session_lun_add(c, t->luns[i], false))
 			return -ENOMEM;
 	return 0;
 }

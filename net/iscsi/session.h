@@ -14,6 +14,7 @@ struct session_lun {
 	unsigned number;
 	unsigned uses; /* commands that hold on to it */
 	bool removed;
+	bool stranger; /* the session may take it for another disk, and has not asked yet */
 };
 
 /* The session of this TSIH, of the same initiator port with the same target; NULL: none. */
@@ -28,8 +29,12 @@ void session_end(struct conn *c);
 struct session_lun *session_lun_find(struct conn *c, unsigned number);
 /* A command no longer holds on to it. */
 void session_lun_release(struct session_lun *s);
-/* The target has one more, or one less. 0 or -ENOMEM. */
-int session_lun_add(struct conn *c, struct lun *l);
+/* Is a command that comes now meant for the LUN that has this number (or for none)? One for a
+ * stranger is not, but INQUIRY tells the session who it is. */
+bool session_lun_meant(struct conn *c, int number, uint8_t opcode);
+/* The target has one more, or one less. `stranger`: it has the number of another disk. 0 or
+ * -ENOMEM. */
+int session_lun_add(struct conn *c, struct lun *l, bool stranger);
 void session_lun_remove(struct conn *c, const struct lun *l);
 /* SPC-4, 6.33: every LUN of the session but this one (may be NULL) tells that there are others. */
 void session_luns_changed(struct conn *c, const struct lun *except);

@@ -34,6 +34,64 @@ struct target_server *target_server_new(const struct target_server_config *confi
 	return s;
 }
 
+/* ---- numbers that are given again ---- */
+
+/*
+ * A session may still have a device, with data that is to be written, for the disk that had a LUN's
+ * number before: a unit attention would not keep that away from another, as initiators send a
+ * command again then. So to such a session there is no LUN of this number until it has asked.
+ */
+struct former_lun {
+	struct former_lun *next;
+	unsigned number;
+	struct lun_identity id;
+	uint64_t inode;
+	char path[];
+};
+
+static struct former_lun **find_former(struct target *t, unsigned number)
+{
+	struct former_lun **p = &t->former;
+	while (*p && (*p)->number != number)
+		p = &(*p)->next;
+	return p;
+}
+
+static void forget(struct former_lun **p)
+{
+	struct former_lun *f = *p;
+	*p = f->next;
+	free(f);
+}
+
+static int remember(struct target *t, const struct lun *l)
+{
+	const char *path = disk_path(l->disk);
+	struct former_lun *f = calloc(1, sizeof(*f) + strlen(path) + 1), **old;
+	if (!f)
+		return -ENOMEM;
+	old = find_former(t, l->number);
+	if (*old)
+		forget(old);
+	f->number = l->number;
+	f->id = l->id;
+	f->inode = disk_inode(l->disk);
+	strcpy(f->path, path);
+	f->next = t->former;
+	t->former = f;
+	return 0;
+}
+
+/* Has its number been its own, or nobody's? */
+static bool was_before(struct target *t, const struct lun *l)
+{
+	const struct former_lun *f = *find_former(t, l->number);
+	return !f || (lun_identity_same(&f->id, &l->id) && f->inode == disk_inode(l->disk) &&
+		      strcmp(f->path, disk_path(l->disk)) == 0);
+}
+
+/* ---- */
+
 static void portal_free(struct portal *p)
 {
 	sock_listen_close(&p->listener);
@@ -64,6 +122,8 @@ void target_server_free(struct target_server *s)
 	while (s->targets) {
 		struct target *t = s->targets;
 		s->targets = t->next;
+		while (t->former)
+			forget(&t->former);
 		free(t->luns);
 		free(t->name);
 		free(t);
@@ -316,6 +376,7 @@ void target_server_unlisten(struct target_server *s, const char *address)
 int target_add_lun(struct target_server *s, struct target *t, struct lun *l)
 {
 	struct lun **luns;
+	bool stranger;
 	if (target_find_lun(t, l->number))
 		return -EEXIST;
 	luns = realloc(t->luns, (t->luns_n + 1) * sizeof(*luns));
@@ -323,15 +384,16 @@ int target_add_lun(struct target_server *s, struct target *t, struct lun *l)
 		return -ENOMEM;
 	t->luns = luns;
 	t->luns[t->luns_n++] = l;
+	stranger = !was_before(t, l);
 	for (struct conn *c = s->conns, *next; c; c = next) {
 		next = c->next;
 		if (c->target != t || c->state != CONN_FULL)
 			continue;
-		if (session_lun_add(c, l)) {
+		if (session_lun_add(c, l, stranger)) {
 			log_error("%s: out of memory; dropped", conn_name(c));
 			conn_close(c);
 		} else {
-			session_luns_changed(c, l);
+			session_luns_changed(c, stranger ? NULL : l);
 		}
 	}
 	return 0;
@@ -363,8 +425,10 @@ int target_remove_lun(struct target_server *s, struct target *t, unsigned number
 	if (!l)
 		return -ENOENT;
 	r = malloc(sizeof(*r));
-	if (!r)
+	if (!r || remember(t, l)) {
+		free(r);
 		return -ENOMEM;
+	}
 	*r = (struct removal){.server = s, .done = done, .arg = arg};
 	while (t->luns[i] != l)
 		i++;

@@ -261,6 +261,8 @@ static struct lun_nexus *find_nexus(struct scsi_cmd *cmd, unsigned number)
 	struct task *t = container_of(cmd, struct task, cmd);
 	struct session_lun *l = session_lun_find(t->conn, number);
 	struct borrowed *b = t->borrowed;
+	if (l && l->stranger)
+		return NULL;
 	while (b && b->lun != l)
 		b = b->next;
 	if (!l || b)

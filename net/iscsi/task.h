@@ -36,7 +36,7 @@ struct task {
 	bool running; /* in the device server */
 	bool aborted; /* no response is owed */
 	bool cleared; /* another session has ended it before it ran: TASK ABORTED is owed */
-	bool orphan;  /* its LUN was removed before it ran: another may have the number now */
+	bool orphan;  /* for another disk than the one that has the number now, or may have it */
 	struct tmf_wait *awaited_by;
 	uint8_t lun[8];
 

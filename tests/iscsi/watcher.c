@@ -4,7 +4,7 @@
  * initiator gets to see of a target that changes.
  *   ready N      TEST UNIT READY of LUN N: "good", or sense key and code: "6 2900", and what
  *                INFORMATION says where that is valid: "3 1100 @17"
- *   settle N     the same until it is good
+ *   settle N     INQUIRY, then the same until it is good
  *   luns         REPORT LUNS to LUN 0: the numbers
  *   capacity N   READ CAPACITY(10): the number of blocks, or the sense
  *   read, write, fua, verify, unmap N [LBA [COUNT]]
@@ -213,7 +213,10 @@ static void serve(struct raw *r, const char *verb, unsigned lun, unsigned lba, u
 		static const uint8_t overwrite[10] = {0x48, 0x81, [8] = 8};
 		run(r, lun, overwrite, sizeof(overwrite), list, BLOCK, NULL, 0, text);
 	} else if (!blocks(r, verb, lun, lba, count, text)) {
+		static const uint8_t inquiry[6] = {0x12, [4] = sizeof(in)};
 		bool settle = strcmp(verb, "settle") == 0;
+		if (settle)
+			run(r, lun, inquiry, sizeof(inquiry), NULL, 0, in, sizeof(in), text);
 		for (int i = 0; i < 16; i++) {
 			run(r, lun, ready, sizeof(ready), NULL, 0, NULL, 0, text);
 			if (!settle || text[0] != '6')

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A session, and the LUNs that come and go beneath it. */
+#include "tests/unit/net/iscsi/session_rig.h"
+
+#define A "iqn.2026-11.unit:a"
+
+/* A number is given to another disk: what a session sends that knows the old one is not for it,
+ * however much of that is on its way, and however often it is sent again. */
+static void test_number_given_again(void)
+{
+	struct peer *p = &rig.peer[0];
+	uint32_t early[8];
+	rig_up();
+	rig_add(0, 0);
+	rig_add(1, 1);
+	CHECK(peer_login(p, A, 1));
+	settle(p, 0);
+	settle(p, 1);
+	CHECK_EQ(answer(p, peer_write(p, 1, 0, 1, 'a', true)), 0);
+	rig_remove_wait(1);
+	rig_add(2, 1);
+	for (unsigned i = 0; i < 8; i++)
+		early[i] = peer_write(p, 1, i, 1, 'b', i % 2);
+	for (unsigned i = 1; i < 8; i += 2)
+		CHECK_EQ(answer(p, early[i]), ASC_LUN_NOT_SUPPORTED);
+	CHECK_EQ(answer(p, peer_write(p, 1, 0, 1, 'b', true)), ASC_LUN_NOT_SUPPORTED);
+	CHECK_EQ(answer(p, peer_ready(p, 0)), ASC_REPORTED_LUNS_CHANGED);
+	CHECK_EQ(answer(p, peer_ready(p, 0)), 0);
+	CHECK_EQ(answer(p, peer_ready(p, 1)), ASC_LUN_NOT_SUPPORTED);
+	/* Who asks is told; a write that was begun before still finds no LUN. */
+	CHECK_EQ(answer(p, peer_inquiry(p, 1)), 0);
+	for (unsigned i = 0; i < p->n; i++) {
+		const uint8_t *r2t = p->came[i].bhs;
+		uint8_t h[ISCSI_BHS] = {ISCSI_DATA_OUT, ISCSI_FINAL}, data[BLOCK] = "b";
+		if (r2t[0] != ISCSI_R2T)
+			continue;
+		put_lun(h, 1);
+		memcpy(h + PDU_ITT, r2t + PDU_ITT, 8);
+		peer_send(p, h, data, sizeof(data));
+		CHECK_EQ(answer(p, get_be32(r2t + PDU_ITT)), ASC_LUN_NOT_SUPPORTED);
+	}
+	CHECK_EQ(answer(p, peer_ready(p, 1)), ASC_POWER_ON);
+	CHECK_EQ(answer(p, peer_ready(p, 1)), ASC_REPORTED_LUNS_CHANGED);
+	for (unsigned i = 0; i < 8; i++)
+		CHECK_EQ(on_disk(2, i), 0);
+	CHECK_EQ(answer(p, peer_write(p, 1, 0, 1, 'c', true)), 0);
+	CHECK_EQ(on_disk(1, 0), 'a');
+	CHECK_EQ(on_disk(2, 0), 'c');
+	rig_down();
+}
+
+/* The same disk is no stranger, nor is another one to who comes later. */
+static void test_number_kept(void)
+{
+	struct peer *p = &rig.peer[0];
+	rig_up();
+	rig_add(0, 0);
+	rig_add(1, 1);
+	CHECK(peer_login(p, A, 1));
+	settle(p, 1);
+	rig_remove_wait(1);
+	CHECK_EQ(answer(p, peer_ready(p, 1)), ASC_LUN_NOT_SUPPORTED);
+	rig_add(1, 1);
+	CHECK_EQ(answer(p, peer_ready(p, 1)), ASC_POWER_ON);
+	CHECK_EQ(answer(p, peer_ready(p, 1)), 0);
+	rig_remove_wait(1);
+	rig_add(2, 1);
+	CHECK(peer_login(&rig.peer[1], A, 2));
+	CHECK_EQ(answer(&rig.peer[1], peer_ready(&rig.peer[1], 1)), ASC_POWER_ON);
+	CHECK_EQ(answer(&rig.peer[1], peer_ready(&rig.peer[1], 1)), 0);
+	rig_down();
+}
+
+int main(void)
+{
+	log_init("session_test");
+	log_set_level("error");
+	CHECK_RUN(test_number_given_again);
+	CHECK_RUN(test_number_kept);
+	return CHECK_DONE();
+}
