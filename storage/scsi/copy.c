@@ -248,7 +248,7 @@ static int target_refuses(const struct lun_nexus *n, bool write)
 		return ASC_COPY_TARGET_NOT_REACHABLE;
 	if (n->lun->ejected || n->lun->sanitize || n->lun->sanitize_failed)
 		return ASC_UNREACHABLE_COPY_TARGET;
-	if (write && (n->lun->swp || disk_readonly(n->lun->disk)))
+	if (write && scsi_write_protected(n->lun))
 		return ASC_WRITE_PROTECTED;
 	return reservations_permit(n, write ? OP_CONFLICT_WRITE : OP_CONFLICT_READ)
 		       ? 0

@@ -106,7 +106,7 @@ void scsi_mode_sense(struct scsi_cmd *cmd)
 	}
 	n += header + desc;
 	/* device-specific parameter: WP and DPOFUA */
-	p[ten ? 3 : 2] = (uint8_t)((l->swp || disk_readonly(l->disk) ? 0x80 : 0) | 0x10);
+	p[ten ? 3 : 2] = (uint8_t)((scsi_write_protected(l) ? 0x80 : 0) | 0x10);
 	if (ten) {
 		put_be16(p, (uint16_t)(n - 2));
 		p[4] = longlba ? 0x01 : 0;

@@ -418,6 +418,11 @@ static bool attention_pending(struct scsi_cmd *cmd)
 	return true;
 }
 
+bool scsi_write_protected(const struct lun *l)
+{
+	return l->swp || disk_readonly(l->disk) || journal_stuck(l->journal);
+}
+
 static bool medium_ready(struct scsi_cmd *cmd)
 {
 	struct lun *l = cmd->lun;
@@ -439,8 +444,7 @@ static bool medium_ready(struct scsi_cmd *cmd)
 		scsi_check(cmd, SENSE_NOT_READY, ASC_MEDIUM_NOT_PRESENT);
 		return false;
 	}
-	if (cmd->op->flags & OP_MODIFY &&
-	    (l->swp || disk_readonly(l->disk) || journal_stuck(l->journal))) {
+	if (cmd->op->flags & OP_MODIFY && scsi_write_protected(l)) {
 		scsi_check(cmd, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
 		return false;
 	}

@@ -175,6 +175,9 @@ void scsi_leave(struct scsi_cmd *cmd);
 bool scsi_join(struct lun *l);
 void scsi_part(struct lun *l);
 
+/* May nothing be written, be it for now? */
+bool scsi_write_protected(const struct lun *l);
+
 /* Copies between data-out or data-in and plain memory. */
 void scsi_copy_out(const struct scsi_cmd *cmd, void *to, uint32_t off, uint32_t len);
 void scsi_copy_in(struct scsi_cmd *cmd, uint32_t off, const void *from, uint32_t len);

@@ -217,6 +217,30 @@ static void test_its_name_is_on_the_medium(void)
 	rig_down();
 }
 
+/* EXTENDED COPY of COUNT blocks at 1000 of the LUN, by which it is sent as well, to where an atomic
+ * write has been. */
+static uint8_t copy_to_0(unsigned from)
+{
+	uint8_t p[16 + 2 * 32 + 28] = {0, 3 << 3}, cdb[16] = {0x83}, *segment = p + 16 + 2 * 32;
+	put_be16(p + 2, 2 * 32);
+	put_be32(p + 8, 28);
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t *d = p + 16 + 32 * i;
+		d[0] = 0xe4;
+		d[4] = 1;
+		d[5] = 3;
+		d[7] = 16;
+		memcpy(d + 8, rig.lun[i]->id.naa, 16);
+	}
+	segment[0] = 0x02;
+	put_be16(segment + 2, 0x18);
+	put_be16(segment + 4, (uint16_t)from);
+	put_be16(segment + 10, COUNT);
+	put_be64(segment + 12, 1000);
+	put_be32(cdb + 10, sizeof(p));
+	return run(from, 0, cdb, sizeof(cdb), p, sizeof(p));
+}
+
 /* A record that stays would undo what is written later: nothing is, until it has been done again.
  */
 static void test_cannot_be_ended(void)
@@ -230,6 +254,11 @@ static void test_cannot_be_ended(void)
 	CHECK_EQ(last.key, SENSE_DATA_PROTECT);
 	CHECK_EQ(last.asc, ASC_WRITE_PROTECTED);
 	CHECK_EQ(write_blocks(0, 1, 100, 1, (uint8_t[SIZE]){0}), SCSI_CHECK_CONDITION);
+	for (unsigned from = 0; from < LUNS; from++) {
+		CHECK_EQ(copy_to_0(from), SCSI_CHECK_CONDITION);
+		CHECK_EQ(last.key, SENSE_COPY_ABORTED);
+		CHECK_EQ(last.asc, ASC_WRITE_PROTECTED);
+	}
 	CHECK(filled_with(0, 0, COUNT, 'n'));
 	restart();
 	CHECK(filled_with(0, 0, COUNT, 'n'));
