@@ -381,6 +381,51 @@ static void test_other_lun_alone(void)
 	rig_down();
 }
 
+static bool nobody_runs(void)
+{
+	bool nobody = true;
+	for (unsigned i = 0; i < LUNS; i++)
+		nobody = nobody && !rig.lun[i]->running && !rig.lun[i]->alone &&
+			 !rig.lun[i]->waiting;
+	return nobody;
+}
+
+/* Aborted, it lets go what waits for it to be alone, on either LUN. */
+static void test_abort_lets_go(void)
+{
+	uint8_t cdb[16], caw[16] = {0x89, [13] = 1}, data[2 * SIZE] = {0};
+	struct call c, alone[LUNS];
+	uint16_t segments;
+	uint32_t bytes;
+	rig_up(NULL, false);
+	list_new(7, 0);
+	add_target(rig.lun[0]->id.naa);
+	add_target(rig.lun[1]->id.naa);
+	for (unsigned i = 0; i < LIMIT_COPY_SEGMENTS; i++)
+		add_segment(0, 1, 32768, 0, 32768);
+	copy_cdb(cdb);
+	call_start(&c, 0, 0, cdb, sizeof(cdb), list.p, list.len);
+	for (unsigned i = 0; i < LUNS; i++)
+		call_start(&alone[i], i, 1, caw, sizeof(caw), data, sizeof(data));
+	CHECK(!c.done && !alone[0].done && !alone[1].done);
+	scsi_abort(&c.cmd);
+	CHECK_EQ(call_wait(&c), SCSI_TASK_ABORTED);
+	for (unsigned i = 0; i < LUNS; i++)
+		CHECK_EQ(call_wait(&alone[i]), SCSI_GOOD);
+	CHECK(nobody_runs());
+	CHECK_EQ(copy_status(0, 7, &segments, &bytes), 2);
+	/* In line, behind such a one. */
+	call_start(&alone[0], 0, 1, caw, sizeof(caw), data, sizeof(data));
+	call_start(&c, 0, 0, cdb, sizeof(cdb), list.p, list.len);
+	CHECK(!alone[0].done && !c.done);
+	scsi_abort(&c.cmd);
+	CHECK_EQ(call_wait(&alone[0]), SCSI_GOOD);
+	CHECK_EQ(call_wait(&c), SCSI_TASK_ABORTED);
+	CHECK(nobody_runs());
+	CHECK_EQ(copy_status(0, 7, &segments, &bytes), -1);
+	rig_down();
+}
+
 static void retired(void *arg, int rc)
 {
 	bool *gone = arg;
@@ -447,6 +492,7 @@ int main(void)
 	CHECK_RUN(test_status);
 	CHECK_RUN(test_in_progress);
 	CHECK_RUN(test_other_lun_alone);
+	CHECK_RUN(test_abort_lets_go);
 	CHECK_RUN(test_other_lun_removed);
 	CHECK_RUN(test_operating_parameters);
 	return CHECK_DONE();

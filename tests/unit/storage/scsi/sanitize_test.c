@@ -175,6 +175,91 @@ static void test_abort(void)
 	rig_down();
 }
 
+static bool nobody_runs(void)
+{
+	const struct lun *l = rig.lun[0];
+	return !l->running && !l->alone && !l->waiting;
+}
+
+/* While it is being noted: it begins then, or (the mark cannot be made) never. */
+static void test_abort_before_it_begins(void)
+{
+	struct call c;
+	rig_up(NULL, true);
+	fill(0, 0, 8, 'A');
+	list[0] = 1;
+	memset(list + 4, 0x66, 512);
+	for (int immed = 0; immed < 2; immed++) {
+		CHECK_EQ(mkdir(rig_path("state0.sanitize"), 0700), 0);
+		start(&c, OVERWRITE | (immed ? IMMED : 0), 512);
+		scsi_abort(&c.cmd);
+		CHECK_EQ(call_wait(&c), SCSI_TASK_ABORTED);
+		wait_until_ready();
+		CHECK(nobody_runs());
+		CHECK_EQ(ready(0), 0);
+		CHECK(filled_with(0, 0, 8, 'A'));
+		CHECK_EQ(rmdir(rig_path("state0.sanitize")), 0);
+	}
+	start(&c, OVERWRITE | IMMED, 512);
+	scsi_abort(&c.cmd);
+	CHECK_EQ(call_wait(&c), SCSI_TASK_ABORTED);
+	CHECK(rig.lun[0]->sanitize && nobody_runs());
+	wait_until_ready();
+	CHECK_EQ(access(rig_path("state0.sanitize"), F_OK), -1);
+	CHECK(filled_with(0, 0, 8, 0x66));
+	CHECK(nobody_runs());
+	rig_down();
+}
+
+/* While it waits for its turn: it never begins, and lets go what waits behind it. */
+static void test_abort_in_line(void)
+{
+	uint8_t same[10] = {0x41, 0, 0, 0, 0, 0, 0, 0x40, 0}, block[512] = {0};
+	uint8_t read[10] = {0x28, 0, 0, 0, 0, 0, 0, 0, 1};
+	struct call first, s, queued;
+	rig_up(NULL, false);
+	list[0] = 1;
+	call_start(&first, 0, 0, same, sizeof(same), block, sizeof(block));
+	start(&s, OVERWRITE, 512);
+	call_start(&queued, 0, 1, read, sizeof(read), NULL, 0);
+	CHECK(!first.done && !s.done && !queued.done);
+	scsi_abort(&s.cmd);
+	CHECK_EQ(call_wait(&first), SCSI_GOOD);
+	CHECK_EQ(call_wait(&s), SCSI_TASK_ABORTED);
+	CHECK_EQ(call_wait(&queued), SCSI_GOOD);
+	call_fini(&queued);
+	CHECK(!rig.lun[0]->sanitize && nobody_runs());
+	rig_down();
+}
+
+static void retired(void *arg, int rc)
+{
+	bool *gone = arg;
+	CHECK_EQ(rc, 0);
+	*gone = true;
+	loop_stop(rig.loop, 0);
+}
+
+/* The LUN is taken away as well, before the loop has had a turn. */
+static void test_abort_and_removal(void)
+{
+	struct call c;
+	bool gone = false;
+	rig_up(NULL, true);
+	list[0] = 31;
+	start(&c, OVERWRITE, 512);
+	scsi_abort(&c.cmd);
+	for (unsigned h = 0; h < HOSTS; h++)
+		lun_nexus_remove(&rig.nexus[0][h]);
+	lun_retire(rig.lun[0], rig.engine, retired, &gone);
+	CHECK_EQ(call_wait(&c), SCSI_TASK_ABORTED);
+	while (!gone)
+		loop_run(rig.loop);
+	rig.lun[0] = NULL;
+	CHECK_EQ(access(rig_path("state0.sanitize"), F_OK), 0);
+	rig_down();
+}
+
 /* What waits for its turn when it begins, is refused when it has begun. */
 static void test_queued_before(void)
 {
@@ -351,6 +436,9 @@ int main(void)
 	CHECK_RUN(test_in_progress);
 	CHECK_RUN(test_immediate);
 	CHECK_RUN(test_abort);
+	CHECK_RUN(test_abort_before_it_begins);
+	CHECK_RUN(test_abort_in_line);
+	CHECK_RUN(test_abort_and_removal);
 	CHECK_RUN(test_no_mark);
 	CHECK_RUN(test_queued_before);
 	CHECK_RUN(test_failed);
