@@ -135,8 +135,10 @@ static struct scsi_cmd *take_command(struct sanitize *s)
 {
 	struct scsi_cmd *cmd = s->cmd;
 	s->cmd = NULL;
-	if (cmd)
+	if (cmd) {
+		cmd->on_abort = NULL; /* it may still come, when the answer cannot be sent */
 		loop_defer_cancel(disk_engine_loop(cmd->engine), &s->give_up);
+	}
 	return cmd;
 }
 
@@ -194,10 +196,7 @@ static void noted(struct disk_io *io)
 /* The command is aborted: the work is not. */
 static void give_up(void *arg)
 {
-	struct sanitize *s = arg;
-	struct scsi_cmd *cmd = s->cmd;
-	s->cmd = NULL;
-	scsi_status(cmd, SCSI_TASK_ABORTED);
+	scsi_status(take_command(arg), SCSI_TASK_ABORTED);
 }
 
 static void aborted(struct scsi_cmd *cmd)

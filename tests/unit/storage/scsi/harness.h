@@ -39,7 +39,8 @@ static struct rig {
 	struct lun_nexus nexus[LUNS][HOSTS];
 	unsigned aborted; /* calls to abort_tasks() */
 	struct lun_nexus *aborted_nexus;
-	bool keep_state; /* LUN 0 has a state file */
+	bool keep_state;   /* LUN 0 has a state file */
+	bool lost_answers; /* as where a connection ends over an answer: its commands are aborted */
 	struct lun_config config;
 } rig;
 
@@ -71,6 +72,8 @@ static void rig_done(struct scsi_cmd *cmd)
 	const uint8_t *s = cmd->sense;
 	if (!CHECK(!c->done))
 		return;
+	if (rig.lost_answers)
+		scsi_abort(cmd);
 	c->done = true;
 	if (cmd->status == SCSI_CHECK_CONDITION) {
 		bool descriptor = s[0] == 0x72;

@@ -232,6 +232,24 @@ static void test_abort_in_line(void)
 	rig_down();
 }
 
+/* When it has ended already, in whatever way. */
+static void test_abort_at_its_end(void)
+{
+	struct call c;
+	rig_up(NULL, false);
+	rig.lost_answers = true;
+	list[0] = 2;
+	CHECK_EQ(sanitize(OVERWRITE | IMMED, 512), SCSI_GOOD);
+	wait_until_ready();
+	CHECK_EQ(sanitize(OVERWRITE, 512), SCSI_GOOD);
+	start(&c, OVERWRITE, 512);
+	scsi_abort(&c.cmd);
+	CHECK_EQ(call_wait(&c), SCSI_TASK_ABORTED);
+	wait_until_ready();
+	CHECK_EQ(ready(0), 0);
+	rig_down();
+}
+
 static void retired(void *arg, int rc)
 {
 	bool *gone = arg;
@@ -438,6 +456,7 @@ int main(void)
 	CHECK_RUN(test_abort);
 	CHECK_RUN(test_abort_before_it_begins);
 	CHECK_RUN(test_abort_in_line);
+	CHECK_RUN(test_abort_at_its_end);
 	CHECK_RUN(test_abort_and_removal);
 	CHECK_RUN(test_no_mark);
 	CHECK_RUN(test_queued_before);
