@@ -27,11 +27,12 @@ static void abort_everywhere(struct conn *c, int lun, struct tmf *f)
 			tasks_abort(o, lun, f, o != c);
 }
 
-static uint8_t abort_task(struct conn *c, const uint8_t *bhs, struct tmf *f)
+/* Its LUN may have been removed meanwhile: what that still has can be aborted all the same. */
+static uint8_t abort_task(struct conn *c, const uint8_t *bhs, bool lun, struct tmf *f)
 {
 	struct task *t = task_find(c, get_be32(bhs + TMF_RTT));
 	if (!t || iscsi_lun_get(t->lun) != iscsi_lun_get(bhs + PDU_LUN))
-		return TMF_NO_TASK;
+		return lun ? TMF_NO_TASK : TMF_NO_LUN;
 	task_abort(t, f);
 	return TMF_COMPLETE;
 }
@@ -49,7 +50,6 @@ static uint8_t do_function(struct conn *c, const uint8_t *bhs, struct tmf *f)
 	struct session_lun *l = number < 0 ? NULL : session_lun_find(c, (unsigned)number);
 
 	switch (f->function) {
-	case TMF_ABORT_TASK:
 	case TMF_ABORT_TASK_SET:
 	case TMF_CLEAR_TASK_SET:
 	case TMF_LUN_RESET:
@@ -58,7 +58,7 @@ static uint8_t do_function(struct conn *c, const uint8_t *bhs, struct tmf *f)
 		break;
 	}
 	switch (f->function) {
-	case TMF_ABORT_TASK: return abort_task(c, bhs, f);
+	case TMF_ABORT_TASK: return abort_task(c, bhs, l != NULL, f);
 	case TMF_ABORT_TASK_SET: tasks_abort(c, number, f, false); return TMF_COMPLETE;
 	case TMF_CLEAR_TASK_SET:
 		/* Those who hear of each of their tasks get no unit attention (SAM-5, 5.14). */

@@ -235,6 +235,17 @@ static inline uint32_t peer_ready(struct peer *p, unsigned lun)
 	return peer_command(p, lun, cdb, sizeof(cdb), 0, 0, NULL, 0);
 }
 
+/* A task management function; its response, or -1. */
+static inline int peer_manage(struct peer *p, uint8_t function, unsigned lun, uint32_t rtt)
+{
+	uint8_t h[ISCSI_BHS] = {ISCSI_TMF_REQUEST | ISCSI_IMMEDIATE, ISCSI_FINAL | function};
+	const struct came *c;
+	put_lun(h, lun);
+	put_be32(h + TMF_RTT, rtt);
+	c = peer_await(p, peer_ask(p, h, NULL, 0));
+	return c ? c->bhs[TMF_RESPONSE] : -1;
+}
+
 /* 0: GOOD; CHECK CONDITION: the additional sense code; else minus the status. */
 static inline int answer(struct peer *p, uint32_t itt)
 {

@@ -71,11 +71,35 @@ static void test_number_kept(void)
 	rig_down();
 }
 
+/* A write waits for its data when its LUN goes: it can be aborted all the same, or the initiator,
+ * who is told that it cannot, would end the session, and with it what it does on other disks. */
+static void test_abort_without_lun(void)
+{
+	struct peer *p = &rig.peer[0];
+	uint32_t task;
+	rig_up();
+	rig_add(0, 0);
+	rig_add(1, 1);
+	CHECK(peer_login(p, A, 1));
+	settle(p, 0);
+	settle(p, 1);
+	task = peer_write(p, 1, 0, 1, 'a', false);
+	while (!p->n || p->came[p->n - 1].bhs[0] != ISCSI_R2T)
+		rig_turn();
+	rig_remove_wait(1);
+	CHECK_EQ(peer_manage(p, TMF_ABORT_TASK, 1, task), TMF_COMPLETE);
+	CHECK_EQ(peer_manage(p, TMF_ABORT_TASK, 1, task), TMF_NO_LUN);
+	CHECK_EQ(peer_manage(p, TMF_LUN_RESET, 1, 0), TMF_NO_LUN);
+	CHECK_EQ(peer_manage(p, TMF_ABORT_TASK, 0, task), TMF_NO_TASK);
+	rig_down();
+}
+
 int main(void)
 {
 	log_init("session_test");
 	log_set_level("error");
 	CHECK_RUN(test_number_given_again);
 	CHECK_RUN(test_number_kept);
+	CHECK_RUN(test_abort_without_lun);
 	return CHECK_DONE();
 }
