@@ -83,10 +83,20 @@ void aoe_disk_tell(struct aoe_disk *d, struct aoe_frame *f)
 
 /* ---- frames ---- */
 
+/* May it hold this one, too? A port's frames are for all of its disks: one that does its work may
+ * have most of them for the moment; of those that hang, which may never give them back, each gets
+ * half of what the others have left. What is dropped its initiator sends again. */
+static bool has_share(const struct aoe_disk *d, const struct aoe_frame *f)
+{
+	if (disk_hangs(d->lun->disk, loop_now(d->loop)))
+		return d->held <= f->port->idle_n;
+	return d->held <= AOE_FRAMES / 4 * 3;
+}
+
 static void take_ata(struct aoe_disk *d, struct aoe_frame *f)
 {
 	struct ata_request r;
-	if (f->len < AOE_ATA_DATA) {
+	if (f->len < AOE_ATA_DATA || !has_share(d, f)) {
 		aoe_drop(d, f);
 		return;
 	}
@@ -118,16 +128,6 @@ static void take_ata(struct aoe_disk *d, struct aoe_frame *f)
 	}
 }
 
-/* May it hold this one, too? A port's frames are for all of its disks: one that does its work may
- * have most of them for the moment; of those that hang, which may never give them back, each gets
- * half of what the others have left. What is dropped its initiator sends again. */
-static bool has_share(const struct aoe_disk *d, const struct aoe_frame *f)
-{
-	if (disk_hangs(d->lun->disk, loop_now(d->loop)))
-		return d->held <= f->port->idle_n;
-	return d->held <= AOE_FRAMES / 4 * 3;
-}
-
 static void take_lists(struct aoe_disk *d, struct aoe_frame *f)
 {
 	switch (aoe_lists_ask(&d->lists, f->data, f->len)) {
@@ -135,6 +135,10 @@ static void take_lists(struct aoe_disk *d, struct aoe_frame *f)
 	case AOE_LISTS_READ: aoe_answer_lists(d, f); break;
 	case AOE_LISTS_BAD: aoe_refuse(d, f, AOE_BAD_ARGUMENT); break;
 	case AOE_LISTS_CHANGE:
+		if (!has_share(d, f)) {
+			aoe_drop(d, f);
+			break;
+		}
 		/* One of a kind that nothing continues. */
 		aoe_io_gather(d, f, AOE_IO_CHANGE, 0, 0);
 		aoe_disk_turn(d);
@@ -152,11 +156,6 @@ void aoe_disk_take(struct aoe_disk *d, struct aoe_frame *f)
 	}
 	if (p[AOE_FLAGS] >> 4 != AOE_VERSION) {
 		aoe_refuse(d, f, AOE_BAD_VERSION);
-		return;
-	}
-	/* A query is answered at once: who looks for disks finds this one. */
-	if (p[AOE_COMMAND] != AOE_CONFIG && !has_share(d, f)) {
-		aoe_drop(d, f);
 		return;
 	}
 	switch (p[AOE_COMMAND]) {

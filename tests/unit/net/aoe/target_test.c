@@ -287,6 +287,7 @@ static void test_hangs(void)
 {
 	struct lun_config config = {
 		.block_size = 512, .target = "iqn.2026-11.unit:t", .number = 1, .serial = "other"};
+	uint8_t force[AOE_CFG_STRING - AOE_ARG] = {[AOE_CFG_COMMAND - AOE_ARG] = AOE_CFG_FORCE};
 	char other_path[64];
 	struct lun *other;
 	int fd = memfd_create("other", MFD_CLOEXEC);
@@ -303,10 +304,14 @@ static void test_hangs(void)
 	lun->running++;
 	lun->alone = true;
 	lun->disk->jobs++;
-	for (unsigned i = 0; i < 2 * AOE_FRAMES && answered; i += 8) {
+	for (unsigned i = 0; i < 4 * AOE_FRAMES && answered; i += 8) {
 		answers_n = 0;
-		for (unsigned j = 0; j < 8; j++)
-			ata(1, ATA_READ_EXT, 2 * (i + j), 1, 0);
+		for (unsigned j = 0; j < 8; j++) {
+			if (i < 2 * AOE_FRAMES)
+				ata(1, ATA_READ_EXT, 2 * (i + j), 1, 0);
+			else /* a change of who may use it, which waits for the others */
+				ask(1, AOE_CONFIG, force, sizeof(force));
+		}
 		slot = SLOT + 1;
 		ata(1, ATA_READ_EXT, 0, 1, 0);
 		slot = SLOT;
