@@ -217,7 +217,11 @@ bool full_pdu(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len, s
 		conn_reject(c, bhs, REJECT_SNACK);
 		return true; /* recovery level 1 (11.16) */
 	case ISCSI_LOGIN_REQUEST: conn_protocol_error(c, bhs, "login after login"); return true;
-	default: conn_reject(c, bhs, REJECT_NOT_SUPPORTED); return true;
+	default:
+		if (opcode < ISCSI_NOP_IN)
+			in_order(c, bhs); /* its number has been received (11.17.1) */
+		conn_reject(c, bhs, REJECT_NOT_SUPPORTED);
+		return true;
 	}
 	switch (opcode) {
 	case ISCSI_NOP_OUT: nop_out(c, bhs, data, len); break;

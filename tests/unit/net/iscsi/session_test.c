@@ -94,6 +94,23 @@ static void test_abort_without_lun(void)
 	rig_down();
 }
 
+/* A request that nobody knows has its place among the others (RFC 7143, 11.17.1). */
+static void test_rejected_request_counts(void)
+{
+	struct peer *p = &rig.peer[0];
+	uint8_t vendors[ISCSI_BHS] = {0x1c, ISCSI_FINAL},
+		now[ISCSI_BHS] = {0x1c | ISCSI_IMMEDIATE, ISCSI_FINAL};
+	rig_up();
+	rig_add(0, 0);
+	CHECK(peer_login(p, A, 1));
+	settle(p, 0);
+	peer_ask(p, vendors, NULL, 0);
+	CHECK_EQ(answer(p, peer_ready(p, 0)), 0);
+	peer_ask(p, now, NULL, 0);
+	CHECK_EQ(answer(p, peer_ready(p, 0)), 0);
+	rig_down();
+}
+
 int main(void)
 {
 	log_init("session_test");
@@ -101,5 +118,6 @@ int main(void)
 	CHECK_RUN(test_number_given_again);
 	CHECK_RUN(test_number_kept);
 	CHECK_RUN(test_abort_without_lun);
+	CHECK_RUN(test_rejected_request_counts);
 	return CHECK_DONE();
 }
