@@ -68,19 +68,25 @@ static void submit(struct scsi_cmd *cmd, enum disk_op op, struct iovec *v, unsig
 		io_done(&cmd->io);
 }
 
+/* Not for an atomic write's sake, nor when the LUN goes: that has been recalled already. */
+static bool lends(const struct lun *l)
+{
+	return !l->lend_none && !l->retiring;
+}
+
 /* Large reads need not be copied when they are whole and in the page cache. */
 static bool lend(struct scsi_cmd *cmd, uint32_t n)
 {
 	struct loop *loop = disk_engine_loop(cmd->engine);
 	bool resident;
-	if (!cmd->lend_min || n < cmd->lend_min || n != cmd->transfer_len || cmd->lun->lend_none ||
+	if (!cmd->lend_min || n < cmd->lend_min || n != cmd->transfer_len || !lends(cmd->lun) ||
 	    disk_hangs(cmd->lun->disk, loop_now(loop)))
 		return false;
 	cmd->lend_off = cmd->lba << cmd->lun->block_shift;
 	loop_unlock(loop);
 	resident = disk_resident(cmd->lun->disk, cmd->lend_off, n);
 	loop_lock(loop);
-	return resident && !cmd->lun->lend_none;
+	return resident && lends(cmd->lun);
 }
 
 void scsi_read(struct scsi_cmd *cmd)

@@ -173,8 +173,9 @@ static inline bool peer_login(struct peer *p, const char *initiator, uint8_t isi
 	char text[512];
 	int fds[2], n = snprintf(text, sizeof(text),
 				 "InitiatorName=%s%cTargetName=" NAME
-				 "%cSessionType=Normal%cInitialR2T=Yes%cImmediateData=Yes%c",
-				 initiator, 0, 0, 0, 0, 0);
+				 "%cSessionType=Normal%cInitialR2T=Yes%cImmediateData=Yes%"
+				 "cMaxRecvDataSegmentLength=262144%c",
+				 initiator, 0, 0, 0, 0, 0, 0);
 	*p = (struct peer){.fd = -1, .cmdsn = 1};
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds))
 		abort();

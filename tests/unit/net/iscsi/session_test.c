@@ -94,6 +94,34 @@ static void test_abort_without_lun(void)
 	rig_down();
 }
 
+/* A large read waits for its turn when its LUN goes. What it reads is not lent any more: an
+ * initiator that has nothing to say then would never tell that it has it. */
+static void test_removed_before_a_read(void)
+{
+	uint8_t cdb[10] = {0x28, [7] = 512 >> 8};
+	struct peer *p = &rig.peer[0];
+	struct lun *l;
+	uint32_t read;
+	rig_up();
+	l = rig_add(0, 0);
+	CHECK(peer_login(p, A, 1));
+	settle(p, 0);
+	l->running++; /* as a command that is alone on it */
+	l->alone = true;
+	read = peer_command(p, 0, cdb, sizeof(cdb), ISCSI_CMD_READ, 512 * BLOCK, NULL, 0);
+	rig_pause();
+	CHECK(l->waiting);
+	rig_remove(0);
+	rig_pause();
+	l->alone = false;
+	scsi_part(l);
+	CHECK_EQ(answer(p, read), 0);
+	for (unsigned i = 0; i < 50 && !rig.gone; i++)
+		rig_pause();
+	CHECK(rig.gone);
+	rig_down();
+}
+
 /* A request that nobody knows has its place among the others (RFC 7143, 11.17.1). */
 static void test_rejected_request_counts(void)
 {
@@ -118,6 +146,7 @@ int main(void)
 	CHECK_RUN(test_number_given_again);
 	CHECK_RUN(test_number_kept);
 	CHECK_RUN(test_abort_without_lun);
+	CHECK_RUN(test_removed_before_a_read);
 	CHECK_RUN(test_rejected_request_counts);
 	return CHECK_DONE();
 }
