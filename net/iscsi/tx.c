@@ -34,8 +34,8 @@ uint8_t *conn_room(struct conn *c, uint32_t n, struct chunk **chunk)
 	struct chunk *t = c->tx_chunk;
 	uint8_t *p;
 	if (!t || t->size - t->used < n) {
-		struct chunk *fresh =
-			chunk_get(c->server->pool, n > CHUNK_SMALL / 4 ? CHUNK_LARGE : CHUNK_SMALL);
+		uint32_t usual = n > CHUNK_SMALL / 4 ? CHUNK_LARGE : CHUNK_SMALL;
+		struct chunk *fresh = chunk_get(c->server->pool, MAX(n, usual));
 		if (!fresh)
 			return NULL;
 		chunk_unref(t);

@@ -33,7 +33,7 @@ struct peer {
 	bool eof;
 	struct loop_fd watch;
 	uint32_t cmdsn, itt, statsn;
-	uint8_t in[1 << 20];
+	uint8_t in[2 << 20];
 	size_t len;
 	struct came {
 		uint8_t bhs[ISCSI_BHS], data[KEPT];
@@ -161,6 +161,10 @@ static inline const struct came *peer_await(struct peer *p, uint32_t itt)
 	}
 }
 
+/* Of logins from now on. */
+static const char *peer_type = "Normal";
+static unsigned peer_segment = 262144;
+
 /* As `initiator`, of whom each number has its own ISID. */
 static inline bool peer_login(struct peer *p, const char *initiator, uint8_t isid)
 {
@@ -173,9 +177,9 @@ static inline bool peer_login(struct peer *p, const char *initiator, uint8_t isi
 	char text[512];
 	int fds[2], n = snprintf(text, sizeof(text),
 				 "InitiatorName=%s%cTargetName=" NAME
-				 "%cSessionType=Normal%cInitialR2T=Yes%cImmediateData=Yes%"
-				 "cMaxRecvDataSegmentLength=262144%c",
-				 initiator, 0, 0, 0, 0, 0, 0);
+				 "%cSessionType=%s%cInitialR2T=Yes%cImmediateData=Yes%"
+				 "cMaxRecvDataSegmentLength=%u%c",
+				 initiator, 0, 0, peer_type, 0, 0, 0, peer_segment, 0);
 	*p = (struct peer){.fd = -1, .cmdsn = 1};
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds))
 		abort();

@@ -122,6 +122,33 @@ static void test_removed_before_a_read(void)
 	rig_down();
 }
 
+/* More than what is put together of small answers, and the initiator takes it in one PDU. */
+static void test_many_targets(void)
+{
+	static const char all[] = "SendTargets=All";
+	uint8_t h[ISCSI_BHS] = {ISCSI_TEXT_REQUEST, ISCSI_FINAL};
+	char name[ISCSI_NAME + 1];
+	struct peer *p = &rig.peer[0];
+	const struct came *c;
+	struct lun *l;
+	rig_up();
+	l = rig_add(0, 0);
+	for (unsigned i = 0; i < 6000; i++) {
+		snprintf(name, sizeof(name), "iqn.2026-11.unit:%05u%0195u", i, 0);
+		if (target_add_lun(rig.server, target_server_get(rig.server, name), l))
+			abort();
+	}
+	peer_type = "Discovery";
+	peer_segment = 0xffffff;
+	CHECK(peer_login(p, A, 1));
+	put_be32(h + PDU_TTT, ISCSI_NO_TAG);
+	c = peer_await(p, peer_ask(p, h, all, sizeof(all)));
+	CHECK(c && c->bhs[1] == ISCSI_FINAL && get_be24(c->bhs + PDU_DATA_LEN) > 6000 * 217);
+	peer_type = "Normal";
+	peer_segment = 262144;
+	rig_down();
+}
+
 /* A request that nobody knows has its place among the others (RFC 7143, 11.17.1). */
 static void test_rejected_request_counts(void)
 {
@@ -147,6 +174,7 @@ int main(void)
 	CHECK_RUN(test_number_kept);
 	CHECK_RUN(test_abort_without_lun);
 	CHECK_RUN(test_removed_before_a_read);
+	CHECK_RUN(test_many_targets);
 	CHECK_RUN(test_rejected_request_counts);
 	return CHECK_DONE();
 }
