@@ -10,11 +10,13 @@
 #include <unistd.h>
 
 #include <libxl_utils.h>
+#include <xenstore.h>
 
 #include "core/log.h"
 #include "core/self.h"
 #include "xen/device_watch.h"
 #include "xen/fencing.h"
+#include "xen/guardian.h"
 #include "xen/guest.h"
 #include "xen/guest_claim.h"
 #include "xen/referee_seen.h"
@@ -42,7 +44,9 @@ struct disk_watch {
 	const struct reservation_key *rival;
 	char host[RESERVATION_NAME_MAX]; /* whose it is */
 
-	bool paused, ends;
+	bool paused; /* by a watch, this one or one that was killed */
+	bool ends;
+	struct guardian guardian; /* while it is paused */
 	uint64_t paused_at;
 	struct toolstack_op op;
 	struct loop_timer timer;
@@ -135,8 +139,9 @@ static void choose(struct disk_watch *w)
 		break; /* else it is silent */
 	}
 	if (strcmp(disk, w->disk) != 0) {
+		/* For another's disk no guest would have been paused. */
+		w->held = w->paused && !w->disk[0];
 		snprintf(w->disk, sizeof(w->disk), "%s", disk);
-		w->held = false;
 	}
 	free(r);
 }
@@ -148,6 +153,75 @@ static enum seen see(struct disk_watch *w)
 	if (!w->disk[0] || referee_read(w->disk, &w->seen))
 		return SEEN_NOTHING;
 	return judge(w);
+}
+
+/* ---- who comes after a watch that is killed ---- */
+
+/* That the guest is paused by its watch is noted where libxl keeps what it knows of a domain. */
+static void note_path(const struct disk_watch *w, char path[64])
+{
+	snprintf(path, 64, "/libxl/%" PRIu32 "/vstor-paused", w->domid);
+}
+
+static bool is_noted(const struct disk_watch *w)
+{
+	struct xs_handle *xs = xs_open(0);
+	char path[64], *text = NULL;
+	bool is;
+
+	note_path(w, path);
+	if (xs)
+		text = xs_read(xs, XBT_NULL, path, &(unsigned){0});
+	is = text != NULL;
+	free(text);
+	if (xs)
+		xs_close(xs);
+	return is;
+}
+
+static void note(const struct disk_watch *w, bool paused)
+{
+	struct xs_handle *xs = xs_open(0);
+	char path[64];
+	bool ok;
+
+	note_path(w, path);
+	ok = xs && (paused ? xs_write(xs, XBT_NULL, path, "1", 1) : xs_rm(xs, XBT_NULL, path));
+	if (!ok && paused)
+		log_warn("domain %s: should its watch be killed, it stays paused: xenstore: %s",
+			 w->name, strerror(errno));
+	if (xs)
+		xs_close(xs);
+}
+
+static void on_orphaned(void *arg, const void *text, size_t n)
+{
+	const struct disk_watch *w = arg;
+
+	(void)text;
+	(void)n;
+	disk_watch_start(w->domid);
+}
+
+/* Before it is paused. A paused guest whose watch is gone would stay so. */
+static void guard(struct disk_watch *w)
+{
+	int rc;
+
+	note(w, true);
+	if (w->guardian.fd >= 0)
+		return;
+	rc = guardian_start(&w->guardian, -1, on_orphaned, w);
+	if (rc)
+		log_warn("domain %s: cannot start its watch's guardian: %s", w->name,
+			 strerror(-rc));
+}
+
+static void goes_on(struct disk_watch *w)
+{
+	w->paused = false;
+	note(w, false);
+	guardian_dismiss(&w->guardian);
 }
 
 /* ---- the guest ---- */
@@ -165,8 +239,10 @@ static void on_paused(void *arg, int rc)
 
 	w->paused = rc == 0;
 	w->paused_at = clock_ns();
-	if (rc)
+	if (rc) {
 		log_error("domain %s: cannot be paused: %s", w->name, toolstack_cause(w->t, rc));
+		goes_on(w);
+	}
 	look_in(w, rc ? disk_watch_ns / SOON : 0);
 }
 
@@ -177,6 +253,7 @@ static void pause_guest(struct disk_watch *w)
 	log_warn("domain %s: %s is about to take its disk %s (key 0x%" PRIx64
 		 "): it is paused until that is decided",
 		 w->name, w->host, w->disk, w->rival->key);
+	guard(w);
 	rc = libxl_domain_pause(toolstack_ctx(w->t), w->domid,
 				toolstack_how(w->t, &w->op, on_paused, w));
 	if (rc)
@@ -187,9 +264,10 @@ static void on_unpaused(void *arg, int rc)
 {
 	struct disk_watch *w = arg;
 
-	w->paused = rc != 0;
 	if (rc)
 		log_error("domain %s: cannot be unpaused: %s", w->name, toolstack_cause(w->t, rc));
+	else
+		goes_on(w);
 	look_in(w, disk_watch_ns / SOON);
 }
 
@@ -290,6 +368,8 @@ static void look(void *arg)
 		seen_name(w->rival, w->host, sizeof(w->host));
 	if (life != GUEST_RUNS)
 		w->vain = 0;
+	else if (w->paused) /* somebody else has let it go on */
+		goes_on(w);
 	if (w->ends || w->vain == VAIN || life == GUEST_ABSENT || life == GUEST_DYING)
 		loop_stop(w->loop, 0);
 	else if (act(w, seen, life == GUEST_RUNS || life == GUEST_PAUSED))
@@ -315,12 +395,21 @@ static int watch(struct disk_watch *w)
 	device_watch_start(&w->devices, devices);
 	if (loop_signal_add(w->loop, &w->term, SIGTERM, on_term, w))
 		log_warn("domain %s: SIGTERM: %s", w->name, strerror(errno));
+	w->guardian.fd = -1;
+	w->paused = is_noted(w);
+	if (w->paused) {
+		log_warn("domain %s: its watch was killed after it had paused it: another goes on",
+			 w->name);
+		w->paused_at = clock_ns();
+		guard(w);
+	}
 	look_in(w, 0);
 	status = loop_run(w->loop);
 	loop_signal_del(w->loop, &w->term);
 	loop_timer_del(w->loop, &w->timer);
-	if (w->ends && w->paused)
-		libxl_domain_unpause(toolstack_ctx(w->t), w->domid, NULL);
+	if (w->ends && w->paused && !libxl_domain_unpause(toolstack_ctx(w->t), w->domid, NULL))
+		note(w, false);
+	guardian_dismiss(&w->guardian);
 	device_watch_stop(&w->devices);
 	return status;
 }

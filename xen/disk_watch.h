@@ -14,7 +14,8 @@
  *
  * It costs one PERSISTENT RESERVE IN, a question to xenstore and one to the hypervisor every two
  * seconds. In `ps` it is `vstor watch DOMID`; it ends with the guest. The block script starts one
- * for a guest that starts here, the monitor for one that has come, when that has settled in.
+ * for a guest that starts here, the monitor for one that has come, when that has settled in. While
+ * it has the guest paused, a second process starts the next one should it be killed.
  */
 #ifndef XEN_DISK_WATCH_H
 #define XEN_DISK_WATCH_H

@@ -14,6 +14,14 @@
 
 const char *guest_claim_dir = "/run/vstor";
 
+static int file_of(const char *uuid, char *path, size_t size)
+{
+	if (strspn(uuid, "0123456789abcdef-") != strlen(uuid) ||
+	    snprintf(path, size, "%s/%s.lock", guest_claim_dir, uuid) >= (int)size)
+		return -EINVAL;
+	return 0;
+}
+
 int guest_claim(const char *uuid)
 {
 	char path[512];
@@ -21,9 +29,9 @@ int guest_claim(const char *uuid)
 
 	if (mkdir(guest_claim_dir, 0700) && errno != EEXIST)
 		return -errno;
-	if (strspn(uuid, "0123456789abcdef-") != strlen(uuid) ||
-	    snprintf(path, sizeof(path), "%s/%s.lock", guest_claim_dir, uuid) >= (int)sizeof(path))
-		return -EINVAL;
+	rc = file_of(uuid, path, sizeof(path));
+	if (rc)
+		return rc;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
@@ -52,6 +60,17 @@ bool guest_claim_noted_cap(int claim, uint32_t domid, int *cap)
 
 	text[n > 0 ? n : 0] = 0;
 	return sscanf(text, "domid=%" SCNu32 " cap=%d\n", &of, cap) == 2 && of == domid;
+}
+
+bool guest_claim_read_cap(const char *uuid, uint32_t domid, int *cap)
+{
+	char path[512];
+	int fd = file_of(uuid, path, sizeof(path)) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	bool is = fd >= 0 && guest_claim_noted_cap(fd, domid, cap);
+
+	if (fd >= 0)
+		close(fd);
+	return is;
 }
 
 void guest_claim_forget_cap(int claim)

@@ -22,6 +22,8 @@ int guest_claim(const char *uuid);
 int guest_claim_note_cap(int claim, uint32_t domid, int cap);
 /* True: it may still be changed, and was *cap before. */
 bool guest_claim_noted_cap(int claim, uint32_t domid, int *cap);
+/* The same for who has no claim: others may have it. False also when there is no such file. */
+bool guest_claim_read_cap(const char *uuid, uint32_t domid, int *cap);
 /* It is what it was, or the domain is no more. */
 void guest_claim_forget_cap(int claim);
 

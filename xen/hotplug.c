@@ -258,13 +258,23 @@ static bool incoming(struct xs_handle *xs, const char *backend)
 	return is;
 }
 
-/*
- * From its start a guest's disk is its host's: no other host can start it. A guest that vstor
- * receives is its receiver's business; one that xl receives takes it from the host that it comes
- * from, where it is suspended by now.
- */
-static int reserve(struct xs_handle *xs, const char *backend, const struct iscsi_disk *d,
-		   bool *reserved, char error[ATTACH_ERROR])
+/* Of a guest that vstor receives: its receiver has registered with what the migration fences, and
+ * with nothing else. The source's guest runs yet: not even a disk that nobody holds may be taken
+ * from it. */
+static int not_fenced(const struct iscsi_disk *d, uint64_t holder, const char *name,
+		      char error[ATTACH_ERROR])
+{
+	if (holder)
+		return attach_failed(error, -EBUSY,
+				     "%s is reserved by %s, and the migration does not fence it: "
+				     "the warnings of vstor migrate --check say why",
+				     d->path, name);
+	log_info("%s: not reserved: the migration does not fence it", d->path);
+	return 0;
+}
+
+int hotplug_reserve(struct xs_handle *xs, const char *backend, const struct iscsi_disk *d,
+		    bool *reserved, char error[ATTACH_ERROR])
 {
 	char why[REFEREE_TEXT], name[ISCSI_NAME + 1], map[32];
 	uint64_t victim = 0;
@@ -292,6 +302,8 @@ static int reserve(struct xs_handle *xs, const char *backend, const struct iscsi
 			return 0;
 		if (!rc)
 			rc = referee_holder(d->path, &victim, name, sizeof(name));
+		if (!rc && getenv(HOTPLUG_RECEIVED))
+			return not_fenced(d, victim, name, error);
 		if (!referee_is_key(victim))
 			victim = 0;
 	}
@@ -331,7 +343,7 @@ static int attach_and_reserve(struct xs_handle *xs, const char *backend,
 
 	if (err)
 		return err;
-	err = reserve(xs, backend, &a->disk, reserved, error);
+	err = hotplug_reserve(xs, backend, &a->disk, reserved, error);
 	if (err && !a->existed)
 		attach_end(&w->r, a, false, ignored);
 	return err;

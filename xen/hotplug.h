@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include <xenstore.h>
+
 #include "net/attach.h"
 
 #define HOTPLUG_PARAMS 1024
@@ -32,6 +34,17 @@ int hotplug_parse(const char *params, struct hotplug_words *w, char error[ATTACH
  */
 int hotplug_add(const char *xenbus_path);
 int hotplug_remove(const char *xenbus_path);
+
+/* In the environment of whoever has vstor receive a guest, which libxl hands on to the script. */
+#define HOTPLUG_RECEIVED "VSTOR_RECEIVED"
+/*
+ * The reservation, for `add`. From its start a guest's disk is its host's: no other host can start
+ * it. A guest that vstor receives is its receiver's business; one that xl receives takes it from
+ * the host that it comes from, where it is suspended by now. 0, *reserved: it is held now; or
+ * -errno with one line in error.
+ */
+int hotplug_reserve(struct xs_handle *xs, const char *backend, const struct iscsi_disk *d,
+		    bool *reserved, char error[ATTACH_ERROR]);
 
 /*
  * True when a guest's disk backend (other than `except`, an xenbus path or NULL) is served by that

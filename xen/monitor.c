@@ -20,6 +20,7 @@
 #include "xen/guest.h"
 #include "xen/guest_claim.h"
 #include "xen/path_watch.h"
+#include "xen/weight.h"
 
 #define DUMPS	 "/var/lib/xen/dump" /* xl's, too */
 #define GAP_MIN	 (2 * SEC_NS)	     /* as xl: what is left of the old domain needs it to go */
@@ -35,6 +36,7 @@ struct monitor {
 	int lock;
 	char *json;		    /* the guest's configuration, as last read */
 	libxl_domain_config config; /* the same, while it is read or used */
+	int cap, weight; /* its own, of which a move has lowered it; -1, 0: not lowered */
 	libxl_evgen_domain_death *death;
 	struct toolstack_op op;
 	struct loop_timer timer;
@@ -72,11 +74,26 @@ uint64_t monitor_gap(uint64_t life_ns, uint64_t last_ns)
 
 /* ---- the guest's configuration ---- */
 
+/* A move lowers these for its time. Each is noted before it is lowered, and until it is back: who
+ * looks both before and after he reads the guest's configuration does not miss it. */
+static void look_for_own(struct monitor *m)
+{
+	int cap, weight = weight_noted(m->guest.domid);
+
+	if (guest_claim_read_cap(m->guest.uuid, m->guest.domid, &cap))
+		m->cap = cap;
+	if (weight)
+		m->weight = weight;
+}
+
 /* The guest may have got or lost devices since: what libxl has stored is kept up to date. */
 static void read_config(struct monitor *m, void (*done)(void *arg, int rc))
 {
 	int rc;
 
+	m->cap = -1;
+	m->weight = 0;
+	look_for_own(m);
 	libxl_domain_config_init(&m->config);
 	rc = libxl_retrieve_domain_configuration(toolstack_ctx(m->t), m->guest.domid, &m->config,
 						 toolstack_how(m->t, &m->op, done, m));
@@ -87,8 +104,16 @@ static void read_config(struct monitor *m, void (*done)(void *arg, int rc))
 /* Keeps it, or else what was known before. */
 static void keep_config(struct monitor *m, int rc)
 {
-	char *json = rc ? NULL : libxl_domain_config_to_json(toolstack_ctx(m->t), &m->config);
+	libxl_domain_sched_params *sched = &m->config.b_info.sched_params;
+	char *json = NULL;
 
+	look_for_own(m);
+	if (m->cap >= 0)
+		sched->cap = m->cap;
+	if (m->weight)
+		sched->weight = m->weight;
+	if (!rc)
+		json = libxl_domain_config_to_json(toolstack_ctx(m->t), &m->config);
 	libxl_domain_config_dispose(&m->config);
 	if (json) {
 		free(m->json);

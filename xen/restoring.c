@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "xen/events.h"
+#include "xen/hotplug.h"
 
 #define PIPE_BYTES  (1 << 20)
 #define PREAMBLE_NS (2 * MS_NS) /* libxl needs a few turns of the loop for it */
@@ -168,6 +170,8 @@ static int start_libxl(struct restoring *r)
 	libxl_domain_restore_params_init(&r->params);
 	r->params.stream_version = 2;
 	toolstack_listen(r->t, &(struct toolstack_listener){.report = on_report, .arg = r});
+	if (setenv(HOTPLUG_RECEIVED, "1", 1))
+		return -errno;
 	rc = libxl_domain_create_restore(toolstack_ctx(r->t), r->config, &r->domid, r->pipe[0], -1,
 					 &r->params, toolstack_how(r->t, &r->op, on_restored, r),
 					 NULL);

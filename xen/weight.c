@@ -67,23 +67,45 @@ void weight_lower(struct toolstack *t, uint32_t domid, libxl_domain_sched_params
 		xs_close(xs);
 }
 
+/* 0: none. */
+static int noted(struct xs_handle *xs, const char *path)
+{
+	unsigned len;
+	char *text = xs ? xs_read(xs, XBT_NULL, path, &len) : NULL;
+	int was = text ? atoi(text) : 0;
+
+	free(text);
+	return was;
+}
+
+int weight_noted(uint32_t domid)
+{
+	struct xs_handle *xs = xs_open(0);
+	char path[PATH_LEN];
+	int was;
+
+	note_path(domid, path);
+	was = noted(xs, path);
+	if (xs)
+		xs_close(xs);
+	return was;
+}
+
 void weight_restore(struct toolstack *t, uint32_t domid)
 {
 	struct xs_handle *xs = xs_open(0);
-	char path[PATH_LEN], *text = NULL;
-	unsigned len;
+	char path[PATH_LEN];
+	int was;
 
 	note_path(domid, path);
-	if (xs)
-		text = xs_read(xs, XBT_NULL, path, &len);
-	if (text && set(t, domid, atoi(text)))
+	was = noted(xs, path);
+	if (was && set(t, domid, was))
 		log_error("domain %" PRIu32 ": its scheduler's weight was lowered while it "
 			  "connected, and cannot be put back: %s: xl sched-credit2 -d %" PRIu32
-			  " -w %s",
-			  domid, toolstack_cause(t, ERROR_FAIL), domid, text);
-	else if (text)
+			  " -w %d",
+			  domid, toolstack_cause(t, ERROR_FAIL), domid, was);
+	else if (was)
 		xs_rm(xs, XBT_NULL, path);
-	free(text);
 	if (xs)
 		xs_close(xs);
 }

@@ -17,6 +17,8 @@
  * lowered, too; the caller keeps it until then. Where it cannot be done or noted, all stays as it
  * is. */
 void weight_lower(struct toolstack *t, uint32_t domid, libxl_domain_sched_params *later);
+/* What it is to have again; 0: it was not lowered. */
+int weight_noted(uint32_t domid);
 /* As it was; logs what fails. Harmless when it was not lowered; may be repeated. */
 void weight_restore(struct toolstack *t, uint32_t domid);
 

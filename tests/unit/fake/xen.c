@@ -361,6 +361,9 @@ int __wrap_libxl_retrieve_domain_configuration(libxl_ctx *ctx, uint32_t domid,
 	c->c_info.name = strdup(d->name);
 	c->c_info.uuid = d->uuid;
 	c->c_info.type = d->pv ? LIBXL_DOMAIN_TYPE_PV : LIBXL_DOMAIN_TYPE_PVH;
+	c->b_info.sched_params.sched = d->scheduler;
+	c->b_info.sched_params.cap = d->cap;
+	c->b_info.sched_params.weight = d->weight;
 	c->num_disks = d->disks;
 	c->disks = calloc((size_t)d->disks + 1, sizeof(*c->disks));
 	for (int i = 0; i < d->disks; i++)
@@ -376,16 +379,21 @@ char *__wrap_libxl_domain_config_to_json(libxl_ctx *ctx, libxl_domain_config *c)
 	char *text;
 
 	(void)ctx;
-	return asprintf(&text, "{\"disks\": %d}", c->num_disks) < 0 ? NULL : text;
+	if (asprintf(&text, "{\"disks\": %d, \"cap\": %d, \"weight\": %d}", c->num_disks,
+		     c->b_info.sched_params.cap, c->b_info.sched_params.weight) < 0)
+		return NULL;
+	return text;
 }
 
 int __wrap_libxl_domain_config_from_json(libxl_ctx *ctx, libxl_domain_config *c, const char *json)
 {
+	libxl_domain_sched_params *p = &c->b_info.sched_params;
+
 	(void)ctx;
-	(void)json;
 	if (!fake.config)
 		return ERROR_FAIL;
 	fake.config(c);
+	sscanf(json, "{\"disks\": %*d, \"cap\": %d, \"weight\": %d}", &p->cap, &p->weight);
 	return 0;
 }
 
@@ -422,6 +430,25 @@ int __wrap_libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *c, u
 	fake.restore_domid = domid;
 	fake.restore_config = c;
 	return 0;
+}
+
+int __wrap_libxl_domain_create_new(libxl_ctx *ctx, libxl_domain_config *c, uint32_t *domid,
+				   const libxl_asyncop_how *how,
+				   const libxl_asyncprogress_how *console)
+{
+	struct fake_domain *d;
+
+	(void)console;
+	if (fails(ctx, "create", fake.made))
+		return ends(how, ERROR_FAIL);
+	d = fake_domain_new(fake.made, c->c_info.name);
+	d->paused = true;
+	if (c->b_info.sched_params.cap > 0)
+		d->cap = c->b_info.sched_params.cap;
+	if (c->b_info.sched_params.weight > 0)
+		d->weight = c->b_info.sched_params.weight;
+	*domid = fake.made;
+	return ends(how, 0);
 }
 
 int __wrap_libxl_userdata_store(libxl_ctx *ctx, uint32_t domid, const char *id, const uint8_t *data,
@@ -512,14 +539,6 @@ int __wrap_libxl_domain_resume(libxl_ctx *ctx, uint32_t domid, int suspend_cance
 		return ends(how, ERROR_FAIL);
 	d->shutdown = false;
 	return ends(how, 0);
-}
-
-/* Not libxl's, but a process that would want a Xen host. */
-int __wrap_monitor_start(const char *domain, bool announce)
-{
-	fake.announced = announce;
-	snprintf(fake.monitored, sizeof(fake.monitored), "%s", domain);
-	return 0;
 }
 
 int __wrap_libxl_domain_pause(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *how)

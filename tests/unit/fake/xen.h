@@ -87,9 +87,14 @@ struct fake_xen {
 	const libxl_domain_config *restore_config;
 	/* Devices that are being plugged, in order; each until fake_plugged(). */
 	const libxl_asyncop_how *plugs[FAKE_PLUGS];
-	uint32_t made;	   /* the domain number of the next restore */
+	uint32_t made;	   /* the domain number of the next restore or creation */
 	uint64_t need_kib; /* of memory, for a guest; 1 GiB is free */
 	bool nameless;	   /* the domain cannot be found while it is being restored */
+
+	/* Whose end is told, and to whom. */
+	uint32_t death_of;
+	const libxl_event_hooks *hooks;
+	void *hooks_user;
 
 	/* What the save helper does once libxl's own main has it; its exit status. */
 	int (*helper)(void);
@@ -129,5 +134,8 @@ void fake_restore_ends(int rc);
 void fake_plugged(int i, int rc);
 /* The guest suspends itself, as it was asked to. */
 void fake_suspends(struct fake_domain *d);
+/* It does so by itself, or is destroyed by somebody, which its monitor is told. */
+void fake_shuts_down(struct fake_domain *d, libxl_shutdown_reason reason);
+void fake_dies(struct fake_domain *d);
 
 #endif

@@ -3,6 +3,10 @@
  * guest. What others do is done when it looks, by a script. */
 #include "xen/disk_watch.h"
 
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "core/log.h"
 #include "tests/unit/check.h"
 #include "tests/unit/xen/host_disks.h"
@@ -405,8 +409,152 @@ static void test_told_to_end(void)
 	CHECK_STR(fake.did, "pause 5, unpause 5, ");
 }
 
-int main(void)
+/* ---- a watch that is killed while the guest is paused ---- */
+
+#define NOTE "/libxl/5/vstor-paused"
+
+static void is_killed(void)
 {
+	sees_pause();
+	CHECK_STR(fake_node(NOTE), "1");
+	check_remove(rig.dir);
+	_exit(check_failures ? 1 : 9);
+}
+
+/* Its guardian starts the next. */
+static void test_killed(void)
+{
+	static void (*const all[])(void) = {idle, announces, is_killed};
+	char started[64];
+	int status = 0;
+	pid_t pid;
+
+	snprintf(started, sizeof(started), "%s/started-5", dir);
+	setenv("VSTOR_TEST_DIR", dir, 1);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		begin();
+		memcpy(steps, all, sizeof(all));
+		disk_watch_run(loop, tools, 5);
+		_exit(1);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(WEXITSTATUS(status), 9);
+	for (int i = 0; i < 1000 && access(started, F_OK); i++)
+		usleep(10000);
+	CHECK(!access(started, F_OK));
+}
+
+static void begin_after_killed(void)
+{
+	begin();
+	guest->paused = true;
+	fake_node_set(NOTE, "1");
+}
+
+static void sees_it_go_on(void)
+{
+	sees("unpause 5, ");
+	CHECK(!guest->paused);
+	CHECK(!fake_node(NOTE));
+}
+
+static void test_after_killed(void)
+{
+	begin_after_killed();
+	PLAY(idle, sees_it_go_on, ends);
+
+	/* The other host is still about to take the disk, and then does, or not. */
+	begin_after_killed();
+	playing = true;
+	announces();
+	playing = false;
+	PLAY(sees_nothing, sees_nothing, leaves, sees_it_go_on, ends);
+
+	begin_after_killed();
+	playing = true;
+	announces();
+	playing = false;
+	PLAY(sees_nothing, takes);
+	CHECK_STR(fake.did, "destroy 5, ");
+
+	begin_after_killed();
+	disk_watch_patience = 0;
+	playing = true;
+	announces();
+	playing = false;
+	PLAY(idle, sees_it_go_on, ends);
+	disk_watch_patience = 20 * SEC_NS;
+}
+
+static void test_taken_after_killed(void)
+{
+	begin_after_killed();
+	playing = true;
+	takes();
+	be(A);
+	playing = false;
+	PLAY(idle);
+	CHECK_STR(fake.did, "destroy 5, ");
+}
+
+/* Before it had paused it. */
+static void test_noted_and_not_paused(void)
+{
+	begin();
+	fake_node_set(NOTE, "1");
+	PLAY(idle, sees_nothing, ends);
+	CHECK(!fake_node(NOTE));
+}
+
+static void somebody_lets_it_go_on(void)
+{
+	guest->paused = false;
+}
+
+static void is_paused_again(void)
+{
+	sees("pause 5, pause 5, ");
+	CHECK(guest->paused);
+	leaves();
+}
+
+static void test_somebody_lets_it_go_on(void)
+{
+	begin();
+	PLAY(idle, announces, somebody_lets_it_go_on, is_paused_again, idle, ends);
+	CHECK_STR(fake.did, "pause 5, pause 5, unpause 5, ");
+}
+
+/* Somebody else let it go on, and the other host has gone. */
+static void somebody_lets_it_go_on_late(void)
+{
+	somebody_lets_it_go_on();
+	leaves();
+}
+
+static void test_somebody_is_first(void)
+{
+	begin();
+	PLAY(idle, announces, somebody_lets_it_go_on_late, idle, ends);
+	CHECK_STR(fake.did, "pause 5, ");
+	CHECK(!fake_node(NOTE));
+}
+
+/* What the guardian starts is this program. */
+static int started(char **argv)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/started-%s", getenv("VSTOR_TEST_DIR"), argv[2]);
+	return strcmp(argv[1], "watch") != 0 || close(open(path, O_CREAT | O_WRONLY, 0600));
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 2)
+		return started(argv);
 	if (!mkdtemp(dir))
 		return 1;
 	guest_claim_dir = dir;
@@ -426,6 +574,12 @@ int main(void)
 	CHECK_RUN(test_one_for_a_guest);
 	CHECK_RUN(test_no_disk);
 	CHECK_RUN(test_told_to_end);
+	CHECK_RUN(test_killed);
+	CHECK_RUN(test_after_killed);
+	CHECK_RUN(test_taken_after_killed);
+	CHECK_RUN(test_noted_and_not_paused);
+	CHECK_RUN(test_somebody_lets_it_go_on);
+	CHECK_RUN(test_somebody_is_first);
 	log_set_destination("syslog"); /* what it cannot do */
 	CHECK_RUN(test_cannot_be_paused_or_destroyed);
 	return check_remove(dir) != 0 || CHECK_DONE();

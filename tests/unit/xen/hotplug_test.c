@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The words of a disk's target=. */
+/* The words of a disk's target=, and whose it may be then. */
 #include "xen/hotplug.h"
 
 #include <errno.h>
 
+#include <stdlib.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "core/log.h"
 #include "tests/unit/check.h"
+#include "tests/unit/xen/host_disks.h"
 
 #define IQN "iqn.2026-11.local.vstor:t"
 
@@ -101,10 +107,157 @@ static void test_bad_words(void)
 	CHECK(hotplug_parse(longest, &w, error) < 0);
 }
 
+/* ---- the reservation ---- */
+
+#define BACK	 "/local/domain/0/backend/vbd/5/51712"
+#define INCOMING "guest--incoming"
+
+static char dir[] = "/tmp/vstor-hotplug-XXXXXX";
+static char said[ATTACH_ERROR];
+static bool has_it;
+
+/* Host A runs a guest with the disk; B is the one whose script is run, for a guest of that name. */
+static void begin(const char *name, bool received)
+{
+	char why[REFEREE_TEXT];
+
+	disks_up();
+	fake_reset();
+	fake_node_set("/local/domain/5/name", name);
+	fake_node_set(BACK "/mode", "w");
+	be(A);
+	CHECK_EQ(referee_hold("/dev/0", 0, why), REFEREE_WON);
+	be(B);
+	if (received)
+		setenv(HOTPLUG_RECEIVED, "1", 1);
+}
+
+static int reserve(unsigned disk)
+{
+	struct iscsi_disk d = {.dev = makedev(8, disk)};
+	struct xs_handle *xs = xs_open(0);
+	int rc;
+
+	snprintf(d.path, sizeof(d.path), "/dev/%u", disk);
+	said[0] = 0;
+	has_it = false;
+	rc = hotplug_reserve(xs, BACK, &d, &has_it, said);
+	xs_close(xs);
+	return rc;
+}
+
+static void end(void)
+{
+	unsetenv(HOTPLUG_RECEIVED);
+	CHECK_EQ(fake.open, 0);
+	rig_down();
+}
+
+static void test_reserves_at_the_start(void)
+{
+	begin("guest", false);
+	CHECK_EQ(reserve(1), 0);
+	CHECK(has_it);
+	CHECK(writes(B, 1) && !writes(A, 1));
+
+	CHECK_EQ(reserve(0), -EBUSY);
+	CHECK(strstr(said, "/dev/0 is held by ") == said);
+	CHECK(strstr(said, ": a guest runs there with it; if that host is dead: vstor takeover") !=
+	      NULL);
+	CHECK(!has_it);
+	CHECK(writes(A, 0) && !writes(B, 0));
+	end();
+}
+
+static void test_read_only(void)
+{
+	begin("guest", false);
+	fake_node_set(BACK "/mode", "r");
+	CHECK_EQ(reserve(0), 0);
+	CHECK(!has_it);
+	CHECK(writes(A, 0) && !writes(B, 0));
+	end();
+}
+
+/* xl runs the script when the source's guest is suspended. */
+static void test_received_by_xl(void)
+{
+	begin(INCOMING, false);
+	CHECK_EQ(reserve(0), 0);
+	CHECK(has_it);
+	CHECK(writes(B, 0) && !writes(A, 0));
+	end();
+}
+
+/* The reception has registered; who takes it is decided later. */
+static void test_received_by_vstor(void)
+{
+	char name[RESERVATION_NAME_MAX];
+	uint64_t holder;
+
+	begin(INCOMING, true);
+	CHECK_EQ(referee_holder("/dev/0", &holder, name, sizeof(name)), 0);
+	CHECK_EQ(referee_announce("/dev/0", holder), 0);
+	CHECK_EQ(reserve(0), 0);
+	CHECK(!has_it);
+	CHECK(writes(A, 0));
+	end();
+}
+
+/* The guest runs at the source while the script is run here. */
+static void test_not_fenced_by_its_migration(void)
+{
+	begin(INCOMING, true);
+	CHECK_EQ(reserve(0), -EBUSY);
+	CHECK(strstr(said, "/dev/0 is reserved by ") == said);
+	CHECK(strstr(said, ", and the migration does not fence it: ") != NULL);
+	CHECK(!has_it);
+	CHECK(writes(A, 0) && !writes(B, 0));
+
+	/* Nobody's: it stays so. */
+	CHECK_EQ(reserve(1), 0);
+	CHECK(!has_it);
+	CHECK(writes(A, 1) && writes(B, 1));
+	end();
+
+	/* What its monitor starts later is no reception's. */
+	begin("guest", true);
+	CHECK_EQ(reserve(1), 0);
+	CHECK(has_it);
+	end();
+}
+
+static int mute(const char *device, struct sg_io_hdr *io)
+{
+	(void)device;
+	(void)io;
+	return -EIO;
+}
+
+static void test_silent(void)
+{
+	begin("guest", false);
+	reservation_sg_io = mute;
+	CHECK_EQ(reserve(0), -EIO);
+	CHECK(strstr(said, "/dev/0 does not say who has reserved it: ") == said);
+	CHECK(!has_it);
+	end();
+}
+
 int main(void)
 {
+	log_set_level("error");
+	if (!mkdtemp(dir))
+		return 1;
+	make_sysfs(dir);
 	CHECK_RUN(test_words);
 	CHECK_RUN(test_bad_words);
 	CHECK_RUN(test_bad_words_are_named);
-	return CHECK_DONE();
+	CHECK_RUN(test_reserves_at_the_start);
+	CHECK_RUN(test_read_only);
+	CHECK_RUN(test_received_by_xl);
+	CHECK_RUN(test_received_by_vstor);
+	CHECK_RUN(test_not_fenced_by_its_migration);
+	CHECK_RUN(test_silent);
+	return check_remove(dir) != 0 || CHECK_DONE();
 }
