@@ -10,7 +10,8 @@ dash() { [ -n "$1" ] && echo "$1" || echo –; }
 seconds() { [ -n "$1" ] && awk -v x="$1" 'BEGIN { printf "%.2f", x / 1000 }'; }
 
 # figures PATTERN: a line for each run whose name matches, in the order of the plan, with tabs:
-# name, migration s, ping's silence, guest's clock, the tool's downtime, first reply, MB sent, link Mbit/s
+# name, migration s, ping's silence, guest's clock, the tool's downtime, first reply, MB sent, MB of pages
+# that were not empty, link Mbit/s
 figures() {
 	local line name file
 
@@ -19,10 +20,11 @@ figures() {
 		name=$(name_of $line)
 		file=$OUT/$name.json
 		[ -s "$file" ] && grep -qE -- "$1" <<<"$name" || continue
-		printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$(dash "$(took "$file")")" "$(dash "$(seconds "$(of ping "$file")")")" \
+		printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$(dash "$(took "$file")")" "$(dash "$(seconds "$(of ping "$file")")")" \
 			"$(dash "$(seconds "$(of guest_clock "$file")")")" "$(dash "$(seconds "$(of tool "$file")")")" \
 			"$(dash "$(seconds "$(of first_reply "$file")")")" \
 			"$(dash "$(of bytes <(grep -o '"migration":{.*' "$file") | awk 'NF { printf "%.0f", $1 / 1e6 }')")" \
+			"$(dash "$(of pages_whole "$file" | awk 'NF { printf "%.0f", $1 * 4096 / 1e6 }')")" \
 			"$(dash "$(sed -n 's|.*"link to it, measured, Mbit/s":\([0-9.]*\).*|\1|p;T;q' "$file" | awk 'NF { printf "%.0f", $1 }')")"
 	done
 }
@@ -45,13 +47,13 @@ prices() {
 	done
 }
 
-heads=(run took ping guest tool reply MB link)
+heads=(run took ping guest tool reply MB whole link)
 price_heads=(run pred down brown rnds susp copy rest devs quies start)
 
 # rows PATTERN: as a table in Markdown.
 rows() {
 	(IFS='|' && echo "|${heads[*]}|")
-	echo "|---|--:|--:|--:|--:|--:|--:|--:|"
+	echo "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
 	figures "$1" | sed 's/\t/ | /g; s/^/| /; s/$/ |/'
 	echo
 }
@@ -64,7 +66,7 @@ price_rows() {
 
 # in_columns: lines with tabs as columns of text.
 in_columns() {
-	awk -F '\t' '{ printf "%-30s", $1; for (i = 2; i <= NF; i++) printf "%s%s", substr("      ", width($i)), $i; print "" }
+	awk -F '\t' '{ printf "%-38s", $1; for (i = 2; i <= NF; i++) printf "%s%s", substr("      ", width($i)), $i; print "" }
 		function width(s) { gsub(/–/, "-", s); return length(s) + 1 }'
 }
 # columns PATTERN: the table of rows() so.
@@ -90,13 +92,13 @@ circumstances() {
 		"$(nproc) CPUs; hosts in QEMU, whose CPUs are emulated: ratios count, not seconds; a guest of $MEMORY MiB, $CPUS vCPU." \
 		"${#runs[@]} of $(plan | wc -l) runs are there."
 	[ -z "$missing" ] || echo "Not run, or failed: ${missing//,/, }."
-	[ ! -e "$OUT/took" ] || echo "It took, in all its sittings: $(paste -sd ';' "$OUT/took" | sed 's/;/; /g')."
+	echo "They took $(awk '{ of[$1] = $2 } END { for (run in of) sum += of[run]; printf "%.0f", sum / 60 }' "$OUT/took") min."
 }
 
 legend='Columns: the seconds that the migration took (took), of the longest silence of a ping a hundred times a second
 (ping), that the guest stood still by its own clock (guest) and by that of the tool (tool), and from there to the
-first reply to a ping (reply); what was sent (MB); what the link to the other host carried, in Mbit/s, just before
-the load began (link).
+first reply to a ping (reply); what was sent, of how much that was neither empty nor there already (MB, whole); what
+the link to the other host carried, in Mbit/s, just before the load began (link).
 Names of runs: storage, network, tool, test, load.
 A dash: not measured, or not told by that tool.'
 price_legend='The pause predicted and the downtime (pred, down: ms), work lost beside it (brown: s), rounds of the copy (rnds);
