@@ -91,6 +91,8 @@ static void test_abort_without_lun(void)
 	CHECK_EQ(peer_manage(p, TMF_ABORT_TASK, 1, task), TMF_NO_LUN);
 	CHECK_EQ(peer_manage(p, TMF_LUN_RESET, 1, 0), TMF_NO_LUN);
 	CHECK_EQ(peer_manage(p, TMF_ABORT_TASK, 0, task), TMF_NO_TASK);
+	CHECK_EQ(peer_manage(p, TMF_TASK_REASSIGN, 0, task), TMF_NO_REASSIGN);
+	CHECK_EQ(peer_manage(p, TMF_CLEAR_ACA, 0, 0), TMF_NOT_SUPPORTED);
 	rig_down();
 }
 
