@@ -153,9 +153,15 @@ void conn_protocol_error(struct conn *c, const uint8_t *bhs, const char *what)
 	conn_finish(c);
 }
 
+/* Is nothing taken from it for now, but for what conn.ahead lets see? */
+static bool held(const struct conn *c)
+{
+	return c->stalled || c->server->draining;
+}
+
 static void update_watch(struct conn *c)
 {
-	bool reading = (!c->stalled || c->ahead) && c->state <= CONN_FULL && !c->server->draining;
+	bool reading = (!held(c) || c->ahead) && c->state <= CONN_FULL;
 	int rc = loop_fd_mod(c->loop, &c->watch,
 			     (reading ? LOOP_READ : 0) | (conn_tx_ready(c) ? LOOP_WRITE : 0));
 	if (rc)
@@ -176,7 +182,7 @@ static void spare_rx(struct conn *c)
 static void flush(void *arg)
 {
 	struct conn *c = arg;
-	if (c->running || c->stalled || c->server->draining)
+	if (c->running || held(c))
 		c->rounds = 0;
 	if (c->rounds && readable(c))
 		return;
@@ -196,7 +202,7 @@ static void flush(void *arg)
 	update_watch(c);
 	if (c->stalled)
 		conn_resume(c);
-	if (c->stalled)
+	if (held(c))
 		look_ahead(c);
 }
 
@@ -422,7 +428,7 @@ static void read_ahead(struct conn *c)
 void conn_look_ahead(struct conn *c, bool on)
 {
 	c->ahead = on;
-	if (c->stalled)
+	if (held(c))
 		look_ahead(c);
 }
 
@@ -480,12 +486,11 @@ static void on_event(void *arg, unsigned events)
 		conn_throw_away(c);
 	if (c->state == CONN_CLOSED)
 		return;
-	if (c->state <= CONN_FULL && events & LOOP_READ && !c->stalled && !c->server->draining) {
+	if (c->state <= CONN_FULL && events & LOOP_READ && !held(c)) {
 		c->rounds = READ_ROUNDS;
 		if (readable(c))
 			return;
-	} else if (c->ahead && c->stalled && c->state == CONN_FULL && events & LOOP_READ &&
-		   !c->server->draining)
+	} else if (c->ahead && held(c) && c->state == CONN_FULL && events & LOOP_READ)
 		read_ahead(c);
 	else if (events == (LOOP_READ | LOOP_WRITE) && !conn_tx_ready(c))
 		conn_close(c); /* an error while nothing is asked for */

@@ -30,7 +30,7 @@ struct conn_ops {
 	 * conn_resume(). */
 	bool (*pdu)(struct conn *c, const uint8_t *bhs, uint8_t *data, uint32_t len,
 		    struct chunk *chunk);
-	/* While conn.ahead: the header of a PDU that is not taken yet. */
+	/* While conn.ahead: the header of a PDU that is not taken yet, or never as all ends. */
 	void (*ahead)(struct conn *c, const uint8_t *bhs);
 	/* Before it sends, in its loop: what has been left for that. */
 	void (*turn)(struct conn *c);
@@ -84,7 +84,7 @@ struct conn {
 	bool header_digest, data_digest; /* in force: from the full feature phase on */
 	bool stalled;			 /* no further command is started for now */
 	bool lingers;			 /* closed, it reads until the peer closes as well */
-	bool ahead;   /* stalled, it receives nevertheless, for what the headers tell */
+	bool ahead;   /* taking nothing, it receives nevertheless, for what the headers tell */
 	bool waits;   /* for the end of an earlier session of the same initiator port */
 	bool awaited; /* for its end another one waits */
 	struct conn *stalled_next;

@@ -70,7 +70,8 @@ static uint8_t do_function(struct conn *c, const uint8_t *bhs, struct tmf *f)
 		return TMF_COMPLETE;
 	case TMF_TARGET_WARM_RESET:
 	case TMF_TARGET_COLD_RESET: reset_all(c, f); return TMF_COMPLETE;
-	default: return TMF_NOT_SUPPORTED; /* CLEAR ACA, TASK REASSIGN */
+	case TMF_TASK_REASSIGN: return TMF_NO_REASSIGN;
+	default: return TMF_NOT_SUPPORTED; /* CLEAR ACA */
 	}
 }
 

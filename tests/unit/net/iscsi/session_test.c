@@ -91,6 +91,8 @@ static void test_abort_without_lun(void)
 	CHECK_EQ(peer_manage(p, TMF_ABORT_TASK, 1, task), TMF_NO_LUN);
 	CHECK_EQ(peer_manage(p, TMF_LUN_RESET, 1, 0), TMF_NO_LUN);
 	CHECK_EQ(peer_manage(p, TMF_ABORT_TASK, 0, task), TMF_NO_TASK);
+	CHECK_EQ(peer_manage(p, TMF_TASK_REASSIGN, 0, task), TMF_NO_REASSIGN);
+	CHECK_EQ(peer_manage(p, TMF_CLEAR_ACA, 0, 0), TMF_NOT_SUPPORTED);
 	rig_down();
 }
 
@@ -119,6 +121,36 @@ static void test_removed_before_a_read(void)
 	for (unsigned i = 0; i < 50 && !rig.gone; i++)
 		rig_pause();
 	CHECK(rig.gone);
+	rig_down();
+}
+
+/* The target ends while an atomic write waits for the initiator to have what it was lent: that the
+ * initiator has it is still heard, and the write answered. */
+static void test_end_with_a_loan(void)
+{
+	uint8_t cdb[10] = {0x28, [7] = 512 >> 8}, caw[16] = {0x89, [13] = 1}, data[2 * BLOCK] = {0},
+		ack[ISCSI_BHS] = {ISCSI_NOP_OUT | ISCSI_IMMEDIATE, ISCSI_FINAL};
+	struct peer *p = &rig.peer[0];
+	uint32_t read, write;
+	rig_up();
+	rig_add(0, 0);
+	CHECK(peer_login(p, A, 1));
+	settle(p, 0);
+	read = peer_command(p, 0, cdb, sizeof(cdb), ISCSI_CMD_READ, 512 * BLOCK, NULL, 0);
+	rig_pause();
+	write = peer_command(p, 0, caw, sizeof(caw), ISCSI_CMD_WRITE, sizeof(data), data,
+			     sizeof(data));
+	rig_pause();
+	CHECK(rig.target->luns[0]->lent && rig.target->luns[0]->waiting);
+	target_server_drain(rig.server, NULL, NULL);
+	rig_pause();
+	CHECK_EQ(answer(p, read), 0);
+	put_be32(ack + PDU_ITT, ISCSI_NO_TAG);
+	put_be32(ack + PDU_TTT, 1);
+	put_be32(ack + PDU_CMDSN, p->cmdsn);
+	put_be32(ack + PDU_EXPSTATSN, p->statsn);
+	peer_send(p, ack, NULL, 0);
+	CHECK_EQ(answer(p, write), 0);
 	rig_down();
 }
 
@@ -174,6 +206,7 @@ int main(void)
 	CHECK_RUN(test_number_kept);
 	CHECK_RUN(test_abort_without_lun);
 	CHECK_RUN(test_removed_before_a_read);
+	CHECK_RUN(test_end_with_a_loan);
 	CHECK_RUN(test_many_targets);
 	CHECK_RUN(test_rejected_request_counts);
 	return CHECK_DONE();
