@@ -15,6 +15,7 @@
 #include "core/opts.h"
 #include "net/aoe/initiator.h"
 #include "net/attach.h"
+#include "net/iscsi/chap.h"
 #include "net/iscsi/keeper.h"
 #include "net/iscsi/keeper_control.h"
 #include "net/sock.h"
@@ -76,17 +77,15 @@ static const char *bad_name(const struct attach_request *r)
 /* Whether what is given cannot be meant, however the target is; logged. */
 static bool malformed(const struct attach_request *r, const char *portal)
 {
+	const char *chap = chap_misfit(r->chap_user, r->chap_secret_file, r->mutual_user,
+				       r->mutual_secret_file);
 	char host[SOCK_HOST_MAX];
 	uint16_t port = 0;
 
 	if (bad_name(r))
 		log_error("%s: not an iSCSI name (iqn.YYYY-MM.domain:name)", bad_name(r));
-	else if (!r->chap_user != !r->chap_secret_file)
-		log_error("--chap-user and --chap-secret-file go together");
-	else if (!r->mutual_user != !r->mutual_secret_file)
-		log_error("--mutual-user and --mutual-secret-file go together");
-	else if (r->mutual_user && !r->chap_user)
-		log_error("--mutual-user: needs --chap-user as well (RFC 7143, 12.1.3)");
+	else if (chap)
+		log_error("%s", chap);
 	else if (portal && sock_parse(portal, host, &port))
 		log_error("%s: %s; the port is 1 to 65535", portal, sock_strerror(EINVAL));
 	else

@@ -170,9 +170,9 @@ static int by_journal(struct run *r, int claim)
 		break;
 	case RECOVERY_OPEN:
 		snprintf(words, sizeof(words),
-			 "may run on %s, which does not say (%s): look there, or ask again later; "
+			 "may run on %s, which does not say%s%s%s: look there, or ask again later; "
 			 "do not start it here before",
-			 d->host, is.cause);
+			 d->host, is.cause[0] ? " (" : "", is.cause, is.cause[0] ? ")" : "");
 		print(r, words);
 		return EXIT_STOPPED;
 	}

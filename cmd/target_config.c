@@ -196,15 +196,11 @@ static int check_listen(const struct target_config *c)
 
 /* ---- secrets ---- */
 
-/* A user and the file of its secret: both or neither. */
+/* Of a user, if there is one. */
 static int read_secret(const char *option, const char *user, const char *file, char *secret,
 		       struct opener *o)
 {
 	int rc, fd;
-	if (!user != !file) {
-		log_error("--%s-user and --%s-secret-file go together", option, option);
-		return OPTS_USAGE;
-	}
 	if (!user)
 		return 0;
 	fd = target_open(o, TARGET_SECRET, file);
@@ -218,15 +214,18 @@ static int read_secret(const char *option, const char *user, const char *file, c
 
 static int read_credentials(struct target_config *c, struct opener *o)
 {
-	int rc = read_secret("chap", c->chap_user, c->chap_file, c->secret, o);
+	const char *misfit =
+		chap_misfit(c->chap_user, c->chap_file, c->mutual_user, c->mutual_file);
+	int rc;
+	if (misfit) {
+		log_error("%s", misfit);
+		return OPTS_USAGE;
+	}
+	rc = read_secret("chap", c->chap_user, c->chap_file, c->secret, o);
 	if (rc == 0)
 		rc = read_secret("mutual", c->mutual_user, c->mutual_file, c->mutual, o);
 	if (rc)
 		return rc;
-	if (c->mutual_user && !c->chap_user) {
-		log_error("--mutual-user: needs --chap-user as well (RFC 7143, 12.1.3)");
-		return OPTS_USAGE;
-	}
 	/* One secret for both ways would let each side answer with what it was asked. */
 	if (c->mutual_user && strcmp(c->secret, c->mutual) == 0) {
 		log_error("--mutual-secret-file %s: the same secret as --chap-secret-file; use two",

@@ -61,6 +61,8 @@ static void answered(struct inquiry *q, enum handover_is is)
 {
 	q->answered = true;
 	q->answer = is;
+	if (is == HANDOVER_UNKNOWN)
+		snprintf(q->cause, sizeof(q->cause), "it does not know");
 	channel_finish(q->c);
 	loop_timer_set(q->loop, &q->timer, GOODBYE_NS, on_late, q);
 }

@@ -125,6 +125,18 @@ const char *chap_encode(const uint8_t *p, size_t n, char out[CHAP_TEXT_MAX])
 	return out;
 }
 
+const char *chap_misfit(const char *user, const char *secret_file, const char *mutual_user,
+			const char *mutual_file)
+{
+	if (!user != !secret_file)
+		return "--chap-user and --chap-secret-file go together";
+	if (!mutual_user != !mutual_file)
+		return "--mutual-user and --mutual-secret-file go together";
+	if (mutual_user && !user)
+		return "--mutual-user: needs --chap-user as well (RFC 7143, 12.1.3)";
+	return NULL;
+}
+
 int chap_read_secret(const char *path, char out[CHAP_SECRET_MAX])
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

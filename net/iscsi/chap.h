@@ -44,6 +44,11 @@ int chap_decode(const char *text, uint8_t *out, size_t max);
 /* 0x and hexadecimal digits; n is at most CHAP_CHALLENGE_MAX. Returns out. */
 const char *chap_encode(const uint8_t *p, size_t n, char out[CHAP_TEXT_MAX]);
 
+/* Which of the options of vstor target and vstor attach do not go together, of those that are given
+ * (not NULL); NULL: none. */
+const char *chap_misfit(const char *user, const char *secret_file, const char *mutual_user,
+			const char *mutual_file);
+
 /*
  * The first line of a file that its owner alone can read. -EPERM: others can; -EMSGSIZE: the line
  * is empty or too long; another -errno.

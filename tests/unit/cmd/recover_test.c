@@ -208,6 +208,22 @@ static void test_cut_off(void)
 	CHECK(!is_open());
 }
 
+/* It says why the other host does not say. */
+static void test_does_not_say(void)
+{
+	char *argv[] = {"recover", "guest", NULL};
+	const char *said;
+
+	cut_off("guest--migratedaway", true, "unknown");
+	fake_suspends(guest);
+	capture_begin();
+	CHECK_EQ(cmd_recover(2, argv), 3);
+	said = capture_end();
+	CHECK(strstr(said, "may run on b, which does not say (it does not know): "
+			   "look there") != NULL);
+	CHECK_EQ(ledger_remove(UUID), 0);
+}
+
 /* The host was down since: whatever has the domain's number is not the guest. */
 static void test_cut_off_by_a_reboot(void)
 {
@@ -336,6 +352,7 @@ int main(int argc, char **argv)
 	CHECK_RUN(test_it_was_handed_over);
 	CHECK_RUN(test_somebody_is_at_it);
 	CHECK_RUN(test_cut_off);
+	CHECK_RUN(test_does_not_say);
 	CHECK_RUN(test_cut_off_by_a_reboot);
 	CHECK_RUN(test_bad_journal);
 	CHECK_RUN(test_json);

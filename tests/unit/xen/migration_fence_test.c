@@ -17,7 +17,7 @@ static void test_moves(void)
 	CHECK_EQ(keepsake_find("guest", &k), 0);
 	CHECK_STR(k.peer, "b");
 	CHECK_EQ(k.peer_id, referee_host_of(b.mine));
-	CHECK_STR(k.json, "{\"disks\": 2}");
+	CHECK_STR(k.json, "{\"disks\": 2, \"cap\": 0, \"weight\": 256}");
 	keepsake_fini(&k);
 	over();
 }

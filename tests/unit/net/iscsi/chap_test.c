@@ -92,10 +92,28 @@ static void test_secret_files(void)
 	CHECK_EQ(chap_read_secret("/nonexistent", out), -ENOENT);
 }
 
+static void test_misfit(void)
+{
+	CHECK_STR(chap_misfit(NULL, NULL, NULL, NULL), NULL);
+	CHECK_STR(chap_misfit("u", "/f", NULL, NULL), NULL);
+	CHECK_STR(chap_misfit("u", "/f", "m", "/g"), NULL);
+	CHECK_STR(chap_misfit("u", NULL, "m", NULL),
+		  "--chap-user and --chap-secret-file go together");
+	CHECK_STR(chap_misfit(NULL, "/f", NULL, NULL),
+		  "--chap-user and --chap-secret-file go together");
+	CHECK_STR(chap_misfit(NULL, NULL, "m", NULL),
+		  "--mutual-user and --mutual-secret-file go together");
+	CHECK_STR(chap_misfit("u", "/f", NULL, "/g"),
+		  "--mutual-user and --mutual-secret-file go together");
+	CHECK_STR(chap_misfit(NULL, NULL, "m", "/g"),
+		  "--mutual-user: needs --chap-user as well (RFC 7143, 12.1.3)");
+}
+
 int main(void)
 {
 	CHECK_RUN(test_response);
 	CHECK_RUN(test_text);
 	CHECK_RUN(test_secret_files);
+	CHECK_RUN(test_misfit);
 	return CHECK_DONE();
 }
