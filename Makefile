@@ -53,7 +53,7 @@ all: deps-build
 include xen/build.mk
 
 # ---- the program -----------------------------------------------------------------------------------------
-rooms = $(1) $(addprefix $(1)/,scsi iscsi aoe bench)
+rooms = $(1) $(addprefix $(1)/,scsi iscsi aoe copy fence migration bench)
 sources = $(sort $(wildcard $(foreach floor,$(1),$(addsuffix /*.c,$(call rooms,$(floor))))))
 LOW := $(patsubst %.c,$(O)/%.o,$(call sources,core storage net))
 HIGH := $(patsubst %.c,$(H)/%.o,$(call sources,xen cmd))
@@ -121,14 +121,14 @@ $(B)/fuzz/target $(B)/fuzz/aoe: $(B)/fuzz/%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz
 	@mkdir -p $(@D)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 PAGES := page_decoder pagecache stream
-$(B)/fuzz/pages: $(O)/tests/fuzz/pages.o $(O)/tests/fuzz/driver.o $(PAGES:%=$(H)/xen/%.o) $(O)/low.a
+$(B)/fuzz/pages: $(O)/tests/fuzz/pages.o $(O)/tests/fuzz/driver.o $(PAGES:%=$(H)/xen/copy/%.o) $(O)/low.a
 	@mkdir -p $(@D)
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ -L$(XEN)/lib -lzstd
 FUZZ_SECONDS ?= 600
 build/fuzz/libfuzzer: tests/fuzz/target.c $(call sources,core storage net) | $(UAPI)
 	@mkdir -p $(@D)
 	$(call say,CLANG $@) clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -I. -pthread -o $@ $^
-build/fuzz/libfuzzer-pages: tests/fuzz/pages.c $(PAGES:%=xen/%.c) $(call sources,core) $(XEN_LIBS) | $(UAPI)
+build/fuzz/libfuzzer-pages: tests/fuzz/pages.c $(PAGES:%=xen/copy/%.c) $(call sources,core) $(XEN_LIBS) | $(UAPI)
 	@mkdir -p $(@D)
 	$(call say,CLANG $@) clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -I. \
 		$(XEN_CFLAGS) -pthread -o $@ $(filter %.c,$^) -L$(XEN)/lib -lzstd
@@ -157,7 +157,7 @@ $(B)/lab-tool-$(XEN_SERIES): $(LAB_OBJ)
 
 # Two hosts that let a disk decide between them: tests/attach.
 JUDGE := $(O)/tests/attach/judge.o
-$(B)/judge: $(JUDGE) $(patsubst %,$(H)/xen/%.o,referee referee_paths referee_seen paths reservation message own_keys disk_id) $(O)/low.a
+$(B)/judge: $(JUDGE) $(patsubst %,$(H)/xen/%.o,message disk_id $(addprefix fence/,referee referee_paths referee_seen paths reservation own_keys)) $(O)/low.a
 	$(call say,LD $@) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--gc-sections -s -o $@ $^
 
 -include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS) $(FUZZ_OBJS) $(LAB_OBJ) $(JUDGE))

@@ -19,7 +19,7 @@
 #include "net/iscsi/keeper.h"
 #include "net/iscsi/keeper_control.h"
 #include "net/sock.h"
-#include "xen/hotplug.h"
+#include "xen/fence/hotplug.h"
 
 #define RETRY_SECONDS 2
 

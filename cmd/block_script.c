@@ -6,7 +6,7 @@
 #include "cmd/cmd.h"
 #include "core/log.h"
 #include "core/opts.h"
-#include "xen/hotplug.h"
+#include "xen/fence/hotplug.h"
 
 int cmd_block_script(int argc, char **argv)
 {

@@ -14,7 +14,7 @@
 #include "cmd/way.h"
 #include "core/json.h"
 #include "core/log.h"
-#include "xen/evacuation.h"
+#include "xen/migration/evacuation.h"
 
 struct run {
 	struct loop *loop;

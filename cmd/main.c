@@ -9,7 +9,7 @@
 #include "core/log.h"
 #include "core/opts.h"
 #include "xen/release.h"
-#include "xen/save_helper.h"
+#include "xen/copy/save_helper.h"
 
 static const struct command {
 	const char *name;

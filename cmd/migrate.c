@@ -15,8 +15,8 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/opts.h"
-#include "xen/migration.h"
-#include "xen/pagecodec.h"
+#include "xen/migration/migration.h"
+#include "xen/copy/pagecodec.h"
 
 #define MIB	     (1024.0 * 1024.0)
 #define EXIT_UNKNOWN 3

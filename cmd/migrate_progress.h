@@ -3,7 +3,7 @@
 #ifndef CMD_MIGRATE_PROGRESS_H
 #define CMD_MIGRATE_PROGRESS_H
 
-#include "xen/migration.h"
+#include "xen/migration/migration.h"
 
 struct migrate_progress {
 	struct migration_progress last;	 /* as shown before */

@@ -11,8 +11,8 @@
 #include "cmd/cmd.h"
 #include "core/log.h"
 #include "core/opts.h"
-#include "xen/disk_watch.h"
-#include "xen/monitor.h"
+#include "xen/fence/disk_watch.h"
+#include "xen/migration/monitor.h"
 
 struct stays {
 	const char *domain;

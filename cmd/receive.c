@@ -11,8 +11,8 @@
 #include "core/opts.h"
 #include "net/channel_open.h"
 #include "xen/guardian.h"
-#include "xen/handover.h"
-#include "xen/reception.h"
+#include "xen/migration/handover.h"
+#include "xen/migration/reception.h"
 
 #define DEFAULT_PORT 7002
 

@@ -17,11 +17,11 @@
 #include "core/log.h"
 #include "core/opts.h"
 #include "xen/guest_claim.h"
-#include "xen/handover.h"
-#include "xen/leftover.h"
-#include "xen/recovery.h"
-#include "xen/save_helper.h"
-#include "xen/settle.h"
+#include "xen/migration/handover.h"
+#include "xen/fence/leftover.h"
+#include "xen/migration/recovery.h"
+#include "xen/copy/save_helper.h"
+#include "xen/migration/settle.h"
 
 #define EXIT_STOPPED 3
 #define ASK_NS	     (60 * SEC_NS)

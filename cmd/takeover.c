@@ -6,7 +6,7 @@
 #include "cmd/cmd.h"
 #include "core/log.h"
 #include "core/opts.h"
-#include "xen/takeover.h"
+#include "xen/migration/takeover.h"
 
 static int run(const struct takeover_options *o)
 {

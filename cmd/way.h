@@ -5,7 +5,7 @@
 
 #include "core/opts.h"
 #include "net/channel_open.h"
-#include "xen/inquiry.h"
+#include "xen/migration/inquiry.h"
 
 struct way {
 	const char *ssh, *key_file; /* the options, as given */

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds what the toolstack needs of Xen, the three libraries Xen itself needs, and Zstandard for the
-# pages on their way (xen/pagecodec.h), as static archives.
+# pages on their way (xen/copy/pagecodec.h), as static archives.
 # usage: build-libs.sh OUT DOWNLOADS XEN_VERSION CC
 #   OUT          made afresh: include/, lib/, version (the Debian version built), recipe (this script's
 #                checksum), log (all output); it appears only when all is done
@@ -180,7 +180,7 @@ folder_of() {
 		esac
 		cp "$folder"/libx*.a "$SYS/lib/"
 	done
-	# In the save helper its memory is kept from batch to batch: xen/kept_memory.h.
+	# In the save helper its memory is kept from batch to batch: xen/copy/kept_memory.h.
 	for f in malloc calloc realloc free; do echo "$f kept_$f"; done > "$SYS/kept"
 	objcopy -D --redefine-syms="$SYS/kept" "$SYS/lib/libxenguest.a"
 

@@ -9,7 +9,7 @@
 /* What the sender can see: kinds of devices that cannot move, back ends elsewhere, disks whose last
  * writes could not be waited for. */
 void devices_source(struct guest *g, struct verdicts *v);
-/* What the receiver can see, disks apart (xen/disks.h): bridges, scripts, QEMU. */
+/* What the receiver can see, disks apart (xen/migration/disks.h): bridges, scripts, QEMU. */
 void devices_destination(const libxl_domain_config *c, struct verdicts *v);
 
 /* Which of its devices libxl runs QEMU for, in words; NULL: none. */

@@ -10,6 +10,8 @@
 /* What its name ends in on the two hosts until it has been handed over. */
 #define GUEST_INCOMING "--incoming"
 #define GUEST_AWAY     "--migratedaway"
+/* In the environment of whoever has vstor receive a guest, which libxl hands on to its scripts. */
+#define GUEST_RECEIVED_ENV "VSTOR_RECEIVED"
 
 struct guest {
 	struct toolstack *t;

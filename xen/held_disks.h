@@ -2,10 +2,10 @@
 /*
  * Disks that a received guest gets back a moment after its network cards. A guest that goes on at
  * another host connects all its devices anew, by a hundred questions to xenstore, its disks first;
- * until the cards have had their turn nobody hears of it. So the block script (xen/hotplug.h) notes
- * a disk's number as `vstor-held`: the back end, which waits for `physical-device`, keeps away from
- * xenstore and from the guest until that is there. What is held is known from xenstore alone, so
- * that whoever comes after a killed receiver can let go of it.
+ * until the cards have had their turn nobody hears of it. So the block script (xen/fence/hotplug.h)
+ * notes a disk's number as `vstor-held`: the back end, which waits for `physical-device`, keeps
+ * away from xenstore and from the guest until that is there. What is held is known from xenstore
+ * alone, so that whoever comes after a killed receiver can let go of it.
  */
 #ifndef XEN_HELD_DISKS_H
 #define XEN_HELD_DISKS_H

@@ -6,15 +6,15 @@
  *   sender                                         receiver
  *   HELLO     protocol, vstor, xen, boot, id, mode ->
  *                                              <-  HELLO     protocol, vstor, xen, boot, codec,
- *                                                            cache (see xen/compression.h),
+ *                                                            cache (see xen/copy/compression.h),
  *                                                            and what it has (see xen/host.h)
  *   CONFIG    libxl's configuration, as JSON   ->
  *   PREFLIGHT what else must be known of it;   ->            (checks; attaches the disks, and
  *             its fenced disks, and key                       registers with those)
  *                                              <-  VERDICTS  ok=, warn= or no= for each condition;
- *                                                            fenced disks, keys (xen/referee.h)
- *   BEGIN                                      ->
- *   DATA      the migration stream ...         ->
+ *                                                            fenced disks, keys
+ * (xen/fence/referee.h) BEGIN                                      -> DATA      the migration
+ * stream ...         ->
  *                                              <-  ARRIVED   next (with --data: net/lanes.h)
  *   END       bytes                            ->
  *                                              <-  READY     restored, paused, devices there;
@@ -26,7 +26,7 @@
  * hears another version's HELLO refuses it (message_agree()), whatever else it says. At any time
  * FAILED from the receiver (cause): it has destroyed what it had made and promises never to start
  * it. Who only wants the receiver's HELLO (mode=survey) hangs up then. HELLO with mode=ask is
- * answered by ANSWER (is, see xen/handover.h): what became of that id.
+ * answered by ANSWER (is, see xen/migration/handover.h): what became of that id.
  */
 #ifndef XEN_MESSAGE_H
 #define XEN_MESSAGE_H

@@ -66,7 +66,7 @@ void toolstack_forget_cause(struct toolstack *t);
 int toolstack_memory(struct toolstack *t, const libxl_domain_config *c, uint64_t *need,
 		     uint64_t *spare);
 
-/* Who is told what our save helper reports (xen/precopy.h), and libxc's own progress. */
+/* Who is told what our save helper reports (xen/copy/precopy.h), and libxc's own progress. */
 struct toolstack_listener {
 	void (*report)(void *arg, const char *text);
 	void *arg;

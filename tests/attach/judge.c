@@ -2,8 +2,8 @@
 /*
  * judge A B: two hosts, a and b, that see one disk as the devices A and B, each by a nexus of its
  * own, or as maps by several. They hand it over, race for it and take it back, by the rules of
- * xen/referee.h. Says what went wrong, if anything. judge hold A, judge release A: this host, for a
- * guest.
+ * xen/fence/referee.h. Says what went wrong, if anything. judge hold A, judge release A: this host,
+ * for a guest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "xen/referee.h"
-#include "xen/reservation.h"
+#include "xen/fence/referee.h"
+#include "xen/fence/reservation.h"
 
 static const char *device[2];
 static struct referee r[2];

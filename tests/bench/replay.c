@@ -26,9 +26,9 @@
 #include <unistd.h>
 
 #include "core/bytes.h"
-#include "xen/pagecodec.h"
-#include "xen/restore_pages.h"
-#include "xen/save_pages.h"
+#include "xen/copy/pagecodec.h"
+#include "xen/copy/restore_pages.h"
+#include "xen/copy/save_pages.h"
 
 #define PIPE_BYTES   (1 << 20)
 #define CACHE_BYTES  (64u << 20)
@@ -155,7 +155,7 @@ static void take(uint8_t *to, size_t n, const uint8_t **want)
 	*want += n;
 }
 
-/* Behind the records of holes, which are not sent of a PVH guest (xen/save_pages.c). */
+/* Behind the records of holes, which are not sent of a PVH guest (xen/copy/save_pages.c). */
 static const uint8_t *past_holes(const uint8_t *p)
 {
 	uint32_t type, count;

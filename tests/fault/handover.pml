@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Model of the hand-over, for spin: who may run the guest, from the last of the copy on. The two
- * machines are the program's own rows (xen/migration.def). Around them: processes killed, hosts
+ * machines are the program's own rows (xen/migration/migration.def). Around them: processes killed, hosts
  * that crash and come back, a line that is cut with or without what is on it, messages that come
  * twice or late, disks whose commands or answers are lost or carried out after their sender's end.
  *
@@ -55,7 +55,7 @@ mtype = {
 #define RECEIVER_EVENT(name, text)		name,
 #define RECEIVER_ACTION(name)			name,
 #define HANDOVER_WORD(name, text)		name,
-#include "xen/migration.def"
+#include "xen/migration/migration.def"
 	NOTHING, PAUSED, RUNS, DYING, LOST, /* a domain; LOST: with its host */
 	PREEMPT, PREEMPT_ABORT, REGISTER, RESERVE, GOOD, CONFLICT, NO_ANSWER,
 	READ, ACT, WAIT, /* steps of taking a disk */
@@ -264,7 +264,7 @@ inline sender() {
 	a = SA_NONE;
 	if
 #define SENDER_ROW(state, event, next, action) :: s == state && e == event -> s = next; a = action
-#include "xen/migration.def"
+#include "xen/migration/migration.def"
 	:: else /* it means nothing then */
 	fi;
 	if
@@ -425,7 +425,7 @@ inline receiver() {
 	a = RA_NONE;
 	if
 #define RECEIVER_ROW(state, event, next, action) :: r == state && e == event -> r = next; a = action
-#include "xen/migration.def"
+#include "xen/migration/migration.def"
 	:: else
 	fi;
 	if

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzzes the decoder of compressed pages (xen/pagecodec.h): the input is a run of its records,
- * after a check by xen/stream.c as the receiver makes it.
+ * Fuzzes the decoder of compressed pages (xen/copy/pagecodec.h): the input is a run of its records,
+ * after a check by xen/copy/stream.c as the receiver makes it.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "core/bytes.h"
-#include "xen/pagecodec.h"
-#include "xen/stream.h"
+#include "xen/copy/pagecodec.h"
+#include "xen/copy/stream.h"
 
 #define CACHE_MAX (64u << 10)
 

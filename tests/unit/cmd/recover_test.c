@@ -9,9 +9,9 @@
 #include "tests/unit/capture.h"
 #include "tests/unit/check.h"
 #include "tests/unit/fake/xen.h"
-#include "xen/departure.h"
+#include "xen/migration/departure.h"
 #include "xen/guest_claim.h"
-#include "xen/save_helper.h"
+#include "xen/copy/save_helper.h"
 
 static struct fake_domain *guest;
 

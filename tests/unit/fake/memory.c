@@ -6,7 +6,7 @@
 #include <xenctrl.h>
 
 #include "tests/unit/fake/xen.h"
-#include "xen/pagecodec.h"
+#include "xen/copy/pagecodec.h"
 
 /* As in fake/xen.c. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a hypervisor lacks, because of its release or of how it was built, is found by asking it,
  * and `vstor migrate --check` says it. The other host's part of that is played. */
-#include "tests/unit/xen/migration_rig.h"
-#include "xen/preflight.h"
+#include "tests/unit/xen/migration/migration_rig.h"
+#include "xen/migration/preflight.h"
 #include "xen/release.h"
 
 struct search {

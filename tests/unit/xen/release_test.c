@@ -13,8 +13,8 @@
 
 #include "tests/unit/check.h"
 #include "tests/unit/fake/xen.h"
-#include "xen/hotplug.h"
-#include "xen/save_helper.h"
+#include "xen/fence/hotplug.h"
+#include "xen/copy/save_helper.h"
 #include "xen/toolstack.h"
 
 /* A release that is not this binary's. */

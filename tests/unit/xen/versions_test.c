@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The sender, when the vstor at the other end is an older or a newer one. The receiver:
  * reception_test. */
-#include "tests/unit/xen/migration_rig.h"
+#include "tests/unit/xen/migration/migration_rig.h"
 
 static unsigned int its_protocol, heard;
 
