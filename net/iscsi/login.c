@@ -96,6 +96,11 @@ static void refuse(struct conn *c, const uint8_t *bhs, enum iscsi_login_status s
 		conn_finish(c);
 }
 
+bool login_under_way(const struct conn *c)
+{
+	return c->state == CONN_LOGIN && c->login->started;
+}
+
 /* The first request names who and what. False: refused. */
 static bool start(struct conn *c, const uint8_t *bhs)
 {

@@ -11,6 +11,8 @@
 int login_begin(struct conn *c);
 /* Harmless when it has ended. */
 void login_end(struct conn *c);
+/* A request has come: what was agreed on may be by what the server had then. */
+bool login_under_way(const struct conn *c);
 void login_pdu(struct conn *c, const uint8_t *bhs, const uint8_t *data, uint32_t len);
 
 /* ---- data_out.c ---- */

@@ -158,7 +158,7 @@ void target_server_set_access(struct target_server *s, const struct access *a,
 	/* Half of an exchange was by the old secrets: those will come again. */
 	for (struct conn *o = s->conns, *next; o; o = next) {
 		next = o->next;
-		if (o->state == CONN_LOGIN)
+		if (login_under_way(o) || (o->state == CONN_LOGIN && !access_address(a, &o->peer)))
 			conn_close(o);
 	}
 }

@@ -9,7 +9,6 @@
  *
  * With 0 rounds: one session that ends amid long writes, and the next one's write beneath them.
  */
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +25,7 @@
 #define SLOT	 640u /* blocks: more than the target copies */
 #define BLOCKS	 (SLOTS * SLOT)
 #define COUNTERS 4u
-#define SLICE	 20 /* ms: how long an answer may take before we ask whether it was aborted */
-#define OTHER	 2  /* a LUN that comes and goes */
+#define OTHER	 2 /* a LUN that comes and goes */
 
 /* What the processes share. */
 static struct shared {
@@ -46,7 +44,7 @@ static struct command {
 	uint8_t data[SLOT * BLOCK];
 } command[SLOTS + 3];
 #define EXTRA SLOTS /* the first of those beside the slots */
-static unsigned pending, resets_before;
+static unsigned pending;
 static bool counter_known, told; /* told: something else than the answer */
 static uint64_t counter;
 
@@ -172,9 +170,10 @@ static void put_task(struct buf *b, uint8_t function)
 
 static void ended(struct command *c, uint8_t status, uint8_t key)
 {
-	enum { UNIT_ATTENTION = 6, MISCOMPARE = 14 };
+	enum { CHECK_CONDITION = 2, TASK_ABORTED = 0x40, UNIT_ATTENTION = 6, MISCOMPARE = 14 };
 
-	if (c->kind == STRAY || (status == 2 && key == UNIT_ATTENTION)) {
+	if (c->kind == STRAY || (status == CHECK_CONDITION && key == UNIT_ATTENTION) ||
+	    (status == TASK_ABORTED && shared->resets)) {
 		told = true; /* and not done */
 	} else if (c->kind == RAISE) {
 		if (status && key != MISCOMPARE)
@@ -234,27 +233,18 @@ static bool take(struct pdu *p)
 	}
 }
 
-/* False: the session has ended, or its commands have. */
+/* False: the session has ended. */
 static bool answers(void)
 {
-	for (int waited = 0; pending;) {
-		struct pollfd in = {.fd = conn.fd, .events = POLLIN};
+	while (pending) {
 		struct pdu p;
 		bool ok;
 
-		if (poll(&in, 1, SLICE) == 0) {
-			waited += SLICE;
-			if (waited > RAW_LIMIT)
-				die("no answer");
-			/* Of what all have lost at once nobody hears but who asked for it. */
-			if (command[EXTRA + 2].kind != TASK &&
-			    __atomic_load_n(&shared->resets, __ATOMIC_SEQ_CST) != resets_before)
-				return false;
-			continue;
+		switch (raw_recv(&conn, &p)) {
+		case RAW_PDU: break;
+		case RAW_CLOSED: return false;
+		case RAW_TIMEOUT: die("no answer");
 		}
-		if (raw_recv(&conn, &p) != RAW_PDU)
-			return false;
-		waited = 0;
 		ok = take(&p);
 		raw_pdu_free(&p);
 		if (!ok)
@@ -297,7 +287,6 @@ static bool log_in(struct raw *r)
 
 static bool send_batch(struct buf *b)
 {
-	resets_before = __atomic_load_n(&shared->resets, __ATOMIC_SEQ_CST);
 	return raw_send(&conn, b) && answers();
 }
 
@@ -379,7 +368,6 @@ static bool batch(unsigned round)
 
 		/* Its own commands are among those that go without an answer. */
 		put_task(&b, functions[below(ARRAY_SIZE(functions))]);
-		resets_before = shared->resets;
 		if (!raw_send(&conn, &b))
 			return false;
 		while (command[EXTRA + 2].kind == TASK && raw_recv(&conn, &p) == RAW_PDU) {

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -165,29 +166,40 @@ static inline const struct came *peer_await(struct peer *p, uint32_t itt)
 static const char *peer_type = "Normal";
 static unsigned peer_segment = 262144;
 
-/* As `initiator`, of whom each number has its own ISID. */
-static inline bool peer_login(struct peer *p, const char *initiator, uint8_t isid)
+static inline void peer_connect(struct peer *p)
 {
-	uint8_t h[ISCSI_BHS] = {ISCSI_LOGIN_REQUEST | ISCSI_IMMEDIATE,
-				ISCSI_LOGIN_TRANSIT | ISCSI_STAGE_OPERATIONAL << 2 |
-					ISCSI_STAGE_FULL,
-				[LOGIN_ISID] = 0x80, [LOGIN_ISID + 5] = isid};
-	struct sock_addr peer = {.len = 0};
-	const struct came *c;
-	char text[512];
-	int fds[2], n = snprintf(text, sizeof(text),
-				 "InitiatorName=%s%cTargetName=" NAME
-				 "%cSessionType=%s%cInitialR2T=Yes%cImmediateData=Yes%"
-				 "cMaxRecvDataSegmentLength=%u%c",
-				 initiator, 0, 0, peer_type, 0, 0, 0, peer_segment, 0);
+	struct sock_addr peer = {.ss.ss_family = AF_INET, .len = sizeof(struct sockaddr_in)};
+	int fds[2];
 	*p = (struct peer){.fd = -1, .cmdsn = 1};
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds))
 		abort();
 	p->fd = fds[0];
 	target_server_take(rig.server, &rig.server->main, fds[1], &peer);
 	loop_fd_add(rig.loop, &p->watch, p->fd, LOOP_READ, peer_readable, p);
+}
+
+/* As `initiator`, of whom each number has its own ISID. */
+static inline bool peer_enter(struct peer *p, const char *initiator, uint8_t isid)
+{
+	uint8_t h[ISCSI_BHS] = {ISCSI_LOGIN_REQUEST | ISCSI_IMMEDIATE,
+				ISCSI_LOGIN_TRANSIT | ISCSI_STAGE_OPERATIONAL << 2 |
+					ISCSI_STAGE_FULL,
+				[LOGIN_ISID] = 0x80, [LOGIN_ISID + 5] = isid};
+	const struct came *c;
+	char text[512];
+	int n = snprintf(text, sizeof(text),
+			 "InitiatorName=%s%cTargetName=" NAME
+			 "%cSessionType=%s%cInitialR2T=Yes%cImmediateData=Yes%"
+			 "cMaxRecvDataSegmentLength=%u%c",
+			 initiator, 0, 0, peer_type, 0, 0, 0, peer_segment, 0);
 	c = peer_await(p, peer_ask(p, h, text, (uint32_t)n));
 	return c && get_be16(c->bhs + LOGIN_STATUS) == LOGIN_OK;
+}
+
+static inline bool peer_login(struct peer *p, const char *initiator, uint8_t isid)
+{
+	peer_connect(p);
+	return peer_enter(p, initiator, isid);
 }
 
 static inline void peer_close(struct peer *p)

@@ -198,6 +198,26 @@ static void test_rejected_request_counts(void)
 	rig_down();
 }
 
+/* Who has connected, and not begun to log in, need not come again when others may, too; but he has
+ * to when he may not come any more. */
+static void test_access_changes(void)
+{
+	static const char *const other = "192.0.2.0/24";
+	const struct chap_credentials none = {0};
+	struct access *strict = access_new(&other, 1);
+	rig_up();
+	rig_add(0, 0);
+	peer_connect(&rig.peer[0]);
+	target_server_set_access(rig.server, rig.access, &none);
+	CHECK(peer_enter(&rig.peer[0], A, 1));
+	peer_connect(&rig.peer[1]);
+	target_server_set_access(rig.server, strict, &none);
+	CHECK(!peer_enter(&rig.peer[1], A, 2));
+	CHECK_EQ(answer(&rig.peer[0], peer_inquiry(&rig.peer[0], 0)), 0);
+	rig_down();
+	access_free(strict);
+}
+
 int main(void)
 {
 	log_init("session_test");
@@ -209,5 +229,6 @@ int main(void)
 	CHECK_RUN(test_end_with_a_loan);
 	CHECK_RUN(test_many_targets);
 	CHECK_RUN(test_rejected_request_counts);
+	CHECK_RUN(test_access_changes);
 	return CHECK_DONE();
 }
