@@ -299,7 +299,7 @@ help:
 	@echo "test-releases  Xen 4.14, 4.17 and 4.20: the binaries, and guests that move among them"
 	@echo "bench-target   the target against tgtd, istgt and a floor, by turns: CPU time, throughput, latency; 12 minutes (LIO=1: against Linux's own, 3)"
 	@echo "bench-migrate  vstor migrate against xl migrate, by turns, under four loads: time, bytes, ping gap; two hours"
-	@echo "thesis         the founding study repeated, with a report; resumable; some three hours by estimate; QUICK=1: a part of it, 18 minutes"
+	@echo "thesis         the founding study repeated, with a report; resumable; three and a half hours; QUICK=1: a part of it, 18 minutes"
 	@echo "bench-originals  the loads of vstor bench beside dbench, sysbench and ping, by turns; four minutes"
 	@echo "bench-codec    recorded migrations over slow and fast links, against plain, gzip and zstd"
 	@echo "bench-aoe      the AoE target against vblade, and AoE against iSCSI: CPU time, throughput, latency"
