@@ -166,7 +166,9 @@ static void words_of(const struct run *r, const struct migration_result *res, ch
 	switch (res->end) {
 	case MIGRATION_MOVED:
 		snprintf(out, size,
-			 res->unheard
+			 res->third ? "has been taken, by its disk's word, by another host than "
+				      "%s, which never starts it"
+			 : res->unheard
 				 ? "belongs to %s by its disk's word, which does not answer: it "
 				   "runs there, or has died with that host"
 				 : "runs on %s",
@@ -247,6 +249,11 @@ static void print_moved(const struct run *r, const struct migration_result *res)
 	char foreseen[48] = "";		 /* not with --offline */
 	char words[400];
 
+	if (res->third) {
+		words_of(r, res, words, sizeof(words));
+		printf("%s %s\n", res->name, words);
+		return;
+	}
 	if (res->unheard) {
 		words_of(r, res, words, sizeof(words));
 		printf("%s %s: if it has, `vstor takeover %s`\n", res->name, words, res->name);

@@ -194,7 +194,7 @@ int ledger_open(struct ledger *j, const char *name, struct buf *text)
 	rc = get(j, text);
 	if (!rc)
 		rc = busy ? -EBUSY : meanwhile_fdatasync(j->fd); /* as it may not have been yet */
-	if (rc)
+	if (rc && rc != -EBUSY)
 		ledger_close(j);
 	return rc;
 }

@@ -225,6 +225,21 @@ static void tell_holders(struct fencing *f)
 	}
 }
 
+/* What REFEREE_LOST has destroyed has to be elsewhere: a host of vstor's holds the disk. A foreign
+ * key, or one of this host's that is not known to be, says nothing of the guest. */
+static enum referee_says reclaim(struct referee *r)
+{
+	enum referee_says says = referee_reclaim(r);
+	char name[RESERVATION_NAME_MAX];
+	uint64_t key;
+
+	for (unsigned i = 0; says == REFEREE_LOST && i < r->n; i++)
+		if (referee_holder(r->disk[i].path, &key, name, sizeof(name)) == 0 &&
+		    referee_is_key(key))
+			return says;
+	return says == REFEREE_LOST ? REFEREE_SILENT : says;
+}
+
 static void *run(void *arg)
 {
 	struct fencing *f = arg;
@@ -252,7 +267,7 @@ static void *run(void *arg)
 		break;
 	case FENCING_CLAIM: f->says = referee_claim(r, false); break;
 	case FENCING_RACE: f->says = referee_claim(r, true); break;
-	case FENCING_RECLAIM: f->says = referee_reclaim(r); break;
+	case FENCING_RECLAIM: f->says = reclaim(r); break;
 	case FENCING_LEAVE_SOURCE:
 	case FENCING_LEAVE:
 		if (referee_leave(r, f->what == FENCING_LEAVE_SOURCE))

@@ -378,6 +378,7 @@ void migration_result(const struct migration *m, struct migration_result *r)
 		.end = m->end,
 		.settled = m->settled,
 		.unheard = m->end == MIGRATION_MOVED && m->unheard,
+		.third = m->end == MIGRATION_MOVED && m->third,
 		.cause = m->end == MIGRATION_MOVED || m->end == MIGRATION_CHECKED ? "" : m->cause,
 		.began = m->began,
 		.total_ns = m->ended - m->began,

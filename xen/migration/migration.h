@@ -50,6 +50,7 @@ struct migration_progress {
 struct migration_result {
 	enum migration_end end;
 	bool unheard; /* MIGRATION_MOVED: by the disk's word only; it may have died there */
+	bool third;   /* MIGRATION_MOVED: by the disk's word, to another host than it was sent to */
 	enum settle_is settled;	  /* MIGRATION_HERE, MIGRATION_STRANDED: what it does here */
 	const char *cause;	  /* one line; "" when it moved */
 	uint64_t began, total_ns; /* began: clock_ns() */

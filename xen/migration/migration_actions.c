@@ -482,7 +482,8 @@ static void on_asked(void *arg, enum handover_is is)
 	switch (is) {
 	case HANDOVER_RUNNING: migration_raise(m, SE_RUNNING); break;
 	case HANDOVER_GONE:
-		migration_raise(m, migration_third_has_it(m) ? SE_TAKEN : SE_FAILED);
+		m->third = migration_third_has_it(m);
+		migration_raise(m, m->third ? SE_TAKEN : SE_FAILED);
 		break;
 	default:
 		because(m->cause, "%s", m->inquiry.cause);

@@ -139,7 +139,7 @@ static void keep(struct migration *m)
 void migration_fence_end(struct migration *m)
 {
 	path_watch_stop(&m->paths);
-	if (m->end == MIGRATION_MOVED)
+	if (m->end == MIGRATION_MOVED && !m->third)
 		keep(m);
 	if (m->fencing.running) {
 		fencing_stop(&m->fencing);

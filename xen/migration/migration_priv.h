@@ -50,6 +50,7 @@ struct migration {
 	enum referee_says disk_says; /* when it was last asked whose the guest is */
 	bool promised;		     /* the receiver has said that it never starts it */
 	bool unheard;	/* it is the receiver's by the disk's word, but that has not said so */
+	bool third;	/* it is another host's by the disk's word, the receiver never starts it */
 	bool asked;	/* the guest is asked to suspend, or has been */
 	bool throttled; /* the copy may change its scheduler's cap, which was: */
 	int cap;

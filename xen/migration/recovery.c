@@ -91,6 +91,8 @@ static void on_settled(void *arg, enum settle_is is)
 	r->result.settled = is;
 	if (is == SETTLE_STRANDED)
 		end(r, RECOVERY_HERE, r->settle.cause);
+	else if (is == SETTLE_GONE)
+		end(r, RECOVERY_HERE, ""); /* its disk may be a later guest's */
 	else
 		end_here(r, RECOVERY_HERE);
 }
@@ -100,7 +102,7 @@ static void settle(void *arg)
 	struct recovery *r = arg;
 
 	if (!r->note.guest.domid) {
-		end_here(r, RECOVERY_ENDED);
+		end(r, RECOVERY_ENDED, ""); /* its disk may be a later guest's */
 		return;
 	}
 	settle_start(&r->settle, r->t, r->loop, &r->note.guest, on_settled, r);

@@ -122,6 +122,7 @@ static void test_third_host_takes_it(void)
 	reservation_sg_io = third_takes;
 	migrate();
 	CHECK_EQ(w.result.end, MIGRATION_MOVED);
+	CHECK(w.result.third);
 	CHECK_EQ(w.calls, 3); /* asked before and after the disk was to be taken back */
 	for (unsigned lun = 0; lun < disks; lun++)
 		CHECK(writes(2, lun) && !writes(A, lun) && !writes(B, lun));

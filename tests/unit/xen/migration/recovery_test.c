@@ -3,8 +3,10 @@
 #include "xen/migration/recovery.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -257,6 +259,44 @@ static void test_receiver_has_it_and_promises(void)
 	rig_down();
 }
 
+#define FOREIGN 0x1234u
+
+/* Another program takes all keys away once the receiver has promised, and puts its own in this
+ * host's place until that was asked for the third time. */
+static int foreign_key(const char *device, struct sg_io_hdr *io)
+{
+	static bool there;
+	unsigned n = __atomic_load_n(&asked, __ATOMIC_RELAXED);
+
+	if (n == 0 || there == (n < 3))
+		return direct(device, io);
+	there = n < 3;
+	reservation_sg_io = direct;
+	if (there) {
+		be(B);
+		CHECK_EQ(reservation_out("/dev/0", RESERVATION_REGISTER, b.mine, 0), 0);
+		be(A);
+		CHECK_EQ(reservation_out("/dev/0", RESERVATION_REGISTER, 0, FOREIGN), 0);
+	} else {
+		CHECK_EQ(reservation_out("/dev/0", RESERVATION_REGISTER, FOREIGN, 0), 0);
+	}
+	reservation_sg_io = foreign_key;
+	return direct(device, io);
+}
+
+/* The guest is nowhere else: what the disk says then is no reason to destroy it. */
+static void test_lost_to_nobody(void)
+{
+	struct recovery_note note = begin_fenced(true, "gone", 0);
+
+	reservation_sg_io = foreign_key;
+	CHECK_EQ(recover_fenced(&note, 0).end, RECOVERY_HERE);
+	CHECK_STR(fake.did, "rename 5, resume 5, ");
+	CHECK(!guest->shutdown);
+	CHECK_EQ(asked, 3);
+	rig_down();
+}
+
 static bool unheard; /* the disk was changed while the promise was in no journal */
 
 static int looks_at_the_journal(const char *device, struct sg_io_hdr *io)
@@ -277,12 +317,19 @@ static void test_promise_is_recorded_before_it_is_acted_upon(void)
 	struct departure journal;
 	struct departed d;
 
+	char path[512];
+	int reader; /* who looks at it meanwhile has it locked */
+
 	reservation_sg_io = looks_at_the_journal;
 	inquiry_patience = 30 * SEC_NS;
 	CHECK_EQ(departure_begin(&journal, &note, &way), 0);
 	departure_end(&journal, false); /* killed */
+	snprintf(path, sizeof(path), "%s/" UUID, ledger_dir);
+	reader = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK_EQ(flock(reader, LOCK_EX | LOCK_NB), 0);
 	CHECK_EQ(recover_fenced(&note, 0).end, RECOVERY_HERE);
 	CHECK(!unheard);
+	close(reader);
 	CHECK_EQ(departure_read(UUID, &d), 0);
 	CHECK(d.note.promised);
 	CHECK_EQ(ledger_remove(UUID), 0);
@@ -313,6 +360,24 @@ static void test_what_was_taken_for_the_migration_is_given_up(void)
 		CHECK(writes(A, 0) && writes(B, 0));
 		rig_down();
 	}
+}
+
+/* It went with its domain: by now the device may be that of another guest, which needs it. */
+static void test_a_later_guests_hold_stays(void)
+{
+	struct recovery_note note = begin_fenced(false, NULL, 0);
+
+	reservation_sg_io = direct;
+	note.referee.disk[0].took = true;
+	note.handed_over = note.guest.asked = false;
+	note.guest.domid = 0;
+	CHECK_EQ(recover_fenced(&note, 0).end, RECOVERY_ENDED);
+	CHECK_EQ(referee_registered("/dev/0"), 1);
+	note.guest.domid = 6;
+	CHECK_EQ(recover_fenced(&note, 0).settled, SETTLE_GONE);
+	CHECK_EQ(referee_registered("/dev/0"), 1);
+	CHECK(writes(A, 0) && !writes(B, 0));
+	rig_down();
 }
 
 /* Killed between taking the disk back, by a promise and under a new key, and resuming the guest;
@@ -367,9 +432,11 @@ int main(void)
 	CHECK_RUN(test_disk_is_silent);
 	CHECK_RUN(test_disk_is_silent_and_the_receiver_is_not);
 	CHECK_RUN(test_receiver_has_it_and_promises);
+	CHECK_RUN(test_lost_to_nobody);
 	CHECK_RUN(test_killed_after_reclaiming);
 	CHECK_RUN(test_promise_is_recorded_before_it_is_acted_upon);
 	CHECK_RUN(test_what_was_taken_for_the_migration_is_given_up);
+	CHECK_RUN(test_a_later_guests_hold_stays);
 	log_set_destination("syslog"); /* what it gives up for */
 	CHECK_RUN(test_gives_up);
 	CHECK_EQ(rmdir(dir), 0);
