@@ -29,8 +29,8 @@ struct ledger {
 int ledger_create(struct ledger *j, const char *name, const struct buf *text);
 /*
  * Opens and locks one, and adds its text to `text`. 0, or -errno: -ENOENT; -EBUSY, its process
- * lives (it is open, with its text, all the same); -EPROTONOSUPPORT, it is another version's; -EBADMSG, it
- * is cut short or damaged: neither is touched.
+ * lives (it is open, with its text, all the same); -EPROTONOSUPPORT, it is another version's;
+ * -EBADMSG, it is cut short or damaged: neither is touched.
  */
 int ledger_open(struct ledger *j, const char *name, struct buf *text);
 /* What ledger_open() refused it for, as the end of a line: "it is cut short or damaged" ... */

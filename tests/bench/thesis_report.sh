@@ -193,18 +193,21 @@ means() {
 		function width(s) { gsub(/–/, "-", s); return length(s) }'
 }
 
-# plots TEST: the plots of a test, with the name of each run above its line.
+# plots TEST: the plots of a test, with the name of each run above its line: of the study's own network only, the
+# report has all.
 plots() {
 	awk -v test="test $1: " '
 		/^$/ { on = 0 }
-		index($0, test) == 1 { on = $0 !~ /host, % busy/; if (on) print; next }
+		index($0, test) == 1 { on = $0 !~ /host, % busy|guest.s speed/; if (on) print; next }
 		on && /^    / {
 			# 64 columns of plot, then what it is
 			line = $0
 			if (match(line, /  test [1-7], /)) {
 				name = substr(line, RSTART + 10); line = substr(line, 1, RSTART - 1)
+				wanted = name ~ /^iscsi 100mbit/
+				if (!wanted) next
 				print "  " name; print line
-			} else if (match(line, /  [0-9-]+ to /)) {
+			} else if (wanted && match(line, /  [0-9-]+ to /)) {
 				span = substr(line, RSTART)
 				sub(/;.*/, "", span)
 				print substr(line, 1, RSTART - 1) span
@@ -266,6 +269,7 @@ page() {
 	echo "Means of the time before, during and after the migration; the worst sample during it."
 	echo "In the plots a column is about a sixtieth of the time, its height that of the worst sample in it;"
 	echo "below, w is the warm-up, m the migration, n no reply to a ping."
+	echo "Those of iSCSI at 100 Mbit/s are here."
 	for test in 1 2 3 4 5 6 7; do
 		[ -n "$(means $test)" ] || continue
 		echo ".Ss ${titles[test]}"

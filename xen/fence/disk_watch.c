@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <libxl_utils.h>
@@ -198,8 +199,12 @@ static void on_orphaned(void *arg, const void *text, size_t n)
 {
 	const struct disk_watch *w = arg;
 
+	const struct timespec gap = {.tv_sec = (time_t)(disk_watch_ns / SEC_NS),
+				     .tv_nsec = (long)(disk_watch_ns % SEC_NS)};
+
 	(void)text;
 	(void)n;
+	nanosleep(&gap, NULL); /* one that cannot live is not started again and again at once */
 	disk_watch_start(w->domid);
 }
 
